@@ -1,0 +1,1 @@
+//! Kafka: the reader (consumer thread), the producer, topics and start-up checks.

@@ -1,0 +1,35 @@
+//! Every limit in one place, each with its source. A limit is part of the contract: inputs over it are refused, never cut.
+
+/// Records handled by one batch at most. 500 rows commit in 7 to 24 ms on two shared cores (BATCH.md); four times that keeps a
+/// backlog flowing while a statement stays far below `statement_timeout`.
+pub const BATCH_RECORDS: usize = 2_000;
+/// Bytes of a record's value, and of a rendered command: Kafka's default `max.message.bytes`.
+pub const VALUE_BYTES: usize = 1_048_576;
+/// Headers that a record may have (RELIABILITY.md E10).
+pub const HEADERS: usize = 64;
+/// Bytes of all header names and values of a record together (E10).
+pub const HEADER_BYTES: usize = 16_384;
+/// Bytes of a record's key and of a business key (E3).
+pub const KEY_BYTES: usize = 1_024;
+/// Bytes of an id or an error code from outside: `[A-Za-z0-9._:-]{1,128}` (E10).
+pub const ID_BYTES: usize = 128;
+/// Nesting of foreign JSON (E3).
+pub const JSON_DEPTH: usize = 64;
+/// Values in one foreign JSON document (E3): a tree of them costs up to 98 times its text.
+pub const JSON_NODES: usize = 10_000;
+/// Digits of a number in foreign JSON (E3).
+pub const NUMBER_DIGITS: usize = 34;
+/// Bytes of a parked record that are kept (E2).
+pub const PARKED_BYTES: usize = 4_096;
+/// Bytes of an expression's text.
+pub const EXPRESSION_BYTES: usize = 1_024;
+/// Bytes of a definition file (RELIABILITY.md section 3 G refuses 50 MB files).
+pub const DEFINITION_BYTES: usize = 1_048_576;
+/// Steps of a definition (G).
+pub const STEPS: usize = 500;
+/// Steps on the longest path of a definition (G).
+pub const DEPTH: usize = 200;
+/// Direct successors, or predecessors, of one step (G).
+pub const FAN_OUT: usize = 200;
+/// How far beyond the issued attempts a reply's command id is searched: evidence of lost commits (CONTRACT.md section 3).
+pub const LOST_ATTEMPTS: u16 = 32;

@@ -1,0 +1,308 @@
+//! A saga's state: the fold of its facts. Plain data; every change is in `evolve`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::definition::StepIx;
+use super::fact::{Answer, Cause};
+use super::hash::Sha256;
+use super::input::Trigger;
+use super::json::Json;
+use super::time::Timestamp;
+
+/// One running or ended instance of a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saga {
+    /// Derived from definition name, business key and the trigger's timestamp.
+    pub id: Uuid,
+    /// The content hash of the definition that it is pinned to.
+    pub definition: Sha256,
+    /// Kafka key of all its records; unique in its definition's name.
+    pub business_key: Arc<str>,
+    /// The record that started it.
+    pub trigger: Arc<Trigger>,
+    /// Number of journal rows that are folded in: the highest seq.
+    pub seq: u32,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When it was decided to start it.
+    pub started_at: Timestamp,
+    /// When its final phase was decided.
+    pub finished_at: Option<Timestamp>,
+    /// When it was paused, while it is.
+    pub paused_at: Option<Timestamp>,
+    /// Its steps, by their place in the definition.
+    pub steps: Vec<StepState>,
+    /// Why it turned; `None` while it goes forward.
+    pub turned: Option<Cause>,
+    /// A wish to turn that waits for the pivot's answer.
+    pub wish: Option<Cause>,
+    /// What it cannot remove by itself; `stuck` while there is any.
+    pub blocks: Vec<Block>,
+    /// What went wrong first.
+    pub error: Option<SagaError>,
+    /// Id of the latest trigger or reply that moved it: the `ce_causationid` of what is issued next.
+    pub cause: Arc<str>,
+}
+
+impl Saga {
+    /// The state of the step at `step`.
+    pub fn step(&self, step: StepIx) -> &StepState {
+        &self.steps[step.at()]
+    }
+
+    /// True once nothing more is decided about the whole saga.
+    pub fn is_final(&self) -> bool {
+        self.phase.is_final()
+    }
+}
+
+/// Where a saga stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Going forward.
+    Running,
+    /// Undoing what was done.
+    Compensating,
+    /// Waiting for a person or a late answer.
+    Stuck,
+    /// Frozen by a person.
+    Paused,
+    /// Final: every step is done.
+    Completed,
+    /// Final: everything was undone.
+    Compensated,
+    /// Final: undone, but for effects that knowingly stay.
+    CompensatedWithSkips,
+    /// Final: undone at the word of an operator.
+    Cancelled,
+    /// Final: ended by a person as it stood.
+    Abandoned,
+}
+
+impl Phase {
+    /// All phases; the place in this list is the number that Postgres stores.
+    pub const ALL: [Self; 9] = [
+        Self::Running,
+        Self::Compensating,
+        Self::Stuck,
+        Self::Paused,
+        Self::Completed,
+        Self::Compensated,
+        Self::CompensatedWithSkips,
+        Self::Cancelled,
+        Self::Abandoned,
+    ];
+
+    /// True for phases that never change.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Running | Self::Compensating | Self::Stuck | Self::Paused => false,
+            Self::Completed | Self::Compensated | Self::CompensatedWithSkips | Self::Cancelled | Self::Abandoned => {
+                true
+            }
+        }
+    }
+
+    /// The phase as people, metrics and events name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Compensating => "compensating",
+            Self::Stuck => "stuck",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Compensated => "compensated",
+            Self::CompensatedWithSkips => "compensated_with_skips",
+            Self::Cancelled => "cancelled",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// The phase called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// The number that Postgres stores.
+    pub fn number(self) -> i16 {
+        let place = Self::ALL
+            .iter()
+            .position(|phase| *phase == self)
+            .expect("every phase is listed");
+        i16::try_from(place).expect("there are nine phases")
+    }
+
+    /// The phase that Postgres stores as `number`.
+    pub fn from_number(number: i16) -> Option<Self> {
+        Self::ALL.get(usize::try_from(number).ok()?).copied()
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The direction of a command: `ce_sagaaction`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// The step itself.
+    Do,
+    /// Its compensation.
+    Undo,
+}
+
+impl Action {
+    /// The value of the header.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Do => "do",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// A step in one saga: its way forward and its way back are told apart, for a late success may need an undo of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepState {
+    /// The `do` side.
+    pub forward: Forward,
+    /// The `undo` side.
+    pub backward: Backward,
+    /// `do` ids issued so far.
+    pub attempts: u16,
+    /// `undo` ids issued so far.
+    pub undo_attempts: u16,
+    /// Failures in a row that the retry policy counts, of the direction at work.
+    pub failures: u16,
+    /// What later steps read as `steps.<name>.reply`.
+    pub reply: Option<Json>,
+    /// Every answer that was kept: what duplicates and conflicts are told by.
+    pub answers: Vec<Given>,
+    /// Data that an operator gave for the next attempt, `do` and `undo` apart.
+    pub edited: Option<(Action, Json)>,
+}
+
+/// The `do` side of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Forward {
+    /// Waiting for predecessors.
+    #[default]
+    Pending,
+    /// Its command may go out.
+    Ready,
+    /// Its command is outstanding.
+    Issued(Flight),
+    /// A new attempt is due at this moment.
+    Retrying(Timestamp),
+    /// Done.
+    Succeeded,
+    /// Not done, for good. With a flight: an operator said so while this command was unanswered.
+    Failed(Option<Flight>),
+    /// Possibly done: unanswered for its patience.
+    GivenUp(Flight),
+    /// Possibly done: the participant answered `saga.conflict`.
+    Unclear,
+    /// Counts as not done, at an operator's word. With a flight: this command was unanswered.
+    Skipped(Option<Flight>),
+}
+
+/// The `undo` side of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Backward {
+    /// Not asked for (yet).
+    #[default]
+    None,
+    /// It may go out.
+    Ready,
+    /// It is outstanding.
+    Issued(Flight),
+    /// A new attempt is due at this moment.
+    Retrying(Timestamp),
+    /// Undone.
+    Done,
+    /// It will not succeed by itself. With a flight: it is unanswered, and asked again without end.
+    Exhausted(Option<Flight>),
+    /// Its effect stays, knowingly. With a flight: this command was unanswered.
+    Skipped(Option<Flight>),
+}
+
+/// A command that went out and has no final answer yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// Its attempt, from 1.
+    pub attempt: u16,
+    /// The journal row whose commit let it go.
+    pub seq: u32,
+    /// When it was decided: `ce_time`.
+    pub issued_at: Timestamp,
+    /// When the same command is sent again.
+    pub resend_at: Timestamp,
+    /// When patience ends.
+    pub patience_ends: Timestamp,
+    /// `ce_expirytime`: the first `patience_ends`, never moved, so that a re-sent command is the same record.
+    pub expires_at: Timestamp,
+    /// SHA-256 of its data.
+    pub data_hash: Sha256,
+    /// Its `ce_causationid`.
+    pub cause: Arc<str>,
+}
+
+/// An answer that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Direction and attempt that it answers.
+    pub action: Action,
+    /// See `action`.
+    pub attempt: u16,
+    /// What it said.
+    pub answer: Answer,
+    /// True for the one that was believed; false for late and conflicting ones.
+    pub believed: bool,
+}
+
+/// Something that a saga cannot remove by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Where it stands.
+    pub step: StepIx,
+    /// In which direction.
+    pub action: Action,
+    /// What would remove it.
+    pub kind: BlockKind,
+    /// A short stable word, as in `error.code`.
+    pub code: Arc<str>,
+}
+
+/// What would remove a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BlockKind {
+    /// An answer, or a person.
+    Unanswered,
+    /// A person: the last answer was a failure, so a new attempt is possible.
+    Failed,
+    /// A person who finds out what is true: the participant contradicts itself.
+    Conflict,
+    /// A person, after mending what makes the command impossible to send.
+    Undeliverable,
+}
+
+/// What went wrong first in a saga.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SagaError {
+    /// The step's name; `None` when no step is to blame.
+    pub step: Option<Arc<str>>,
+    /// A short stable word.
+    pub code: Arc<str>,
+    /// For people.
+    pub message: String,
+}

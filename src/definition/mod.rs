@@ -1,0 +1,1 @@
+//! A definition file becomes a checked definition: YAML, expressions, schemas, lint.

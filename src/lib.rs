@@ -1,0 +1,11 @@
+//! Sagabus: a saga orchestrator for Kafka with a Postgres-backed state machine.
+//!
+//! The straight line is `poll -> decode -> decide -> dispatch -> commit -> emit`. Each ring below is one step of it, or a tool
+//! around it; arrows between rings point one way (`tests/tidy.rs` checks them).
+
+pub mod bus;
+pub mod core;
+pub mod definition;
+pub mod participant;
+pub mod store;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! What is kept in Postgres, behind one trait; in memory for tests and the simulator.

@@ -1,0 +1,1 @@
+//! Kafka records to inputs, commands to Kafka records: pure.
