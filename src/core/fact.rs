@@ -3,6 +3,8 @@
 //! Facts that came from an input carry that input's content, so that a journal reads back as inputs (the replay tool does).
 //! Facts are stored as JSON, externally tagged: serde's internal tags would parse foreign data into a tree.
 
+#![expect(missing_docs, reason = "the fields of a variant are explained by the variant")]
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};

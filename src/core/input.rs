@@ -1,5 +1,7 @@
 //! What reaches the rules, and the one verdict that each input gets.
 
+#![expect(missing_docs, reason = "the fields of a variant are explained by the variant")]
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
