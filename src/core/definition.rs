@@ -100,6 +100,11 @@ impl Step {
     pub fn is_endless(&self) -> bool {
         self.kind == StepKind::Retriable || self.behind_pivot
     }
+
+    /// True when patience ends the step: nobody waits for its answer any longer, and its command says so (`ce_expirytime`).
+    pub fn expires(&self) -> bool {
+        !self.is_endless() && self.kind != StepKind::Pivot
+    }
 }
 
 /// What a step's failure and success mean for the saga.

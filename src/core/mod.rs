@@ -3,7 +3,9 @@
 //! `decide` turns an input into facts, `evolve` folds a fact into the state, `effects` says what must be sent once the facts are
 //! safe. The engine, the replay tool and every test call these three; nothing in here knows Kafka, SQL or YAML.
 
+mod decide;
 mod definition;
+mod effects;
 mod fact;
 mod hash;
 mod ids;
@@ -14,6 +16,7 @@ mod retry;
 mod saga;
 mod time;
 
+pub use decide::Rules;
 pub use definition::CompensationPolicy;
 pub use definition::Definition;
 pub use definition::OnExhausted;
@@ -23,6 +26,11 @@ pub use definition::Step;
 pub use definition::StepIx;
 pub use definition::StepKind;
 pub use definition::Undo;
+pub use effects::Announcement;
+pub use effects::Command;
+pub use effects::Differs;
+pub use effects::Effect;
+pub use effects::effects;
 pub use fact::Answer;
 pub use fact::Cause;
 pub use fact::Fact;
