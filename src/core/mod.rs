@@ -3,20 +3,29 @@
 //! `decide` turns an input into facts, `evolve` folds a fact into the state, `effects` says what must be sent once the facts are
 //! safe. The engine, the replay tool and every test call these three; nothing in here knows Kafka, SQL or YAML.
 
+mod apply;
 mod decide;
 mod definition;
 mod effects;
+mod evolve;
 mod fact;
 mod hash;
 mod ids;
 mod input;
 mod json;
 pub mod limits;
+mod progress;
 mod retry;
 mod saga;
 mod time;
 
+pub use decide::Decision;
+pub use decide::Refusal;
 pub use decide::Rules;
+pub use decide::decide;
+pub use decide::issue;
+pub use decide::issue_all;
+pub use decide::start;
 pub use definition::CompensationPolicy;
 pub use definition::Definition;
 pub use definition::OnExhausted;
@@ -31,6 +40,9 @@ pub use effects::Command;
 pub use effects::Differs;
 pub use effects::Effect;
 pub use effects::effects;
+pub use evolve::FoldError;
+pub use evolve::evolve;
+pub use evolve::fold;
 pub use fact::Answer;
 pub use fact::Cause;
 pub use fact::Fact;
@@ -48,6 +60,10 @@ pub use input::Trigger;
 pub use input::Verb;
 pub use input::Verdict;
 pub use json::Json;
+pub use progress::StepStateName;
+pub use progress::next_due;
+pub use progress::ready;
+pub use progress::step_state_name;
 pub use retry::Jitter;
 pub use retry::RetryPolicy;
 pub use saga::Action;

@@ -1,0 +1,321 @@
+//! What each fact does to the state of a step: the hands of `evolve`.
+
+use std::sync::Arc;
+
+use super::definition::{Definition, StepIx};
+use super::fact::{Answer, Cause};
+use super::hash::Sha256;
+use super::json::Json;
+use super::saga::{Action, Backward, Flight, Forward, Given, Saga, SagaError, StepState};
+use super::time::Timestamp;
+
+/// When a fact was decided, and the definition that says what follows from it in time.
+#[derive(Clone, Copy)]
+pub(super) struct Clocks<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) now: Timestamp,
+}
+
+impl Clocks<'_> {
+    /// Timeout, and the pace at which a command is asked again after patience, in milliseconds.
+    fn pace(self, step: StepIx, action: Action) -> (u64, u64) {
+        let step = self.definition.step(step);
+        match action {
+            Action::Do => (step.timeout_ms, step.retry.maximum_interval_ms),
+            Action::Undo => (
+                step.compensation.timeout_ms,
+                step.compensation.retry.maximum_interval_ms,
+            ),
+        }
+    }
+
+    fn patience(self, step: StepIx, action: Action) -> u64 {
+        match action {
+            Action::Do => self.definition.step(step).patience_ms,
+            Action::Undo => self.definition.step(step).compensation.patience_ms,
+        }
+    }
+}
+
+pub(super) fn ready(saga: &mut Saga, step: StepIx, action: Action) {
+    let state = &mut saga.steps[step.at()];
+    match action {
+        Action::Do => state.forward = Forward::Ready,
+        Action::Undo => {
+            if state.backward == Backward::None {
+                state.failures = 0;
+            }
+            state.backward = Backward::Ready;
+        }
+    }
+}
+
+pub(super) fn issued(
+    clocks: Clocks<'_>,
+    saga: &mut Saga,
+    step: StepIx,
+    action: Action,
+    attempt: u16,
+    data_hash: Sha256,
+) {
+    let (timeout_ms, _) = clocks.pace(step, action);
+    let patience_ends = clocks.now.plus_millis(clocks.patience(step, action));
+    let flight = Flight {
+        attempt,
+        seq: saga.seq,
+        issued_at: clocks.now,
+        resend_at: clocks.now.plus_millis(timeout_ms),
+        patience_ends,
+        expires_at: patience_ends,
+        data_hash,
+        cause: Arc::clone(&saga.cause),
+    };
+    let state = &mut saga.steps[step.at()];
+    match action {
+        Action::Do => {
+            state.attempts = attempt;
+            state.forward = Forward::Issued(flight);
+        }
+        Action::Undo => {
+            state.undo_attempts = attempt;
+            state.backward = Backward::Issued(flight);
+        }
+    }
+}
+
+pub(super) fn succeeded(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: Option<&Answer>) {
+    if let Some(answer) = answer {
+        keep(saga, step, action, attempt, answer, true);
+        saga.cause = Arc::clone(&answer.id);
+    }
+    let state = &mut saga.steps[step.at()];
+    state.failures = 0;
+    match action {
+        Action::Do => {
+            state.forward = Forward::Succeeded;
+            if let Some(answer) = answer {
+                state.reply = Some(answer.data.clone());
+            }
+        }
+        Action::Undo => {
+            state.undo_attempts = state.undo_attempts.max(attempt);
+            state.backward = Backward::Done;
+        }
+    }
+}
+
+pub(super) fn failed(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: Option<&Answer>) {
+    let Some(answer) = answer else {
+        let state = &mut saga.steps[step.at()];
+        state.forward = Forward::Failed(forward_flight(std::mem::take(&mut state.forward)));
+        return;
+    };
+    keep(saga, step, action, attempt, answer, true);
+    saga.cause = Arc::clone(&answer.id);
+    let state = &mut saga.steps[step.at()];
+    state.failures = state.failures.saturating_add(1);
+    halted(saga, step, action);
+}
+
+/// The direction at work has ended without success and without a command outstanding.
+pub(super) fn halted(saga: &mut Saga, step: StepIx, action: Action) {
+    match action {
+        Action::Do => saga.steps[step.at()].forward = Forward::Failed(None),
+        Action::Undo => saga.steps[step.at()].backward = Backward::Exhausted(None),
+    }
+}
+
+pub(super) fn skipped(saga: &mut Saga, step: StepIx, reply: Option<&Json>) {
+    let state = &mut saga.steps[step.at()];
+    state.forward = Forward::Skipped(forward_flight(std::mem::take(&mut state.forward)));
+    state.reply = reply.cloned();
+}
+
+pub(super) fn resent(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action: Action, attempt: u16) {
+    let (timeout_ms, maximum_ms) = clocks.pace(step, action);
+    if let Some(flight) = flight_mut(saga, step, action, attempt) {
+        let is_over = clocks.now >= flight.patience_ends;
+        let wait = if is_over {
+            maximum_ms.max(timeout_ms)
+        } else {
+            timeout_ms
+        };
+        flight.resend_at = clocks.now.plus_millis(wait);
+    }
+}
+
+pub(super) fn progressed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action: Action, attempt: u16) {
+    let (timeout_ms, _) = clocks.pace(step, action);
+    if let Some(flight) = flight_mut(saga, step, action, attempt) {
+        flight.resend_at = clocks.now.plus_millis(timeout_ms);
+    }
+}
+
+pub(super) fn retry_due(saga: &mut Saga, step: StepIx, action: Action, at: Timestamp) {
+    let state = &mut saga.steps[step.at()];
+    match action {
+        Action::Do => state.forward = Forward::Retrying(at),
+        Action::Undo => state.backward = Backward::Retrying(at),
+    }
+}
+
+pub(super) fn given_up(saga: &mut Saga, step: StepIx) {
+    let state = &mut saga.steps[step.at()];
+    if let Some(flight) = forward_flight(std::mem::take(&mut state.forward)) {
+        state.forward = Forward::GivenUp(flight);
+    }
+}
+
+/// A saga that turns leaves the queue: what was not issued never will be, and nothing is tried again.
+pub(super) fn turned(saga: &mut Saga, cause: Cause) {
+    saga.turned = Some(cause);
+    saga.wish = None;
+    saga.steps.iter_mut().for_each(turn);
+}
+
+pub(super) fn exhausted(saga: &mut Saga, step: StepIx, unanswered: bool) {
+    let state = &mut saga.steps[step.at()];
+    let flight = flight_of(std::mem::take(&mut state.backward));
+    state.backward = Backward::Exhausted(flight.filter(|_| unanswered));
+}
+
+pub(super) fn undo_skipped(saga: &mut Saga, step: StepIx) {
+    let state = &mut saga.steps[step.at()];
+    state.backward = Backward::Skipped(flight_of(std::mem::take(&mut state.backward)));
+}
+
+pub(super) fn came_late(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: &Answer) {
+    keep(saga, step, action, attempt, answer, false);
+    answered_late(&mut saga.steps[step.at()], action);
+}
+
+fn turn(state: &mut StepState) {
+    match state.forward {
+        Forward::Ready => state.forward = Forward::Pending,
+        Forward::Retrying(_) => state.forward = Forward::Failed(None),
+        Forward::Pending
+        | Forward::Issued(_)
+        | Forward::Succeeded
+        | Forward::Failed(_)
+        | Forward::GivenUp(_)
+        | Forward::Unclear
+        | Forward::Skipped(_) => {}
+    }
+}
+
+fn answered_late(state: &mut StepState, action: Action) {
+    match (action, &mut state.forward, &mut state.backward) {
+        (Action::Do, Forward::Failed(flight) | Forward::Skipped(flight), _)
+        | (Action::Undo, _, Backward::Skipped(flight)) => {
+            *flight = None;
+        }
+        (Action::Do | Action::Undo, _, _) => {}
+    }
+}
+
+pub(super) fn conflicted(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: &Answer) {
+    keep(saga, step, action, attempt, answer, false);
+    if !answer.is_conflict() || flight_mut(saga, step, action, attempt).is_none() {
+        return;
+    }
+    match action {
+        Action::Do => saga.steps[step.at()].forward = Forward::Unclear,
+        Action::Undo => saga.steps[step.at()].backward = Backward::Exhausted(None),
+    }
+}
+
+pub(super) fn renewed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action: Action) {
+    let patience_ends = clocks.now.plus_millis(clocks.patience(step, action));
+    let state = &mut saga.steps[step.at()];
+    state.failures = 0;
+    if let (Action::Undo, Backward::Exhausted(Some(_))) = (action, &state.backward)
+        && let Some(flight) = flight_of(std::mem::take(&mut state.backward))
+    {
+        state.backward = Backward::Issued(flight);
+    }
+    if let (Action::Do, Forward::Issued(flight), _) | (Action::Undo, _, Backward::Issued(flight)) =
+        (action, &mut state.forward, &mut state.backward)
+    {
+        flight.patience_ends = patience_ends;
+    }
+}
+
+pub(super) fn thaw(state: &mut StepState, millis: u64) {
+    let later = |at: &mut Timestamp| *at = at.plus_millis(millis);
+    match &mut state.forward {
+        Forward::Issued(flight) => {
+            later(&mut flight.resend_at);
+            later(&mut flight.patience_ends);
+        }
+        Forward::Retrying(at) => later(at),
+        Forward::Pending
+        | Forward::Ready
+        | Forward::Succeeded
+        | Forward::Failed(_)
+        | Forward::GivenUp(_)
+        | Forward::Unclear
+        | Forward::Skipped(_) => {}
+    }
+    match &mut state.backward {
+        Backward::Issued(flight) | Backward::Exhausted(Some(flight)) => {
+            later(&mut flight.resend_at);
+            later(&mut flight.patience_ends);
+        }
+        Backward::Retrying(at) => later(at),
+        Backward::None | Backward::Ready | Backward::Done | Backward::Exhausted(None) | Backward::Skipped(_) => {}
+    }
+}
+
+/// Keeps an answer, once; a believed one replaces what was only noted.
+pub(super) fn keep(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: &Answer, believed: bool) {
+    let answers = &mut saga.steps[step.at()].answers;
+    let known = answers
+        .iter_mut()
+        .find(|given| given.action == action && given.attempt == attempt && given.answer.says_the_same(answer));
+    match known {
+        Some(given) => given.believed |= believed,
+        None => answers.push(Given {
+            action,
+            attempt,
+            answer: answer.clone(),
+            believed,
+        }),
+    }
+}
+
+pub(super) fn blame(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, code: &Arc<str>, message: &str) {
+    if saga.error.is_none() {
+        let step = Some(Arc::clone(&clocks.definition.step(step).name));
+        saga.error = Some(SagaError {
+            step,
+            code: Arc::clone(code),
+            message: message.to_owned(),
+        });
+    }
+}
+
+fn flight_mut(saga: &mut Saga, step: StepIx, action: Action, attempt: u16) -> Option<&mut Flight> {
+    let state = &mut saga.steps[step.at()];
+    let flight = match (action, &mut state.forward, &mut state.backward) {
+        (Action::Do, Forward::Issued(flight), _) => flight,
+        (Action::Undo, _, Backward::Issued(flight) | Backward::Exhausted(Some(flight))) => flight,
+        (Action::Do | Action::Undo, _, _) => return None,
+    };
+    (flight.attempt == attempt).then_some(flight)
+}
+
+fn forward_flight(forward: Forward) -> Option<Flight> {
+    match forward {
+        Forward::Issued(flight) | Forward::GivenUp(flight) => Some(flight),
+        Forward::Failed(flight) | Forward::Skipped(flight) => flight,
+        Forward::Pending | Forward::Ready | Forward::Retrying(_) | Forward::Succeeded | Forward::Unclear => None,
+    }
+}
+
+fn flight_of(backward: Backward) -> Option<Flight> {
+    match backward {
+        Backward::Issued(flight) => Some(flight),
+        Backward::Exhausted(flight) | Backward::Skipped(flight) => flight,
+        Backward::None | Backward::Ready | Backward::Retrying(_) | Backward::Done => None,
+    }
+}

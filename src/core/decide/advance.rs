@@ -1,0 +1,143 @@
+//! What follows from the state, after every input: which steps are ready, in which order undos run, which phase it is.
+
+use super::super::definition::{StepIx, Undo};
+use super::super::fact::{Cause, Fact, Outcome};
+use super::super::saga::{Action, Backward, Forward, Phase, Saga};
+use super::draft::Draft;
+
+/// Moves the saga on as far as it goes by itself.
+pub(super) fn advance(draft: &mut Draft<'_>) {
+    if draft.saga.is_final() || draft.saga.phase == Phase::Paused {
+        return;
+    }
+    if !draft.saga.blocks.is_empty() {
+        draft.enter(Phase::Stuck);
+        return;
+    }
+    if draft.saga.turned.is_some() {
+        draft.enter(Phase::Compensating);
+        undo(draft);
+    } else {
+        draft.enter(Phase::Running);
+        go_forward(draft);
+    }
+}
+
+fn go_forward(draft: &mut Draft<'_>) {
+    let definition = draft.definition();
+    for step in definition.places() {
+        let waits = draft.saga.step(step).forward == Forward::Pending;
+        if waits
+            && definition
+                .step(step)
+                .after
+                .iter()
+                .all(|before| is_done(&draft.saga, *before))
+        {
+            draft.push(Fact::Ready {
+                step,
+                action: Action::Do,
+            });
+        }
+    }
+    let saga = &draft.saga;
+    if definition
+        .places()
+        .all(|step| is_done(saga, step) && !is_undoing(saga, step))
+    {
+        draft.enter(Phase::Completed);
+    }
+}
+
+/// Compensation in reverse dependency order, independent branches in parallel; steps in flight settle first.
+fn undo(draft: &mut Draft<'_>) {
+    let definition = draft.definition();
+    if definition
+        .places()
+        .any(|step| matches!(draft.saga.step(step).forward, Forward::Issued(_)))
+    {
+        return;
+    }
+    let mut cleared = vec![false; definition.steps.len()];
+    for step in definition.order.iter().rev() {
+        let behind_are_cleared = definition.step(*step).before.iter().all(|after| cleared[after.at()]);
+        let due = needs_undo(draft, *step);
+        if due && behind_are_cleared && draft.saga.step(*step).backward == Backward::None {
+            draft.push(Fact::Ready {
+                step: *step,
+                action: Action::Undo,
+            });
+        }
+        cleared[step.at()] = behind_are_cleared && !due;
+    }
+    if cleared.iter().all(|cleared| *cleared) {
+        let phase = final_phase(&draft.saga);
+        draft.enter(phase);
+    }
+}
+
+fn final_phase(saga: &Saga) -> Phase {
+    if saga
+        .steps
+        .iter()
+        .any(|state| matches!(state.backward, Backward::Skipped(_)))
+    {
+        Phase::CompensatedWithSkips
+    } else if saga.turned == Some(Cause::Cancel) {
+        Phase::Cancelled
+    } else {
+        Phase::Compensated
+    }
+}
+
+/// True while the step has, or may have, an effect that is to be undone and is not.
+pub(super) fn needs_undo(draft: &Draft<'_>, step: StepIx) -> bool {
+    if !matches!(draft.step(step).undo, Undo::Command(_)) {
+        return false;
+    }
+    let state = draft.saga.step(step);
+    match &state.backward {
+        Backward::Done | Backward::Skipped(_) => false,
+        Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_) => true,
+        Backward::None => match &state.forward {
+            Forward::Succeeded | Forward::GivenUp(_) | Forward::Unclear => true,
+            Forward::Pending
+            | Forward::Ready
+            | Forward::Issued(_)
+            | Forward::Retrying(_)
+            | Forward::Failed(_)
+            | Forward::Skipped(_) => succeeded_once(draft, step),
+        },
+    }
+}
+
+/// True when an attempt had an effect that the step's state does not show: one that was never issued, by the facts that we
+/// have, or one that a repeat followed.
+fn succeeded_once(draft: &Draft<'_>, step: StepIx) -> bool {
+    let state = draft.saga.step(step);
+    state.answers.iter().any(|given| {
+        let counts = given.believed || given.attempt > state.attempts;
+        given.action == Action::Do && given.answer.outcome == Outcome::Success && counts
+    })
+}
+
+fn is_done(saga: &Saga, step: StepIx) -> bool {
+    matches!(saga.step(step).forward, Forward::Succeeded | Forward::Skipped(_))
+}
+
+fn is_undoing(saga: &Saga, step: StepIx) -> bool {
+    match saga.step(step).backward {
+        Backward::None | Backward::Done | Backward::Skipped(_) => false,
+        Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_) => true,
+    }
+}
+
+/// True while this attempt waits for its answer.
+pub(super) fn is_outstanding(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> bool {
+    let state = saga.step(step);
+    match (action, &state.forward, &state.backward) {
+        (Action::Do, Forward::Issued(flight), _)
+        | (Action::Undo, _, Backward::Issued(flight) | Backward::Exhausted(Some(flight))) => flight.attempt == attempt,
+        (Action::Do | Action::Undo, _, _) => false,
+    }
+}

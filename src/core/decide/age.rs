@@ -1,0 +1,139 @@
+//! Which command a reply answers, and how that command stands today.
+
+use uuid::Uuid;
+
+use super::super::definition::{Definition, StepIx};
+use super::super::ids::command_id;
+use super::super::limits;
+use super::super::saga::{Action, Backward, Flight, Forward, Phase, Saga};
+
+/// A command by its place: what its id was derived from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) step: StepIx,
+    pub(super) action: Action,
+    pub(super) attempt: u16,
+}
+
+/// How the command that a reply answers stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It waits for this answer.
+    Outstanding,
+    /// An answer to it was kept before.
+    Answered,
+    /// Its patience ended; the step's undo covers it.
+    GivenUp,
+    /// It was unanswered when an operator said that the step counts as not done.
+    CountsAsNotDone,
+    /// It was overtaken in another way: completed or resolved by hand, skipped, abandoned.
+    Overtaken,
+    /// By the facts that we have, it was never sent.
+    NeverIssued,
+}
+
+/// The command of this saga that has the id `command_id`; `None` when it could not have derived it.
+pub(super) fn locate(definition: &Definition, saga: &Saga, id: Uuid) -> Option<Target> {
+    in_flight(definition, saga)
+        .find(|target| has_id(saga, *target, id))
+        .or_else(|| anywhere(definition, saga, id))
+}
+
+/// The commands that wait for an answer: nearly every reply answers one of them.
+fn in_flight(definition: &Definition, saga: &Saga) -> impl Iterator<Item = Target> {
+    definition.places().flat_map(|step| {
+        let state = saga.step(step);
+        let forward = match &state.forward {
+            Forward::Issued(flight) => Some(Target {
+                step,
+                action: Action::Do,
+                attempt: flight.attempt,
+            }),
+            Forward::Pending
+            | Forward::Ready
+            | Forward::Retrying(_)
+            | Forward::Succeeded
+            | Forward::Failed(_)
+            | Forward::GivenUp(_)
+            | Forward::Unclear
+            | Forward::Skipped(_) => None,
+        };
+        let backward = match &state.backward {
+            Backward::Issued(flight) | Backward::Exhausted(Some(flight)) => Some(Target {
+                step,
+                action: Action::Undo,
+                attempt: flight.attempt,
+            }),
+            Backward::None
+            | Backward::Ready
+            | Backward::Retrying(_)
+            | Backward::Done
+            | Backward::Exhausted(None)
+            | Backward::Skipped(_) => None,
+        };
+        forward.into_iter().chain(backward)
+    })
+}
+
+/// Every id that this saga has derived, and those that it could have derived had commits not been lost.
+fn anywhere(definition: &Definition, saga: &Saga, id: Uuid) -> Option<Target> {
+    definition.places().find_map(|step| {
+        let state = saga.step(step);
+        let upto = |attempts: u16, maximum: u16| attempts.saturating_add(limits::LOST_ATTEMPTS.max(maximum.min(1_000)));
+        let step_of = definition.step(step);
+        let dos = upto(state.attempts, step_of.retry.maximum_attempts);
+        let undos = upto(state.undo_attempts, step_of.compensation.retry.maximum_attempts);
+        [(Action::Do, dos), (Action::Undo, undos)]
+            .into_iter()
+            .flat_map(|(action, last)| (1..=last).map(move |attempt| Target { step, action, attempt }))
+            .find(|target| has_id(saga, *target, id))
+    })
+}
+
+fn has_id(saga: &Saga, target: Target, id: Uuid) -> bool {
+    command_id(saga.id, target.step, target.action, target.attempt) == id
+}
+
+/// How the command stands.
+pub(super) fn age(saga: &Saga, target: Target) -> Age {
+    let state = saga.step(target.step);
+    let is = |flight: &Flight| flight.attempt == target.attempt;
+    let abandoned = saga.phase == Phase::Abandoned;
+    let by_state = match (target.action, &state.forward, &state.backward) {
+        (Action::Do, Forward::Issued(flight), _) if is(flight) && !abandoned => Some(Age::Outstanding),
+        (Action::Undo, _, Backward::Issued(flight) | Backward::Exhausted(Some(flight))) if is(flight) && !abandoned => {
+            Some(Age::Outstanding)
+        }
+        (Action::Do, Forward::Failed(Some(flight)) | Forward::Skipped(Some(flight)), _) if is(flight) => {
+            Some(Age::CountsAsNotDone)
+        }
+        (Action::Do | Action::Undo, _, _) => None,
+    };
+    if let Some(age) = by_state {
+        return age;
+    }
+    if state
+        .answers
+        .iter()
+        .any(|given| given.action == target.action && given.attempt == target.attempt)
+    {
+        return Age::Answered;
+    }
+    let issued = match target.action {
+        Action::Do => state.attempts,
+        Action::Undo => state.undo_attempts,
+    };
+    match &state.forward {
+        _ if target.attempt > issued => Age::NeverIssued,
+        Forward::GivenUp(flight) if target.action == Action::Do && is(flight) => Age::GivenUp,
+        Forward::Pending
+        | Forward::Ready
+        | Forward::Issued(_)
+        | Forward::Retrying(_)
+        | Forward::Succeeded
+        | Forward::Failed(_)
+        | Forward::GivenUp(_)
+        | Forward::Unclear
+        | Forward::Skipped(_) => Age::Overtaken,
+    }
+}

@@ -1,0 +1,97 @@
+//! A ready step becomes an issued command: its data is rendered, its id and hash are settled.
+
+use super::super::definition::{RenderError, StepIx};
+use super::super::fact::{Answer, Cause, Fact, Outcome};
+use super::super::hash::Sha256;
+use super::super::progress::ready;
+use super::super::saga::{Action, Backward, BlockKind, Forward, Saga};
+use super::draft::Draft;
+use super::{Decision, Rules, advance, outcome};
+
+/// Issues the command of `step` in the decision's row. A step that is not ready (any more) is left alone: a pick may be
+/// overtaken by an earlier pick of the same turn.
+pub fn issue(rules: Rules<'_>, decision: Decision, step: StepIx, action: Action) -> Decision {
+    if !is_ready(&decision.saga, step, action) {
+        return decision;
+    }
+    let (verdict, refusal) = (decision.verdict, decision.refusal.clone());
+    let mut draft = Draft::of(rules, decision);
+    match rules.render.data(&draft.saga, step, action) {
+        Ok(data) => issued(&mut draft, step, action, Sha256::of(data.get().as_bytes())),
+        Err(error) => refused(&mut draft, step, action, error),
+    }
+    advance::advance(&mut draft);
+    Decision {
+        verdict,
+        refusal,
+        ..draft.into_decision(None)
+    }
+}
+
+/// Issues everything that is ready: dispatch without limits.
+pub fn issue_all(rules: Rules<'_>, mut decision: Decision) -> Decision {
+    loop {
+        let next = ready(&decision.saga).next();
+        let Some((step, action)) = next else { return decision };
+        decision = issue(rules, decision, step, action);
+    }
+}
+
+fn is_ready(saga: &Saga, step: StepIx, action: Action) -> bool {
+    ready(saga).any(|ready| ready == (step, action))
+}
+
+fn issued(draft: &mut Draft<'_>, step: StepIx, action: Action, data_hash: Sha256) {
+    let state = draft.saga.step(step);
+    let attempt = 1 + match action {
+        Action::Do => state.attempts,
+        Action::Undo => state.undo_attempts,
+    };
+    draft.push(Fact::Issued {
+        step,
+        action,
+        attempt,
+        data_hash,
+    });
+    if let Some(answer) = answered_early(&draft.saga, step, action, attempt) {
+        outcome::succeeded(draft, step, action, attempt, answer);
+    }
+}
+
+/// The answer that came before its command was issued (committed facts had been lost).
+fn answered_early(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> Option<Answer> {
+    let early = saga
+        .step(step)
+        .answers
+        .iter()
+        .find(|given| given.action == action && given.attempt == attempt)?;
+    (early.answer.outcome == Outcome::Success).then(|| early.answer.clone())
+}
+
+/// The data cannot be made. Before a `do` that may fail this is a definitive failure; behind the pivot and in an undo a person
+/// has to look (DESIGN.md section 6).
+fn refused(draft: &mut Draft<'_>, step: StepIx, action: Action, error: RenderError) {
+    let RenderError { code, message } = error;
+    draft.push(Fact::Refused {
+        step,
+        action,
+        code: code.into(),
+        message: message.clone(),
+    });
+    match action {
+        Action::Do if draft.step(step).is_endless() => draft.block(step, action, BlockKind::Failed, code, message),
+        Action::Do => {
+            draft.push(Fact::FailedForGood {
+                step,
+                code: code.into(),
+                message,
+            });
+            draft.turn(Cause::Step(step));
+        }
+        Action::Undo => draft.block(step, action, BlockKind::Failed, code, message),
+    }
+    debug_assert!(!matches!(
+        (action, &draft.saga.step(step).forward, &draft.saga.step(step).backward),
+        (Action::Do, Forward::Ready, _) | (Action::Undo, _, Backward::Ready)
+    ));
+}

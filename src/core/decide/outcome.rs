@@ -1,0 +1,193 @@
+//! What follows from success, failure and the end of patience, in both directions.
+
+use std::sync::Arc;
+
+use super::super::definition::{OnExhausted, StepIx, StepKind};
+use super::super::fact::{Answer, Cause, Fact};
+use super::super::saga::{Action, BlockKind, Forward};
+use super::advance;
+use super::draft::Draft;
+
+/// The effect happened: the outstanding command was answered with success.
+pub(super) fn succeeded(draft: &mut Draft<'_>, step: StepIx, action: Action, attempt: u16, answer: Answer) {
+    draft.push(Fact::Succeeded {
+        step,
+        action,
+        attempt,
+        answer: Some(answer),
+    });
+    match action {
+        Action::Do => done(draft, step),
+        Action::Undo => unblock(draft, step),
+    }
+}
+
+/// The step is done, by an answer or by a person's word.
+pub(super) fn done(draft: &mut Draft<'_>, step: StepIx) {
+    unblock(draft, step);
+    if draft.step(step).kind != StepKind::Pivot {
+        return;
+    }
+    if draft.saga.wish.is_some() {
+        draft.push(Fact::WishRefused);
+    }
+    if draft.saga.turned.is_some() {
+        draft.block(
+            step,
+            Action::Do,
+            BlockKind::Conflict,
+            "saga.pivot_done",
+            "the pivot succeeded after the saga had turned",
+        );
+    }
+}
+
+/// The outstanding command was answered with a definite failure.
+pub(super) fn failed(draft: &mut Draft<'_>, step: StepIx, action: Action, attempt: u16, answer: Answer) {
+    let retryable = answer.retryable;
+    let code = answer.code.clone().unwrap_or_else(|| Arc::from("saga.failed"));
+    let message = answer.data.text_member("message").unwrap_or_default();
+    draft.push(Fact::Failed {
+        step,
+        action,
+        attempt,
+        answer: Some(answer),
+    });
+    match action {
+        Action::Do => failed_forward(draft, step, retryable, &code, message),
+        Action::Undo => failed_backward(draft, step, retryable, &code, message),
+    }
+}
+
+fn failed_forward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &Arc<str>, message: String) {
+    unblock(draft, step);
+    let rule = draft.step(step);
+    let failures = draft.saga.step(step).failures;
+    let wish = draft.saga.wish.filter(|_| rule.kind == StepKind::Pivot);
+    if draft.saga.turned.is_some() {
+        // Once turned, no step gets a new attempt: a definite failure settles it.
+    } else if let Some(wish) = wish {
+        draft.turn(wish);
+    } else if retryable && (rule.is_endless() || failures < rule.retry.maximum_attempts) {
+        retry(draft, step, Action::Do);
+    } else if rule.is_endless() {
+        draft.block(step, Action::Do, BlockKind::Failed, code, message);
+    } else {
+        draft.push(Fact::FailedForGood {
+            step,
+            code: Arc::clone(code),
+            message,
+        });
+        draft.turn(Cause::Step(step));
+    }
+}
+
+fn failed_backward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &Arc<str>, message: String) {
+    let failures = draft.saga.step(step).failures;
+    if retryable && failures < draft.step(step).compensation.retry.maximum_attempts {
+        unblock(draft, step);
+        retry(draft, step, Action::Undo);
+    } else {
+        unblock(draft, step);
+        exhausted(draft, step, false, code, message);
+    }
+}
+
+/// A new attempt comes after the policy's delay.
+fn retry(draft: &mut Draft<'_>, step: StepIx, action: Action) {
+    let rule = draft.step(step);
+    let state = draft.saga.step(step);
+    let (policy, attempt) = match action {
+        Action::Do => (&rule.retry, state.attempts),
+        Action::Undo => (&rule.compensation.retry, state.undo_attempts),
+    };
+    let mut seed = draft.saga.id.as_bytes().to_vec();
+    seed.extend_from_slice(&step.0.to_be_bytes());
+    seed.extend_from_slice(action.name().as_bytes());
+    seed.extend_from_slice(&attempt.to_be_bytes());
+    let at = draft.now.plus_millis(policy.delay_ms(state.failures, &seed));
+    draft.push(Fact::RetryDue { step, action, at });
+}
+
+/// An undo is at its end: by its definition the saga waits for a person, or goes on without it. On a final saga (a late undo)
+/// the fact stands alone: a final saga never changes phase.
+pub(super) fn exhausted(draft: &mut Draft<'_>, step: StepIx, unanswered: bool, code: &str, message: String) {
+    draft.push(Fact::Exhausted { step, unanswered });
+    match draft.step(step).compensation.on_exhausted {
+        OnExhausted::Skip => draft.push(Fact::UndoSkipped { step }),
+        OnExhausted::Block => {
+            let kind = if unanswered {
+                BlockKind::Unanswered
+            } else {
+                BlockKind::Failed
+            };
+            draft.block(step, Action::Undo, kind, code, message);
+        }
+    }
+}
+
+/// A `do` that may be given up has stayed unanswered for its patience.
+pub(super) fn given_up(draft: &mut Draft<'_>, step: StepIx, attempt: u16) {
+    draft.push(Fact::GivenUp { step, attempt });
+    if draft.saga.turned.is_none() {
+        let message = "unanswered for its patience: possibly done, so it is undone".to_owned();
+        draft.push(Fact::FailedForGood {
+            step,
+            code: "saga.unanswered".into(),
+            message,
+        });
+        draft.turn(Cause::Step(step));
+    }
+}
+
+/// The broker refused a command for good, or its data cannot be rendered as they were issued.
+pub(super) fn undeliverable(
+    draft: &mut Draft<'_>,
+    step: StepIx,
+    action: Action,
+    attempt: u16,
+    code: &Arc<str>,
+    message: &str,
+) {
+    if !advance::is_outstanding(&draft.saga, step, action, attempt) {
+        return;
+    }
+    let known = draft
+        .saga
+        .blocks
+        .iter()
+        .any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
+    if !known {
+        let message = message.to_owned();
+        draft.push(Fact::Undeliverable {
+            step,
+            action,
+            attempt,
+            code: Arc::clone(code),
+            message: message.clone(),
+        });
+        draft.block(step, action, BlockKind::Undeliverable, code, message);
+    }
+}
+
+/// An answer removes what waited for one. What a person has to find out stays.
+fn unblock(draft: &mut Draft<'_>, step: StepIx) {
+    let answered = |kind: BlockKind| match kind {
+        BlockKind::Unanswered | BlockKind::Failed | BlockKind::Undeliverable => true,
+        BlockKind::Conflict => false,
+    };
+    let blocks = &draft.saga.blocks;
+    if blocks.iter().any(|block| block.step == step && answered(block.kind))
+        && !blocks.iter().any(|block| block.step == step && !answered(block.kind))
+    {
+        draft.push(Fact::Unblocked { step });
+    }
+}
+
+/// True when the saga only goes forward: a pivot has succeeded, or counts so at an operator's word.
+pub(super) fn is_past_pivot(draft: &Draft<'_>) -> bool {
+    draft.definition().places().any(|step| {
+        draft.step(step).kind == StepKind::Pivot
+            && matches!(draft.saga.step(step).forward, Forward::Succeeded | Forward::Skipped(_))
+    })
+}

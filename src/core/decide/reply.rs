@@ -1,0 +1,186 @@
+//! A participant's answer: the table of CONTRACT.md section 3, row by row.
+
+use super::super::definition::{StepKind, Undo};
+use super::super::fact::{Answer, Cause, Fact, Outcome};
+use super::super::input::{Reply, Verdict};
+use super::super::saga::{Action, BlockKind, Phase};
+use super::age::{Age, Target, age, locate};
+use super::draft::Draft;
+use super::outcome::is_past_pivot;
+use super::{Refusal, outcome};
+
+/// What the reply means for the saga.
+///
+/// # Errors
+/// Every verdict but *applied*; facts that the saga must remember are in the draft all the same.
+pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal> {
+    let definition = draft.definition();
+    if reply.topic != definition.reply_topic {
+        let message = format!(
+            "read from {}, but this saga is answered on {}",
+            reply.topic, definition.reply_topic
+        );
+        return Err(Refusal::new(Verdict::Orphan, "wrong-topic", message));
+    }
+    let Some(target) = locate(definition, &draft.saga, reply.command_id) else {
+        let message = format!("saga {} has no command {}", reply.saga_id, reply.command_id);
+        return Err(Refusal::new(Verdict::Orphan, "unknown-command", message));
+    };
+    if (target.action, reply.answer.outcome) == (Action::Do, Outcome::Success) {
+        draft
+            .rules
+            .render
+            .check_reply(target.step, &reply.answer.data)
+            .map_err(|message| Refusal::new(Verdict::Malformed, "schema", message))?;
+    }
+    let answer = reply.answer.clone();
+    match (age(&draft.saga, target), answer.outcome) {
+        (Age::Outstanding, Outcome::Failure) if answer.is_conflict() => Err(contradicted(draft, target, answer)),
+        (Age::Outstanding, Outcome::Success) => {
+            outcome::succeeded(draft, target.step, target.action, target.attempt, answer);
+            Ok(())
+        }
+        (Age::Outstanding, Outcome::Failure) => {
+            outcome::failed(draft, target.step, target.action, target.attempt, answer);
+            Ok(())
+        }
+        (Age::Outstanding, Outcome::Progress) => {
+            let Target { step, action, attempt } = target;
+            draft.push(Fact::Progressed {
+                step,
+                action,
+                attempt,
+                answer,
+            });
+            Ok(())
+        }
+        (Age::NeverIssued, Outcome::Success) => never_issued(draft, target, answer),
+        (Age::Answered, _) => Err(answered(draft, target, answer)),
+        (_, Outcome::Failure) if answer.is_conflict() => Err(contradicted(draft, target, answer)),
+        (Age::CountsAsNotDone, Outcome::Success) => done_after_all(draft, target, answer),
+        (Age::NeverIssued, Outcome::Failure | Outcome::Progress)
+        | (Age::GivenUp | Age::CountsAsNotDone | Age::Overtaken, Outcome::Progress) => Err(Refusal::new(
+            Verdict::Stale,
+            "nothing-new",
+            "it says nothing that matters any more",
+        )),
+        (Age::GivenUp, Outcome::Success) => Err(late(draft, target, answer, "given-up", "its undo covers it")),
+        (Age::GivenUp | Age::CountsAsNotDone, Outcome::Failure)
+        | (Age::Overtaken, Outcome::Success | Outcome::Failure) => {
+            Err(late(draft, target, answer, "overtaken", "the saga went on without it"))
+        }
+    }
+}
+
+/// A second answer to an answered command.
+fn answered(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
+    let mut kept = draft
+        .saga
+        .step(target.step)
+        .answers
+        .iter()
+        .filter(|given| given.action == target.action && given.attempt == target.attempt);
+    let read_only = target.action == Action::Do && draft.step(target.step).kind == StepKind::ReadOnly;
+    let first = kept.clone().next();
+    match kept.find(|given| given.answer.says_the_same(&answer)) {
+        _ if read_only => Refusal::new(
+            Verdict::Duplicate,
+            "read-only",
+            "the first answer of a read-only step stays",
+        ),
+        Some(known) if first == Some(known) || known.believed => {
+            Refusal::new(Verdict::Duplicate, "known-answer", "the same was said before")
+        }
+        Some(_) => Refusal::new(
+            Verdict::Conflict,
+            "known-contradiction",
+            "the same contradiction was kept before",
+        ),
+        None if answer.outcome == Outcome::Progress => {
+            Refusal::new(Verdict::Stale, "nothing-new", "it says nothing that matters any more")
+        }
+        None => contradicted(draft, target, answer),
+    }
+}
+
+/// The participant contradicts itself, or saw the same id with other data. The first answer wins; a person has to look.
+fn contradicted(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
+    let Target { step, action, attempt } = target;
+    let waits = age(&draft.saga, target) == Age::Outstanding;
+    let blocks = waits || !answer.is_conflict();
+    draft.push(Fact::Conflicted {
+        step,
+        action,
+        attempt,
+        answer,
+    });
+    let message = "the participant contradicts itself: what is true has to be found out";
+    if blocks {
+        draft.block(step, action, BlockKind::Conflict, Answer::CONFLICT, message);
+    }
+    Refusal::new(Verdict::Conflict, "contradiction", message)
+}
+
+/// A success of a command that, by the facts that we have, was never sent: committed facts were lost.
+fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result<(), Refusal> {
+    let Target { step, action, attempt } = target;
+    let undoable = matches!(draft.step(step).undo, Undo::Command(_));
+    match action {
+        Action::Undo if draft.saga.is_final() => Err(contradicted(draft, target, answer)),
+        Action::Undo => {
+            outcome::succeeded(draft, step, action, attempt, answer);
+            if is_past_pivot(draft) {
+                let message = "undone behind the pivot, by a command that was never issued";
+                draft.block(step, action, BlockKind::Conflict, "saga.lost_commits", message);
+            } else {
+                draft.turn(Cause::LostCommits(step));
+            }
+            Ok(())
+        }
+        Action::Do => {
+            draft.push(Fact::AnsweredEarly { step, attempt, answer });
+            if draft.saga.is_final() && draft.saga.phase != Phase::Abandoned && undoable {
+                draft.push(Fact::UndoDue { step });
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A late success of a step that counts as not done: it gets an undo of its own, also when the saga has ended.
+fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result<(), Refusal> {
+    let rule = draft.step(target.step);
+    let undo_is_due = matches!(rule.undo, Undo::Command(_)) && draft.saga.phase != Phase::Abandoned;
+    if undo_is_due {
+        let Target { step, action, attempt } = target;
+        draft.push(Fact::CameLate {
+            step,
+            action,
+            attempt,
+            answer,
+        });
+        draft.push(Fact::UndoDue { step });
+        return Ok(());
+    }
+    if rule.kind == StepKind::Pivot && draft.saga.turned.is_some() {
+        return Err(contradicted(draft, target, answer));
+    }
+    Err(late(
+        draft,
+        target,
+        answer,
+        "overtaken",
+        "its effect has no undo and stays",
+    ))
+}
+
+fn late(draft: &mut Draft<'_>, target: Target, answer: Answer, code: &'static str, message: &str) -> Refusal {
+    let Target { step, action, attempt } = target;
+    draft.push(Fact::CameLate {
+        step,
+        action,
+        attempt,
+        answer,
+    });
+    Refusal::new(Verdict::Stale, code, message)
+}

@@ -1,0 +1,141 @@
+//! Questions about a saga that several rings ask: what is ready, when to look again, what people are told.
+
+use super::definition::{Definition, StepIx};
+use super::saga::{Action, Backward, BlockKind, Flight, Forward, Phase, Saga, StepState};
+use super::time::Timestamp;
+
+/// The commands that may go out as soon as their participants have room, in file order, undos first. Nothing is ready while a
+/// saga is stuck or paused.
+pub fn ready(saga: &Saga) -> impl Iterator<Item = (StepIx, Action)> {
+    let held = matches!(saga.phase, Phase::Stuck | Phase::Paused | Phase::Abandoned);
+    let places = || (0..saga.steps.len()).map(|at| StepIx(u16::try_from(at).expect("at most 500 steps")));
+    let undos = places()
+        .filter(|step| saga.step(*step).backward == Backward::Ready)
+        .map(|step| (step, Action::Undo));
+    let dos = places()
+        .filter(|step| saga.step(*step).forward == Forward::Ready)
+        .map(|step| (step, Action::Do));
+    undos.chain(dos).filter(move |_| !held)
+}
+
+/// When the saga wants to be looked at again; `None` when only an answer or a person moves it.
+pub fn next_due(definition: &Definition, saga: &Saga) -> Option<Timestamp> {
+    if matches!(saga.phase, Phase::Paused | Phase::Abandoned) {
+        return None;
+    }
+    definition
+        .places()
+        .flat_map(|step| [forward_due(definition, saga, step), backward_due(saga, step)])
+        .flatten()
+        .min()
+}
+
+fn forward_due(definition: &Definition, saga: &Saga, step: StepIx) -> Option<Timestamp> {
+    match &saga.step(step).forward {
+        Forward::Retrying(at) if saga.phase == Phase::Running => Some(*at),
+        Forward::Issued(flight) => {
+            let endless = definition.step(step).is_endless() && saga.turned.is_none();
+            let blocked = saga.blocks.iter().any(|block| block.step == step);
+            let patience_decides = !endless && !blocked && saga.phase != Phase::Stuck;
+            flight_due(saga, step, flight, patience_decides)
+        }
+        Forward::Pending
+        | Forward::Ready
+        | Forward::Retrying(_)
+        | Forward::Succeeded
+        | Forward::Failed(_)
+        | Forward::GivenUp(_)
+        | Forward::Unclear
+        | Forward::Skipped(_) => None,
+    }
+}
+
+fn backward_due(saga: &Saga, step: StepIx) -> Option<Timestamp> {
+    match &saga.step(step).backward {
+        Backward::Retrying(at) if saga.phase != Phase::Stuck => Some(*at),
+        Backward::Issued(flight) => flight_due(saga, step, flight, saga.phase != Phase::Stuck),
+        Backward::Exhausted(Some(flight)) => flight_due(saga, step, flight, false),
+        Backward::None
+        | Backward::Ready
+        | Backward::Retrying(_)
+        | Backward::Done
+        | Backward::Exhausted(None)
+        | Backward::Skipped(_) => None,
+    }
+}
+
+fn flight_due(saga: &Saga, step: StepIx, flight: &Flight, patience_decides: bool) -> Option<Timestamp> {
+    let undeliverable = saga
+        .blocks
+        .iter()
+        .any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
+    match (undeliverable, patience_decides) {
+        (true, false) => None,
+        (true, true) => Some(flight.patience_ends),
+        (false, true) => Some(flight.resend_at.min(flight.patience_ends)),
+        (false, false) => Some(flight.resend_at),
+    }
+}
+
+/// A step's state as people and programs are told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepStateName {
+    /// Waits for predecessors.
+    Pending,
+    /// Waits for room at its participant.
+    Ready,
+    /// Its command is outstanding.
+    Issued,
+    /// Waits for its next attempt.
+    Retrying,
+    /// Done.
+    Succeeded,
+    /// Not done.
+    Failed,
+    /// Possibly done; will be undone.
+    GivenUp,
+    /// Its undo is at work.
+    Compensating,
+    /// Undone.
+    Compensated,
+    /// Its undo is at its end.
+    CompensationFailed,
+    /// Skipped, or its effect knowingly stays.
+    Skipped,
+}
+
+impl StepStateName {
+    /// The name in JSON and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Issued => "issued",
+            Self::Retrying => "retrying",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::GivenUp => "givenUp",
+            Self::Compensating => "compensating",
+            Self::Compensated => "compensated",
+            Self::CompensationFailed => "compensationFailed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// How a step stands, both directions in one word.
+pub fn step_state_name(state: &StepState) -> StepStateName {
+    match (&state.backward, &state.forward) {
+        (Backward::Ready | Backward::Issued(_) | Backward::Retrying(_), _) => StepStateName::Compensating,
+        (Backward::Done, _) => StepStateName::Compensated,
+        (Backward::Exhausted(_), _) => StepStateName::CompensationFailed,
+        (Backward::Skipped(_), _) | (Backward::None, Forward::Skipped(_)) => StepStateName::Skipped,
+        (Backward::None, Forward::Pending) => StepStateName::Pending,
+        (Backward::None, Forward::Ready) => StepStateName::Ready,
+        (Backward::None, Forward::Issued(_)) => StepStateName::Issued,
+        (Backward::None, Forward::Retrying(_)) => StepStateName::Retrying,
+        (Backward::None, Forward::Succeeded) => StepStateName::Succeeded,
+        (Backward::None, Forward::Failed(_)) => StepStateName::Failed,
+        (Backward::None, Forward::GivenUp(_) | Forward::Unclear) => StepStateName::GivenUp,
+    }
+}
