@@ -1,0 +1,45 @@
+# `make` alone lists what there is to do. Each target installs what it needs by scripts/prerequisites.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# More words for the program that a target runs, as in: make dev ARGS="--once 40"
+ARGS ?=
+# Which tests `make test` runs, as in: make test TESTS=linter
+TESTS ?=
+
+tools := $(shell scripts/prerequisites tools-folder)
+export PATH := $(tools)/bin:$(PATH)
+
+.PHONY: help dev test lint bench services clean-services
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+dev: ## runs Sagabus with sample services and a broker of its own: ARGS="--once 40" runs 40 sagas and stops
+	@scripts/prerequisites build postgres
+	@echo "building (a first build takes some minutes)" >&2
+	@cargo build --locked
+	@cargo run --locked --quiet -- dev $(ARGS)
+
+test: lint ## runs all checks and all tests, on a Kafka and a Postgres of its own
+	@scripts/test $(TESTS)
+
+lint: ## checks format, lints, documentation and dependencies
+	@scripts/prerequisites build tools download
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	cargo deny check --hide-inclusion-graph --allow duplicate bans licenses sources
+
+bench: ## measures sagas per second on a fresh Kafka and Postgres: ARGS="--sagas 60000"
+	@scripts/bench $(ARGS)
+
+services: ## starts Kafka and Postgres for development, and prints their addresses
+	@scripts/services up
+	@scripts/services env
+
+clean-services: ## stops all services of this clone and deletes their data
+	@for name in '' test bench; do scripts/services down --wipe --name "$$name"; done
