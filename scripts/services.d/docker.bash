@@ -15,16 +15,18 @@ docker_answers() {
 
 container_pid() { docker inspect --format '{{.State.Pid}}' "$(compose ps --quiet "$1" 2>&1 | tail -n 1)"; }
 
+start_in_docker() { compose up --detach --wait "$1"; }
+
 # The same verbs by docker compose.
 run_in_docker() {
     case $1 in
         up) compose up --detach --wait ;;
-        start-*) compose up --detach --wait "${1#start-}" ;;
+        start-*) start_in_docker "${1#start-}" ;;
         stop-*) compose stop "${1#stop-}" ;;
-        restart-kafka) compose stop kafka && compose up --detach --wait kafka ;;
-        crash-postgres) compose kill --signal QUIT postgres && compose up --detach --wait postgres ;;
+        restart-kafka) compose stop kafka && start_in_docker kafka ;;
+        crash-postgres) compose kill --signal QUIT postgres && compose stop postgres && start_in_docker postgres ;;
         down) if [ "$2" = yes ]; then compose down --volumes; else compose stop; fi ;;
         pids) printf '%s %s\n' kafka "$(container_pid kafka)" postgres "$(container_pid postgres)" ;;
-        status) compose ps ;;
+        status) compose ps && kafka_answers && answers_tcp "$postgres_port" ;;
     esac
 }

@@ -20,7 +20,7 @@ jars_missing() {
 fetch_jar() {
     local jar=$cache/${2##*/} part
     part=$(mktemp "$cache/.part-XXXXXX")
-    curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 20 \
+    curl --fail --silent --show-error --location --retry 3 --retry-all-errors --connect-timeout 20 \
         --output "$part" "$central/$2" &&
         printf '%s  %s\n' "$1" "$part" | sha256sum --check --quiet >&2 &&
         chmod 644 "$part" && mv "$part" "$jar" && return
@@ -119,13 +119,13 @@ start_kafka() {
         write_kafka_settings
         if [ ! -e "$kafka/data/meta.properties" ]; then
             rm -rf "$kafka/data"
-            "$java" -Xshare:auto -XX:TieredStopAtLevel=1 "$log4j" -cp "$(class_path)" kafka.tools.StorageTool format --standalone \
-                --cluster-id "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n' | cut -c 1-21)A" \
+            "$java" -XX:TieredStopAtLevel=1 "$log4j" -cp "$(class_path)" kafka.tools.StorageTool format \
+                --standalone --cluster-id "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n' | cut -c 1-21)A" \
                 --config "$kafka/server.properties" >"$kafka/format.out" 2>&1 ||
                 die "Kafka's storage could not be formatted: see $kafka/format.out"
         fi
         detached "$java" -Xms512m -Xmx1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -Djava.awt.headless=true "$log4j" \
-            -Dsagabus.folder="$kafka" -cp "$(class_path)" kafka.Kafka "$kafka/server.properties" >"$kafka/kafka.out" 2>&1
+            -cp "$(class_path)" kafka.Kafka "$kafka/server.properties" >"$kafka/kafka.out" 2>&1
     fi
     wait_for 90 kafka_answers_or_died || die "Kafka does not answer: see $kafka/server.log"
     kafka_pid >/dev/null || die "Kafka has ended: see $kafka/kafka.out and $kafka/server.log"
