@@ -61,14 +61,14 @@ END
 
 # Our settings are written last, so that an initdb that was interrupted is done again.
 init_postgres() {
-    local secret
+    local secret failed=
     find "$data" -mindepth 1 -delete
     secret=$(as_owner mktemp)
     as_owner tee "$secret" >/dev/null <<<"$password"
     as_owner "$postgres_bin/initdb" --pgdata="$data" --username=sagabus --auth=scram-sha-256 --encoding=UTF8 \
-        --locale=C --pwfile="$secret" >"$postgres/initdb.out" 2>&1 ||
-        die "initdb failed: see $postgres/initdb.out"
+        --locale=C --pwfile="$secret" >"$postgres/initdb.out" 2>&1 || failed=yes
     as_owner rm "$secret"
+    [ -z "$failed" ] || die "initdb failed: see $postgres/initdb.out"
     as_owner sh -c "echo \"include = 'sagabus.conf'\" >>'$data/postgresql.conf'"
 }
 
