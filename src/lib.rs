@@ -6,6 +6,6 @@
 pub mod bus;
 pub mod core;
 pub mod definition;
+pub mod dispatch;
 pub mod participant;
-pub mod store;
 pub mod wire;

@@ -1,1 +1,133 @@
-//! Kafka: the reader (consumer thread), the producer, topics and start-up checks.
+//! Records in, records out, behind one trait: `kafka` for real, `memory` for tests and the simulator.
+//!
+//! ```text
+//! consumer thread: poll, decode --(bounded channel)--> arrived        start(offsets from Postgres) --> assign
+//! emit --> producer's queue --> delivery reports --> delivered, by batch
+//! ```
+//! Must hold: records of a former `start` never arrive after the next one; a batch counts as delivered only when the broker has
+//! acknowledged every record of it.
+
+mod kafka;
+mod memory;
+
+use std::time::Duration;
+
+use std::sync::Arc;
+
+use crate::core::{Partition, Timestamp};
+use crate::wire::{Event, Malformed, Outgoing, Record};
+
+pub use kafka::Admin;
+pub use kafka::Finding;
+pub use kafka::Group;
+pub use kafka::KafkaBus;
+pub use kafka::KafkaSettings;
+pub use kafka::Level;
+pub use kafka::Producer;
+pub use kafka::Purpose;
+pub use kafka::TopicDifference;
+pub use kafka::TopicNeed;
+pub use kafka::judge_topics;
+pub use memory::MemoryBroker;
+pub use memory::MemoryBus;
+
+/// Names a batch of sent records; never used twice by one engine.
+pub type Tag = u64;
+
+/// What the engine needs of a broker.
+#[expect(async_fn_in_trait, reason = "the engine is one task and needs no Send bound")]
+pub trait Bus {
+    /// What has arrived, at most `max` of it: as soon as there is something, or after `wait` with nothing.
+    async fn arrived(&mut self, max: usize, wait: Duration) -> Vec<Arrival>;
+
+    /// Reads these topics from now on.
+    fn subscribe(&mut self, topics: &[Arc<str>]);
+
+    /// The partitions that this engine was given last.
+    fn assignment(&self) -> Vec<Partition>;
+
+    /// Reads these partitions, and no others, from these offsets.
+    fn start(&mut self, starts: Vec<(Partition, i64)>);
+
+    /// Sends a batch. Never waits.
+    fn emit(&mut self, tag: Tag, records: Vec<Outgoing>);
+
+    /// What the broker has said of sent batches since the last call.
+    fn delivered(&mut self) -> Vec<Delivery>;
+
+    /// Waits until everything that was sent is settled, at most this long.
+    async fn flush(&mut self, at_most: Duration);
+
+    /// The end of each partition of a topic (last stable offset), asked now.
+    async fn ends(&mut self, topic: &str, at_most: Duration) -> Result<Vec<(i32, i64)>, BusError>;
+
+    /// Where the next record of a partition is, read from `from`: `Some(end)` when there is none before the partition's end (what lies
+    /// between are transaction markers), `None` when there is one.
+    async fn end_without_records(
+        &mut self,
+        partition: &Partition,
+        from: i64,
+        at_most: Duration,
+    ) -> Result<Option<i64>, BusError>;
+
+    /// Where a partition begins that was never read.
+    async fn first_offset(&mut self, partition: &Partition, from: From) -> Result<i64, BusError>;
+}
+
+/// What a bus reports.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A record, with what its headers say.
+    Record(Record, Result<Event, Malformed>),
+    /// These partitions are this engine's to read, and no others: it answers with `start`.
+    Assigned(Vec<Partition>),
+    /// These partitions are not this engine's any more.
+    Revoked(Vec<Partition>),
+    /// This partition cannot be read from where it was to start; the others go on.
+    Stopped {
+        /// Which one.
+        partition: Partition,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What the broker said of a sent batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Every record of it is settled: acknowledged, or reported as refused before.
+    Settled {
+        /// The batch.
+        tag: Tag,
+    },
+    /// One record of it was refused for good.
+    Refused {
+        /// The batch.
+        tag: Tag,
+        /// The record's place in it.
+        index: usize,
+        /// The broker's words.
+        error: String,
+    },
+}
+
+/// Where a trigger topic begins that was never read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// At its first record.
+    Earliest,
+    /// Behind its last record.
+    Latest,
+    /// At the first record of this moment or later.
+    Time(Timestamp),
+}
+
+/// What was asked of the broker and did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("{attempted}: {message}")]
+pub struct BusError {
+    /// What was attempted, on what.
+    pub attempted: String,
+    /// The client's words.
+    pub message: String,
+}

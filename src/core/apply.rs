@@ -6,7 +6,7 @@ use super::definition::{Definition, StepIx};
 use super::fact::{Answer, Cause};
 use super::hash::Sha256;
 use super::json::Json;
-use super::saga::{Action, Backward, Flight, Forward, Given, Saga, SagaError, StepState};
+use super::saga::{Action, Backward, Block, Flight, Forward, Given, Phase, Saga, SagaError, StepState};
 use super::time::Timestamp;
 
 /// When a fact was decided, and the definition that says what follows from it in time.
@@ -22,10 +22,7 @@ impl Clocks<'_> {
         let step = self.definition.step(step);
         match action {
             Action::Do => (step.timeout_ms, step.retry.maximum_interval_ms),
-            Action::Undo => (
-                step.compensation.timeout_ms,
-                step.compensation.retry.maximum_interval_ms,
-            ),
+            Action::Undo => (step.compensation.timeout_ms, step.compensation.retry.maximum_interval_ms),
         }
     }
 
@@ -135,11 +132,7 @@ pub(super) fn resent(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action: 
     let (timeout_ms, maximum_ms) = clocks.pace(step, action);
     if let Some(flight) = flight_mut(saga, step, action, attempt) {
         let is_over = clocks.now >= flight.patience_ends;
-        let wait = if is_over {
-            maximum_ms.max(timeout_ms)
-        } else {
-            timeout_ms
-        };
+        let wait = if is_over { maximum_ms.max(timeout_ms) } else { timeout_ms };
         flight.resend_at = clocks.now.plus_millis(wait);
     }
 }
@@ -149,6 +142,21 @@ pub(super) fn progressed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, acti
     if let Some(flight) = flight_mut(saga, step, action, attempt) {
         flight.resend_at = clocks.now.plus_millis(timeout_ms);
     }
+}
+
+pub(super) fn blocked(clocks: Clocks<'_>, saga: &mut Saga, block: Block, message: &str) {
+    blame(clocks, saga, block.step, &block.code, message);
+    saga.blocks.push(block);
+}
+
+pub(super) fn phase_changed(clocks: Clocks<'_>, saga: &mut Saga, phase: Phase) {
+    saga.phase = phase;
+    saga.finished_at = phase.is_final().then_some(clocks.now);
+    saga.paused_at = (phase == Phase::Paused).then_some(clocks.now);
+}
+
+pub(super) fn answered_early(saga: &mut Saga, step: StepIx, attempt: u16, answer: &Answer) {
+    keep(saga, step, Action::Do, attempt, answer, false);
 }
 
 pub(super) fn retry_due(saga: &mut Saga, step: StepIx, action: Action, at: Timestamp) {
@@ -267,30 +275,21 @@ pub(super) fn thaw(state: &mut StepState, millis: u64) {
 }
 
 /// Keeps an answer, once; a believed one replaces what was only noted.
-pub(super) fn keep(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: &Answer, believed: bool) {
+fn keep(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: &Answer, believed: bool) {
     let answers = &mut saga.steps[step.at()].answers;
     let known = answers
         .iter_mut()
         .find(|given| given.action == action && given.attempt == attempt && given.answer.says_the_same(answer));
     match known {
         Some(given) => given.believed |= believed,
-        None => answers.push(Given {
-            action,
-            attempt,
-            answer: answer.clone(),
-            believed,
-        }),
+        None => answers.push(Given { action, attempt, answer: answer.clone(), believed }),
     }
 }
 
 pub(super) fn blame(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, code: &Arc<str>, message: &str) {
     if saga.error.is_none() {
         let step = Some(Arc::clone(&clocks.definition.step(step).name));
-        saga.error = Some(SagaError {
-            step,
-            code: Arc::clone(code),
-            message: message.to_owned(),
-        });
+        saga.error = Some(SagaError { step, code: Arc::clone(code), message: message.to_owned() });
     }
 }
 

@@ -128,10 +128,7 @@ pub fn effects(
     let mut found = Vec::new();
     for fact in facts {
         match fact {
-            Fact::Issued {
-                step, action, attempt, ..
-            }
-            | Fact::Resent { step, action, attempt } => {
+            Fact::Issued { step, action, attempt, .. } | Fact::Resent { step, action, attempt } => {
                 if let Some(flight) = outstanding(saga, *step, *action, *attempt) {
                     found.push(command(rules, saga, *step, *action, flight));
                 }
@@ -186,24 +183,13 @@ fn outstanding(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> Optio
 fn command(rules: Rules<'_>, saga: &Saga, place: StepIx, action: Action, flight: &Flight) -> Result<Effect, Differs> {
     let definition = rules.definition;
     let step = definition.step(place);
-    let differs = |message: String| Differs {
-        step: place,
-        action,
-        attempt: flight.attempt,
-        message,
-    };
-    let data = rules
-        .render
-        .data(saga, place, action)
-        .map_err(|error| differs(error.message))?;
+    let differs = |message: String| Differs { step: place, action, attempt: flight.attempt, message };
+    let data = rules.render.data(saga, place, action).map_err(|error| differs(error.message))?;
     if Sha256::of(data.get().as_bytes()) != flight.data_hash {
         return Err(differs("the data differ from those that were issued".to_owned()));
     }
     let (kind, expires_at) = match (action, &step.undo) {
-        (Action::Do, _) => (
-            Arc::clone(&step.command_type),
-            step.expires().then_some(flight.expires_at),
-        ),
+        (Action::Do, _) => (Arc::clone(&step.command_type), step.expires().then_some(flight.expires_at)),
         (Action::Undo, Undo::Command(kind)) => (Arc::clone(kind), None),
         (Action::Undo, Undo::Nothing) => return Err(differs("the step has no compensation".to_owned())),
     };

@@ -10,7 +10,7 @@ use super::apply::{self, Clocks};
 use super::definition::Definition;
 use super::fact::{Fact, Transition};
 use super::input::Trigger;
-use super::saga::{Action, Backward, Block, Phase, Saga, StepState};
+use super::saga::{Backward, Block, Phase, Saga, StepState};
 use super::time::Timestamp;
 
 /// Why a journal does not fold.
@@ -37,24 +37,13 @@ impl std::error::Error for FoldError {}
 pub fn fold(definition: &Definition, saga_id: Uuid, journal: &[Transition]) -> Result<Saga, FoldError> {
     let broken = |message| FoldError { saga_id, message };
     let first = journal.first().ok_or_else(|| broken("it is empty"))?;
-    let Some(Fact::Started {
-        definition: hash,
-        business_key,
-        trigger,
-    }) = first.facts.first()
-    else {
+    let Some(Fact::Started { definition: hash, business_key, trigger }) = first.facts.first() else {
         return Err(broken("it does not begin with the fact started"));
     };
     if *hash != definition.hash {
         return Err(broken("it belongs to another definition"));
     }
-    let mut saga = begin(
-        definition,
-        saga_id,
-        Arc::clone(business_key),
-        trigger.clone(),
-        first.now,
-    );
+    let mut saga = begin(definition, saga_id, Arc::clone(business_key), trigger.clone(), first.now);
     for (row, transition) in journal.iter().enumerate() {
         saga.seq = u32::try_from(row + 1).unwrap_or(u32::MAX);
         for fact in &transition.facts {
@@ -94,32 +83,17 @@ pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &F
     match fact {
         Fact::Started { .. } | Fact::Rearmed { .. } | Fact::Operated { .. } | Fact::Undeliverable { .. } => {}
         Fact::Ready { step, action } => apply::ready(saga, *step, *action),
-        Fact::Issued {
-            step,
-            action,
-            attempt,
-            data_hash,
-        } => {
+        Fact::Issued { step, action, attempt, data_hash } => {
             apply::issued(clocks, saga, *step, *action, *attempt, *data_hash);
         }
         Fact::Resent { step, action, attempt } => apply::resent(clocks, saga, *step, *action, *attempt),
-        Fact::Progressed {
-            step, action, attempt, ..
-        } => apply::progressed(clocks, saga, *step, *action, *attempt),
-        Fact::Succeeded {
-            step,
-            action,
-            attempt,
-            answer,
-        } => {
+        Fact::Progressed { step, action, attempt, .. } => apply::progressed(clocks, saga, *step, *action, *attempt),
+        Fact::Succeeded { step, action, attempt, answer } => {
             apply::succeeded(saga, *step, *action, *attempt, answer.as_ref());
         }
-        Fact::Failed {
-            step,
-            action,
-            attempt,
-            answer,
-        } => apply::failed(saga, *step, *action, *attempt, answer.as_ref()),
+        Fact::Failed { step, action, attempt, answer } => {
+            apply::failed(saga, *step, *action, *attempt, answer.as_ref())
+        }
         Fact::Refused { step, action, .. } => apply::halted(saga, *step, *action),
         Fact::RetryDue { step, action, at } => apply::retry_due(saga, *step, *action, *at),
         Fact::GivenUp { step, .. } => apply::given_up(saga, *step),
@@ -129,40 +103,15 @@ pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &F
         Fact::Exhausted { step, unanswered } => apply::exhausted(saga, *step, *unanswered),
         Fact::UndoSkipped { step } => apply::undo_skipped(saga, *step),
         Fact::UndoDue { step } => saga.steps[step.at()].backward = Backward::Ready,
-        Fact::Blocked {
-            step,
-            action,
-            kind,
-            code,
-            message,
-        } => {
-            saga.blocks.push(Block {
-                step: *step,
-                action: *action,
-                kind: *kind,
-                code: Arc::clone(code),
-            });
-            apply::blame(clocks, saga, *step, code, message);
+        Fact::Blocked { step, action, kind, code, message } => {
+            let block = Block { step: *step, action: *action, kind: *kind, code: Arc::clone(code) };
+            apply::blocked(clocks, saga, block, message);
         }
         Fact::Unblocked { step } => saga.blocks.retain(|block| block.step != *step),
-        Fact::PhaseChanged { phase } => {
-            saga.phase = *phase;
-            saga.finished_at = phase.is_final().then_some(now);
-            saga.paused_at = (*phase == Phase::Paused).then_some(now);
-        }
-        Fact::AnsweredEarly { step, attempt, answer } => apply::keep(saga, *step, Action::Do, *attempt, answer, false),
-        Fact::CameLate {
-            step,
-            action,
-            attempt,
-            answer,
-        } => apply::came_late(saga, *step, *action, *attempt, answer),
-        Fact::Conflicted {
-            step,
-            action,
-            attempt,
-            answer,
-        } => apply::conflicted(saga, *step, *action, *attempt, answer),
+        Fact::PhaseChanged { phase } => apply::phase_changed(clocks, saga, *phase),
+        Fact::AnsweredEarly { step, attempt, answer } => apply::answered_early(saga, *step, *attempt, answer),
+        Fact::CameLate { step, action, attempt, answer } => apply::came_late(saga, *step, *action, *attempt, answer),
+        Fact::Conflicted { step, action, attempt, answer } => apply::conflicted(saga, *step, *action, *attempt, answer),
         Fact::TurnWished { cause } => saga.wish = Some(*cause),
         Fact::WishRefused => saga.wish = None,
         Fact::Edited { step, action, data } => saga.steps[step.at()].edited = Some((*action, data.clone())),

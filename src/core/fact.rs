@@ -31,29 +31,15 @@ pub struct Transition {
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Fact {
     /// The saga began.
-    Started {
-        definition: Sha256,
-        business_key: Arc<str>,
-        trigger: Trigger,
-    },
+    Started { definition: Sha256, business_key: Arc<str>, trigger: Trigger },
     /// A step's command may go out as soon as its participant has room.
     Ready { step: StepIx, action: Action },
     /// A command was decided; patience runs from here. `data_hash`: SHA-256 of its data.
-    Issued {
-        step: StepIx,
-        action: Action,
-        attempt: u16,
-        data_hash: Sha256,
-    },
+    Issued { step: StepIx, action: Action, attempt: u16, data_hash: Sha256 },
     /// The same command was decided to be sent again.
     Resent { step: StepIx, action: Action, attempt: u16 },
     /// The participant is at work: a new reply deadline, the same patience.
-    Progressed {
-        step: StepIx,
-        action: Action,
-        attempt: u16,
-        answer: Answer,
-    },
+    Progressed { step: StepIx, action: Action, attempt: u16, answer: Answer },
     /// The effect happened. Without `answer`, a person or rule says so.
     Succeeded {
         step: StepIx,
@@ -71,26 +57,13 @@ pub enum Fact {
         answer: Option<Answer>,
     },
     /// The step failed before a command of it was issued: its data could not be made.
-    Refused {
-        step: StepIx,
-        action: Action,
-        code: Arc<str>,
-        message: String,
-    },
+    Refused { step: StepIx, action: Action, code: Arc<str>, message: String },
     /// A new attempt is due at `at`.
-    RetryDue {
-        step: StepIx,
-        action: Action,
-        at: Timestamp,
-    },
+    RetryDue { step: StepIx, action: Action, at: Timestamp },
     /// Patience ended unanswered: the step counts as possibly done and will be undone.
     GivenUp { step: StepIx, attempt: u16 },
     /// The step is over without success: nothing will be tried any more.
-    FailedForGood {
-        step: StepIx,
-        code: Arc<str>,
-        message: String,
-    },
+    FailedForGood { step: StepIx, code: Arc<str>, message: String },
     /// An operator skipped the step.
     Skipped {
         step: StepIx,
@@ -106,13 +79,7 @@ pub enum Fact {
     /// The step needs an undo of its own, although the saga may not turn: its `do` succeeded after it counted as not done.
     UndoDue { step: StepIx },
     /// Something stands in the saga's way that it cannot remove by itself.
-    Blocked {
-        step: StepIx,
-        action: Action,
-        kind: BlockKind,
-        code: Arc<str>,
-        message: String,
-    },
+    Blocked { step: StepIx, action: Action, kind: BlockKind, code: Arc<str>, message: String },
     /// What blocked this step is gone.
     Unblocked { step: StepIx },
     /// The saga's phase changed. Final phases and `stuck` are announced.
@@ -120,27 +87,11 @@ pub enum Fact {
     /// A `do` that was never issued (by the facts we have) was answered with success: commits were lost.
     AnsweredEarly { step: StepIx, attempt: u16, answer: Answer },
     /// A reply that came too late to matter, with what was new in it.
-    CameLate {
-        step: StepIx,
-        action: Action,
-        attempt: u16,
-        answer: Answer,
-    },
+    CameLate { step: StepIx, action: Action, attempt: u16, answer: Answer },
     /// A reply, or a second trigger, that contradicts an earlier one. The first one wins.
-    Conflicted {
-        step: StepIx,
-        action: Action,
-        attempt: u16,
-        answer: Answer,
-    },
+    Conflicted { step: StepIx, action: Action, attempt: u16, answer: Answer },
     /// The broker refused this command for good, or its data renders differently.
-    Undeliverable {
-        step: StepIx,
-        action: Action,
-        attempt: u16,
-        code: Arc<str>,
-        message: String,
-    },
+    Undeliverable { step: StepIx, action: Action, attempt: u16, code: Arc<str>, message: String },
     /// A wake-up came before anything was due; the next one is at `at`.
     Rearmed {
         #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -10,9 +10,7 @@ use super::time::Timestamp;
 /// A saga's id: UUIDv7 layout (RFC 9562), 48 bits of the trigger record's timestamp in milliseconds, the rest from the SHA-256
 /// of definition name and business key. Time-ordered, so the journal grows at its end. A timestamp out of range is clamped.
 pub fn saga_id(definition_name: &str, business_key: &str, triggered_at: Timestamp) -> Uuid {
-    let millis = u64::try_from(triggered_at.micros() / 1_000)
-        .unwrap_or(0)
-        .min((1 << 48) - 1);
+    let millis = u64::try_from(triggered_at.micros() / 1_000).unwrap_or(0).min((1 << 48) - 1);
     let mut text = Vec::with_capacity(definition_name.len() + business_key.len() + 1);
     text.extend_from_slice(definition_name.as_bytes());
     text.push(0);
@@ -54,10 +52,7 @@ mod tests {
     fn a_saga_id_has_the_layout_of_version_7_and_orders_by_time() {
         let early = saga_id("trade", "k", Timestamp::from_millis(1_700_000_000_000));
         let late = saga_id("trade", "a", Timestamp::from_millis(1_700_000_000_001));
-        assert_eq!(
-            (early.get_version_num(), early.get_variant()),
-            (7, uuid::Variant::RFC4122)
-        );
+        assert_eq!((early.get_version_num(), early.get_variant()), (7, uuid::Variant::RFC4122));
         assert!(early < late);
         assert_eq!(early, saga_id("trade", "k", Timestamp::from_millis(1_700_000_000_000)));
     }

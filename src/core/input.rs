@@ -13,6 +13,9 @@ use super::json::Json;
 use super::saga::Action;
 use super::time::Timestamp;
 
+/// A Kafka partition, by topic and number.
+pub type Partition = (Arc<str>, i32);
+
 /// An input for a saga that exists. (What starts one is a `Trigger`, for `start`.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -167,15 +170,8 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts, in the order of the counters in Postgres.
-    pub const ALL: [Self; 7] = [
-        Self::Applied,
-        Self::Ignored,
-        Self::Duplicate,
-        Self::Stale,
-        Self::Conflict,
-        Self::Orphan,
-        Self::Malformed,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Applied, Self::Ignored, Self::Duplicate, Self::Stale, Self::Conflict, Self::Orphan, Self::Malformed];
 
     /// The verdict as metrics, parked messages and people name it.
     pub fn name(self) -> &'static str {

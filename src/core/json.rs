@@ -7,6 +7,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::limits;
+
 /// One JSON value as its text. Cheap to clone. Two are equal when their bytes are (the contract's *same data*); white space
 /// around the value is not part of it.
 #[derive(Clone)]
@@ -27,6 +29,17 @@ impl Json {
         Ok(Self(Arc::from(raw)))
     }
 
+    /// Checks that `bytes` from outside are one JSON value within the limits of depth, size and numbers: whatever reads it later,
+    /// an expression or a schema, may build a tree of it.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn foreign(bytes: &[u8]) -> Result<Self, String> {
+        let json = Self::parse(bytes).map_err(|error| format!("not JSON: {error}"))?;
+        check_shape(json.get())?;
+        Ok(json)
+    }
+
     /// The text of the value.
     pub fn get(&self) -> &str {
         self.0.get()
@@ -37,6 +50,45 @@ impl Json {
         let value: serde_json::Value = serde_json::from_str(self.get()).ok()?;
         Some(value.get(name)?.as_str()?.to_owned())
     }
+}
+
+/// Depth, number of values and digits of numbers, in one pass without a tree. `text` is JSON.
+fn check_shape(text: &str) -> Result<(), String> {
+    let (mut depth, mut nodes, mut digits) = (0_usize, 1_usize, 0_usize);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        if in_text {
+            (in_text, escaped) = (escaped || byte != b'"', !escaped && byte == b'\\');
+            continue;
+        }
+        match byte {
+            b'"' => in_text = true,
+            b'[' | b'{' => {
+                depth += 1;
+                nodes += 1;
+            }
+            b']' | b'}' => depth -= 1,
+            b',' => nodes += 1,
+            _ => {}
+        }
+        digits = if byte.is_ascii_digit() {
+            digits + 1
+        } else if byte == b'.' {
+            digits
+        } else {
+            0
+        };
+        if depth > limits::JSON_DEPTH {
+            return Err(format!("nested deeper than {}", limits::JSON_DEPTH));
+        }
+        if nodes > limits::JSON_NODES {
+            return Err(format!("more than {} values", limits::JSON_NODES));
+        }
+        if digits > limits::NUMBER_DIGITS {
+            return Err(format!("a number of more than {} digits", limits::NUMBER_DIGITS));
+        }
+    }
+    Ok(())
 }
 
 impl PartialEq for Json {
@@ -75,6 +127,17 @@ mod tests {
         let json = Json::parse(br#"{ "amount": 1.10,  "a":1e3 }"#).unwrap();
         assert_eq!(json.get(), r#"{ "amount": 1.10,  "a":1e3 }"#);
         assert_eq!(serde_json::to_string(&json).unwrap(), json.get());
+    }
+
+    #[test]
+    fn foreign_json_is_bounded_in_depth_values_and_digits() {
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let wide = |values: usize| format!("[{}1]", "1,".repeat(values));
+        assert!(Json::foreign(deep(limits::JSON_DEPTH).as_bytes()).is_ok());
+        assert!(Json::foreign(deep(limits::JSON_DEPTH + 1).as_bytes()).is_err());
+        assert!(Json::foreign(wide(limits::JSON_NODES).as_bytes()).is_err());
+        assert!(Json::foreign("9".repeat(limits::NUMBER_DIGITS + 1).as_bytes()).is_err());
+        assert!(Json::foreign(br#"{"a":"[[[[\"{{{{,,,,99999999999999999999999999999999999999999"}"#).is_ok());
     }
 
     #[test]

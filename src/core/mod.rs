@@ -54,6 +54,7 @@ pub use ids::command_id;
 pub use ids::saga_id;
 pub use input::Input;
 pub use input::Operation;
+pub use input::Partition;
 pub use input::Reply;
 pub use input::Resolution;
 pub use input::Trigger;

@@ -9,12 +9,8 @@ use super::time::Timestamp;
 pub fn ready(saga: &Saga) -> impl Iterator<Item = (StepIx, Action)> {
     let held = matches!(saga.phase, Phase::Stuck | Phase::Paused | Phase::Abandoned);
     let places = || (0..saga.steps.len()).map(|at| StepIx(u16::try_from(at).expect("at most 500 steps")));
-    let undos = places()
-        .filter(|step| saga.step(*step).backward == Backward::Ready)
-        .map(|step| (step, Action::Undo));
-    let dos = places()
-        .filter(|step| saga.step(*step).forward == Forward::Ready)
-        .map(|step| (step, Action::Do));
+    let undos = places().filter(|step| saga.step(*step).backward == Backward::Ready).map(|step| (step, Action::Undo));
+    let dos = places().filter(|step| saga.step(*step).forward == Forward::Ready).map(|step| (step, Action::Do));
     undos.chain(dos).filter(move |_| !held)
 }
 
@@ -23,11 +19,7 @@ pub fn next_due(definition: &Definition, saga: &Saga) -> Option<Timestamp> {
     if matches!(saga.phase, Phase::Paused | Phase::Abandoned) {
         return None;
     }
-    definition
-        .places()
-        .flat_map(|step| [forward_due(definition, saga, step), backward_due(saga, step)])
-        .flatten()
-        .min()
+    definition.places().flat_map(|step| [forward_due(definition, saga, step), backward_due(saga, step)]).flatten().min()
 }
 
 fn forward_due(definition: &Definition, saga: &Saga, step: StepIx) -> Option<Timestamp> {
@@ -65,10 +57,7 @@ fn backward_due(saga: &Saga, step: StepIx) -> Option<Timestamp> {
 }
 
 fn flight_due(saga: &Saga, step: StepIx, flight: &Flight, patience_decides: bool) -> Option<Timestamp> {
-    let undeliverable = saga
-        .blocks
-        .iter()
-        .any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
+    let undeliverable = saga.blocks.iter().any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
     match (undeliverable, patience_decides) {
         (true, false) => None,
         (true, true) => Some(flight.patience_ends),

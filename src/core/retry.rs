@@ -68,9 +68,7 @@ mod tests {
 
     #[test]
     fn the_delay_doubles_up_to_its_maximum() {
-        let delays: Vec<u64> = [1, 2, 3, 7, 8, u16::MAX]
-            .map(|n| policy(Jitter::None).delay_ms(n, b""))
-            .to_vec();
+        let delays: Vec<u64> = [1, 2, 3, 7, 8, u16::MAX].map(|n| policy(Jitter::None).delay_ms(n, b"")).to_vec();
         assert_eq!(delays, [1_000, 2_000, 4_000, 60_000, 60_000, 60_000]);
     }
 

@@ -130,10 +130,7 @@ impl Phase {
 
     /// The number that Postgres stores.
     pub fn number(self) -> i16 {
-        let place = Self::ALL
-            .iter()
-            .position(|phase| *phase == self)
-            .expect("every phase is listed");
+        let place = Self::ALL.iter().position(|phase| *phase == self).expect("every phase is listed");
         i16::try_from(place).expect("there are nine phases")
     }
 

@@ -64,9 +64,6 @@ mod tests {
 
     #[test]
     fn a_moment_is_shown_as_rfc_3339() {
-        assert_eq!(
-            Timestamp::from_millis(1_700_000_000_123).to_string(),
-            "2023-11-14T22:13:20.123Z"
-        );
+        assert_eq!(Timestamp::from_millis(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
     }
 }

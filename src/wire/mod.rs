@@ -1,1 +1,24 @@
-//! Kafka records to inputs, commands to Kafka records: pure.
+//! Kafka records to inputs, commands to Kafka records: pure. The message contract is CloudEvents 1.0 (CONTRACT.md).
+
+mod command;
+mod event;
+mod outgoing;
+mod record;
+mod reply;
+mod trigger;
+
+pub use command::Received;
+pub use command::received;
+pub use event::Attribute;
+pub use event::Event;
+pub use event::Malformed;
+pub use outgoing::Outgoing;
+pub use outgoing::announcement;
+pub use outgoing::answer;
+pub use outgoing::command;
+pub use outgoing::new_trigger;
+pub use record::Record;
+pub use record::RecordHead;
+pub use reply::is_reply;
+pub use reply::reply;
+pub use trigger::trigger;

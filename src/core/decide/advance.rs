@@ -27,24 +27,12 @@ fn go_forward(draft: &mut Draft<'_>) {
     let definition = draft.definition();
     for step in definition.places() {
         let waits = draft.saga.step(step).forward == Forward::Pending;
-        if waits
-            && definition
-                .step(step)
-                .after
-                .iter()
-                .all(|before| is_done(&draft.saga, *before))
-        {
-            draft.push(Fact::Ready {
-                step,
-                action: Action::Do,
-            });
+        if waits && definition.step(step).after.iter().all(|before| is_done(&draft.saga, *before)) {
+            draft.push(Fact::Ready { step, action: Action::Do });
         }
     }
     let saga = &draft.saga;
-    if definition
-        .places()
-        .all(|step| is_done(saga, step) && !is_undoing(saga, step))
-    {
+    if definition.places().all(|step| is_done(saga, step) && !is_undoing(saga, step)) {
         draft.enter(Phase::Completed);
     }
 }
@@ -52,10 +40,7 @@ fn go_forward(draft: &mut Draft<'_>) {
 /// Compensation in reverse dependency order, independent branches in parallel; steps in flight settle first.
 fn undo(draft: &mut Draft<'_>) {
     let definition = draft.definition();
-    if definition
-        .places()
-        .any(|step| matches!(draft.saga.step(step).forward, Forward::Issued(_)))
-    {
+    if definition.places().any(|step| matches!(draft.saga.step(step).forward, Forward::Issued(_))) {
         return;
     }
     let mut cleared = vec![false; definition.steps.len()];
@@ -63,10 +48,7 @@ fn undo(draft: &mut Draft<'_>) {
         let behind_are_cleared = definition.step(*step).before.iter().all(|after| cleared[after.at()]);
         let due = needs_undo(draft, *step);
         if due && behind_are_cleared && draft.saga.step(*step).backward == Backward::None {
-            draft.push(Fact::Ready {
-                step: *step,
-                action: Action::Undo,
-            });
+            draft.push(Fact::Ready { step: *step, action: Action::Undo });
         }
         cleared[step.at()] = behind_are_cleared && !due;
     }
@@ -77,11 +59,7 @@ fn undo(draft: &mut Draft<'_>) {
 }
 
 fn final_phase(saga: &Saga) -> Phase {
-    if saga
-        .steps
-        .iter()
-        .any(|state| matches!(state.backward, Backward::Skipped(_)))
-    {
+    if saga.steps.iter().any(|state| matches!(state.backward, Backward::Skipped(_))) {
         Phase::CompensatedWithSkips
     } else if saga.turned == Some(Cause::Cancel) {
         Phase::Cancelled

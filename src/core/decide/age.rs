@@ -34,9 +34,7 @@ pub(super) enum Age {
 
 /// The command of this saga that has the id `command_id`; `None` when it could not have derived it.
 pub(super) fn locate(definition: &Definition, saga: &Saga, id: Uuid) -> Option<Target> {
-    in_flight(definition, saga)
-        .find(|target| has_id(saga, *target, id))
-        .or_else(|| anywhere(definition, saga, id))
+    in_flight(definition, saga).find(|target| has_id(saga, *target, id)).or_else(|| anywhere(definition, saga, id))
 }
 
 /// The commands that wait for an answer: nearly every reply answers one of them.
@@ -44,11 +42,7 @@ fn in_flight(definition: &Definition, saga: &Saga) -> impl Iterator<Item = Targe
     definition.places().flat_map(|step| {
         let state = saga.step(step);
         let forward = match &state.forward {
-            Forward::Issued(flight) => Some(Target {
-                step,
-                action: Action::Do,
-                attempt: flight.attempt,
-            }),
+            Forward::Issued(flight) => Some(Target { step, action: Action::Do, attempt: flight.attempt }),
             Forward::Pending
             | Forward::Ready
             | Forward::Retrying(_)
@@ -59,11 +53,9 @@ fn in_flight(definition: &Definition, saga: &Saga) -> impl Iterator<Item = Targe
             | Forward::Skipped(_) => None,
         };
         let backward = match &state.backward {
-            Backward::Issued(flight) | Backward::Exhausted(Some(flight)) => Some(Target {
-                step,
-                action: Action::Undo,
-                attempt: flight.attempt,
-            }),
+            Backward::Issued(flight) | Backward::Exhausted(Some(flight)) => {
+                Some(Target { step, action: Action::Undo, attempt: flight.attempt })
+            }
             Backward::None
             | Backward::Ready
             | Backward::Retrying(_)
@@ -112,11 +104,7 @@ pub(super) fn age(saga: &Saga, target: Target) -> Age {
     if let Some(age) = by_state {
         return age;
     }
-    if state
-        .answers
-        .iter()
-        .any(|given| given.action == target.action && given.attempt == target.attempt)
-    {
+    if state.answers.iter().any(|given| given.action == target.action && given.attempt == target.attempt) {
         return Age::Answered;
     }
     let issued = match target.action {

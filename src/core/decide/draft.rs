@@ -19,33 +19,17 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(super) fn on(rules: Rules<'a>, saga: Saga, now: Timestamp) -> Self {
-        Self {
-            rules,
-            saga,
-            facts: Vec::new(),
-            now,
-        }
+        Self { rules, saga, facts: Vec::new(), now }
     }
 
     /// Takes up a decision again, to add to its row.
     pub(super) fn of(rules: Rules<'a>, decision: Decision) -> Self {
-        Self {
-            rules,
-            saga: decision.saga,
-            facts: decision.facts,
-            now: decision.now,
-        }
+        Self { rules, saga: decision.saga, facts: decision.facts, now: decision.now }
     }
 
     pub(super) fn into_decision(self, refusal: Option<Refusal>) -> Decision {
         let verdict = refusal.as_ref().map_or(Verdict::Applied, |refusal| refusal.verdict);
-        Decision {
-            verdict,
-            facts: self.facts,
-            saga: self.saga,
-            now: self.now,
-            refusal,
-        }
+        Decision { verdict, facts: self.facts, saga: self.saga, now: self.now, refusal }
     }
 
     /// Adds a fact and folds it in. The first one opens the saga's next journal row.
@@ -74,19 +58,9 @@ impl<'a> Draft<'a> {
         code: &str,
         message: impl Into<String>,
     ) {
-        let known = self
-            .saga
-            .blocks
-            .iter()
-            .any(|block| block.step == step && block.kind == kind);
+        let known = self.saga.blocks.iter().any(|block| block.step == step && block.kind == kind);
         if !known && !self.saga.is_final() {
-            self.push(Fact::Blocked {
-                step,
-                action,
-                kind,
-                code: code.into(),
-                message: message.into(),
-            });
+            self.push(Fact::Blocked { step, action, kind, code: code.into(), message: message.into() });
         }
     }
 

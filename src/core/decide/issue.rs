@@ -21,11 +21,7 @@ pub fn issue(rules: Rules<'_>, decision: Decision, step: StepIx, action: Action)
         Err(error) => refused(&mut draft, step, action, error),
     }
     advance::advance(&mut draft);
-    Decision {
-        verdict,
-        refusal,
-        ..draft.into_decision(None)
-    }
+    Decision { verdict, refusal, ..draft.into_decision(None) }
 }
 
 /// Issues everything that is ready: dispatch without limits.
@@ -47,12 +43,7 @@ fn issued(draft: &mut Draft<'_>, step: StepIx, action: Action, data_hash: Sha256
         Action::Do => state.attempts,
         Action::Undo => state.undo_attempts,
     };
-    draft.push(Fact::Issued {
-        step,
-        action,
-        attempt,
-        data_hash,
-    });
+    draft.push(Fact::Issued { step, action, attempt, data_hash });
     if let Some(answer) = answered_early(&draft.saga, step, action, attempt) {
         outcome::succeeded(draft, step, action, attempt, answer);
     }
@@ -60,11 +51,7 @@ fn issued(draft: &mut Draft<'_>, step: StepIx, action: Action, data_hash: Sha256
 
 /// The answer that came before its command was issued (committed facts had been lost).
 fn answered_early(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> Option<Answer> {
-    let early = saga
-        .step(step)
-        .answers
-        .iter()
-        .find(|given| given.action == action && given.attempt == attempt)?;
+    let early = saga.step(step).answers.iter().find(|given| given.action == action && given.attempt == attempt)?;
     (early.answer.outcome == Outcome::Success).then(|| early.answer.clone())
 }
 
@@ -72,20 +59,11 @@ fn answered_early(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> Op
 /// has to look (DESIGN.md section 6).
 fn refused(draft: &mut Draft<'_>, step: StepIx, action: Action, error: RenderError) {
     let RenderError { code, message } = error;
-    draft.push(Fact::Refused {
-        step,
-        action,
-        code: code.into(),
-        message: message.clone(),
-    });
+    draft.push(Fact::Refused { step, action, code: code.into(), message: message.clone() });
     match action {
         Action::Do if draft.step(step).is_endless() => draft.block(step, action, BlockKind::Failed, code, message),
         Action::Do => {
-            draft.push(Fact::FailedForGood {
-                step,
-                code: code.into(),
-                message,
-            });
+            draft.push(Fact::FailedForGood { step, code: code.into(), message });
             draft.turn(Cause::Step(step));
         }
         Action::Undo => draft.block(step, action, BlockKind::Failed, code, message),

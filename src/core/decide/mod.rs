@@ -56,13 +56,7 @@ pub struct Decision {
 impl Decision {
     /// A decision without facts yet: the dispatcher adds what it issues.
     pub fn quiet(saga: Saga, now: Timestamp) -> Self {
-        Self {
-            verdict: Verdict::Applied,
-            facts: Vec::new(),
-            saga,
-            now,
-            refusal: None,
-        }
+        Self { verdict: Verdict::Applied, facts: Vec::new(), saga, now, refusal: None }
     }
 }
 
@@ -81,12 +75,7 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(verdict: Verdict, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            verdict,
-            code,
-            message: message.into(),
-            can: Vec::new(),
-        }
+        Self { verdict, code, message: message.into(), can: Vec::new() }
     }
 }
 
@@ -102,21 +91,12 @@ pub fn decide(rules: Rules<'_>, saga: &Saga, input: &Input, now: Timestamp) -> D
     let outcome = match input {
         Input::Trigger(trigger) => Err(start::again(saga, trigger)),
         Input::Reply(answer) => reply::reply(&mut draft, answer),
-        Input::Timer {
-            replies_read_until,
-            acknowledged,
-        } => {
+        Input::Timer { replies_read_until, acknowledged } => {
             timer::timer(&mut draft, *replies_read_until, *acknowledged);
             Ok(())
         }
         Input::Operation(operation) => operation::operation(&mut draft, operation),
-        Input::Undeliverable {
-            step,
-            action,
-            attempt,
-            code,
-            message,
-        } => {
+        Input::Undeliverable { step, action, attempt, code, message } => {
             outcome::undeliverable(&mut draft, *step, *action, *attempt, code, message);
             Ok(())
         }

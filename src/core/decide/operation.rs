@@ -15,25 +15,17 @@ use super::{Refusal, repair};
 /// The state does not allow it, or the saga has moved on: with the verbs that are allowed.
 pub(super) fn operation(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), Refusal> {
     if let Some(expected) = operation.expect_seq.filter(|expected| *expected != draft.saga.seq) {
-        let message = format!(
-            "the saga has moved on from journal row {expected} to {}",
-            draft.saga.seq
-        );
+        let message = format!("the saga has moved on from journal row {expected} to {}", draft.saga.seq);
         return Err(Refusal::new(Verdict::Stale, "changed", message));
     }
     let before = draft.saga.clone();
-    draft.push(Fact::Operated {
-        operation: operation.clone(),
-    });
+    draft.push(Fact::Operated { operation: operation.clone() });
     carry_out(draft, operation).map_err(|reason| {
         draft.facts.clear();
         draft.saga = before;
         let can = allowed(&draft.saga);
         let message = format!("{reason} (phase {}; can: {})", draft.saga.phase, can.join(", "));
-        Refusal {
-            can,
-            ..Refusal::new(Verdict::Stale, "refused", message)
-        }
+        Refusal { can, ..Refusal::new(Verdict::Stale, "refused", message) }
     })
 }
 
@@ -58,33 +50,12 @@ fn carry_out(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), String>
 fn allowed(saga: &Saga) -> Vec<&'static str> {
     match saga.phase {
         Phase::Running if saga.turned.is_none() => {
-            vec![
-                "cancel",
-                "compensate",
-                "pause",
-                "republish",
-                "retry",
-                "edit",
-                "skip",
-                "complete",
-                "fail",
-                "abandon",
-            ]
+            vec!["cancel", "compensate", "pause", "republish", "retry", "edit", "skip", "complete", "fail", "abandon"]
         }
         Phase::Running | Phase::Compensating => vec!["pause", "republish", "retry", "abandon"],
         Phase::Paused => vec!["resume", "cancel", "compensate", "edit", "abandon"],
         Phase::Stuck => {
-            vec![
-                "resume",
-                "republish",
-                "retry",
-                "edit",
-                "skip",
-                "complete",
-                "fail",
-                "resolve",
-                "abandon",
-            ]
+            vec!["resume", "republish", "retry", "edit", "skip", "complete", "fail", "resolve", "abandon"]
         }
         Phase::Completed | Phase::Compensated | Phase::CompensatedWithSkips | Phase::Cancelled | Phase::Abandoned => {
             Vec::new()
@@ -130,19 +101,10 @@ fn resume(draft: &mut Draft<'_>) -> Result<(), String> {
     match draft.saga.phase {
         Phase::Paused => {
             thaw(draft);
-            draft.enter(if draft.saga.turned.is_some() {
-                Phase::Compensating
-            } else {
-                Phase::Running
-            });
+            draft.enter(if draft.saga.turned.is_some() { Phase::Compensating } else { Phase::Running });
             Ok(())
         }
-        Phase::Stuck => draft
-            .saga
-            .blocks
-            .clone()
-            .iter()
-            .try_for_each(|block| resume_block(draft, block)),
+        Phase::Stuck => draft.saga.blocks.clone().iter().try_for_each(|block| resume_block(draft, block)),
         Phase::Running
         | Phase::Compensating
         | Phase::Completed
@@ -155,28 +117,20 @@ fn resume(draft: &mut Draft<'_>) -> Result<(), String> {
 
 /// Where the last answer is a failure, a new attempt with a fresh count; where there is none, the same id with new patience.
 fn resume_block(draft: &mut Draft<'_>, block: &Block) -> Result<(), String> {
-    let Block {
-        step,
-        action,
-        kind,
-        code,
-    } = block;
+    let Block { step, action, kind, code } = block;
     let name = &draft.step(*step).name;
     match kind {
         BlockKind::Conflict => Err(format!("what is true of step {name} has to be found out: use resolve")),
-        BlockKind::Undeliverable if &**code == "saga.rendering" => Err(format!(
-            "the command of step {name} renders differently from what was issued: use resolve"
-        )),
+        BlockKind::Undeliverable if &**code == "saga.rendering" => {
+            Err(format!("the command of step {name} renders differently from what was issued: use resolve"))
+        }
         BlockKind::Failed => {
             try_again(draft, *step, *action);
             Ok(())
         }
         BlockKind::Unanswered | BlockKind::Undeliverable => {
             draft.push(Fact::Unblocked { step: *step });
-            draft.push(Fact::Renewed {
-                step: *step,
-                action: *action,
-            });
+            draft.push(Fact::Renewed { step: *step, action: *action });
             repair::send_again(draft, *step, *action);
             Ok(())
         }

@@ -10,12 +10,7 @@ use super::draft::Draft;
 
 /// The effect happened: the outstanding command was answered with success.
 pub(super) fn succeeded(draft: &mut Draft<'_>, step: StepIx, action: Action, attempt: u16, answer: Answer) {
-    draft.push(Fact::Succeeded {
-        step,
-        action,
-        attempt,
-        answer: Some(answer),
-    });
+    draft.push(Fact::Succeeded { step, action, attempt, answer: Some(answer) });
     match action {
         Action::Do => done(draft, step),
         Action::Undo => unblock(draft, step),
@@ -47,12 +42,7 @@ pub(super) fn failed(draft: &mut Draft<'_>, step: StepIx, action: Action, attemp
     let retryable = answer.retryable;
     let code = answer.code.clone().unwrap_or_else(|| Arc::from("saga.failed"));
     let message = answer.data.text_member("message").unwrap_or_default();
-    draft.push(Fact::Failed {
-        step,
-        action,
-        attempt,
-        answer: Some(answer),
-    });
+    draft.push(Fact::Failed { step, action, attempt, answer: Some(answer) });
     match action {
         Action::Do => failed_forward(draft, step, retryable, &code, message),
         Action::Undo => failed_backward(draft, step, retryable, &code, message),
@@ -73,11 +63,7 @@ fn failed_forward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &A
     } else if rule.is_endless() {
         draft.block(step, Action::Do, BlockKind::Failed, code, message);
     } else {
-        draft.push(Fact::FailedForGood {
-            step,
-            code: Arc::clone(code),
-            message,
-        });
+        draft.push(Fact::FailedForGood { step, code: Arc::clone(code), message });
         draft.turn(Cause::Step(step));
     }
 }
@@ -116,11 +102,7 @@ pub(super) fn exhausted(draft: &mut Draft<'_>, step: StepIx, unanswered: bool, c
     match draft.step(step).compensation.on_exhausted {
         OnExhausted::Skip => draft.push(Fact::UndoSkipped { step }),
         OnExhausted::Block => {
-            let kind = if unanswered {
-                BlockKind::Unanswered
-            } else {
-                BlockKind::Failed
-            };
+            let kind = if unanswered { BlockKind::Unanswered } else { BlockKind::Failed };
             draft.block(step, Action::Undo, kind, code, message);
         }
     }
@@ -131,11 +113,7 @@ pub(super) fn given_up(draft: &mut Draft<'_>, step: StepIx, attempt: u16) {
     draft.push(Fact::GivenUp { step, attempt });
     if draft.saga.turned.is_none() {
         let message = "unanswered for its patience: possibly done, so it is undone".to_owned();
-        draft.push(Fact::FailedForGood {
-            step,
-            code: "saga.unanswered".into(),
-            message,
-        });
+        draft.push(Fact::FailedForGood { step, code: "saga.unanswered".into(), message });
         draft.turn(Cause::Step(step));
     }
 }
@@ -152,20 +130,10 @@ pub(super) fn undeliverable(
     if !advance::is_outstanding(&draft.saga, step, action, attempt) {
         return;
     }
-    let known = draft
-        .saga
-        .blocks
-        .iter()
-        .any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
+    let known = draft.saga.blocks.iter().any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
     if !known {
         let message = message.to_owned();
-        draft.push(Fact::Undeliverable {
-            step,
-            action,
-            attempt,
-            code: Arc::clone(code),
-            message: message.clone(),
-        });
+        draft.push(Fact::Undeliverable { step, action, attempt, code: Arc::clone(code), message: message.clone() });
         draft.block(step, action, BlockKind::Undeliverable, code, message);
     }
 }

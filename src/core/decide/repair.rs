@@ -41,11 +41,7 @@ pub(super) fn retry(draft: &mut Draft<'_>, name: Option<&str>, force: bool) -> R
     is_open(draft)?;
     let steps = match name {
         Some(name) => vec![find(draft, name)?],
-        None => draft
-            .definition()
-            .places()
-            .filter(|step| failed_direction(draft, *step).is_some())
-            .collect(),
+        None => draft.definition().places().filter(|step| failed_direction(draft, *step).is_some()).collect(),
     };
     if steps.is_empty() {
         return Err("no step has failed".to_owned());
@@ -76,11 +72,7 @@ pub(super) fn retry(draft: &mut Draft<'_>, name: Option<&str>, force: bool) -> R
 /// The direction in which the step's last outcome is a definite failure that a new attempt could mend.
 fn failed_direction(draft: &Draft<'_>, step: StepIx) -> Option<Action> {
     let state = draft.saga.step(step);
-    let blocked = draft
-        .saga
-        .blocks
-        .iter()
-        .any(|block| block.step == step && block.kind == BlockKind::Failed);
+    let blocked = draft.saga.blocks.iter().any(|block| block.step == step && block.kind == BlockKind::Failed);
     match (&state.forward, &state.backward) {
         (_, Backward::Retrying(_)) => Some(Action::Undo),
         (_, Backward::Exhausted(None)) if blocked => Some(Action::Undo),
@@ -101,26 +93,17 @@ pub(super) fn edit(draft: &mut Draft<'_>, name: &str, data: &Json) -> Result<(),
             Action::Do
         }
         (_, _) => {
-            return Err(format!(
-                "step {name} has no attempt before it whose data could be changed"
-            ));
+            return Err(format!("step {name} has no attempt before it whose data could be changed"));
         }
     };
-    draft.push(Fact::Edited {
-        step,
-        action,
-        data: data.clone(),
-    });
+    draft.push(Fact::Edited { step, action, data: data.clone() });
     Ok(())
 }
 
 /// The step counts as skipped; successors read `reply`.
 pub(super) fn skip(draft: &mut Draft<'_>, name: &str, reply: Option<&Json>) -> Result<(), String> {
     let (step, _) = not_done(draft, name)?;
-    draft.push(Fact::Skipped {
-        step,
-        reply: reply.cloned(),
-    });
+    draft.push(Fact::Skipped { step, reply: reply.cloned() });
     unblock(draft, step);
     if draft.step(step).kind == StepKind::Pivot && draft.saga.wish.is_some() {
         draft.push(Fact::WishRefused);
@@ -140,12 +123,7 @@ pub(super) fn complete(draft: &mut Draft<'_>, name: &str, reply: &Json, operatio
         retryable: false,
         without_effect: false,
     };
-    draft.push(Fact::Succeeded {
-        step,
-        action: Action::Do,
-        attempt: 0,
-        answer: Some(answer),
-    });
+    draft.push(Fact::Succeeded { step, action: Action::Do, attempt: 0, answer: Some(answer) });
     unblock(draft, step);
     outcome::done(draft, step);
     Ok(())
@@ -160,12 +138,7 @@ pub(super) fn fail(draft: &mut Draft<'_>, name: &str, code: &str) -> Result<(), 
 
 fn not_done_by_hand(draft: &mut Draft<'_>, step: StepIx, attempt: u16, code: &str) {
     let message = "said by an operator".to_owned();
-    draft.push(Fact::Failed {
-        step,
-        action: Action::Do,
-        attempt,
-        answer: None,
-    });
+    draft.push(Fact::Failed { step, action: Action::Do, attempt, answer: None });
     unblock(draft, step);
     if draft.saga.turned.is_some() {
         return;
@@ -173,11 +146,7 @@ fn not_done_by_hand(draft: &mut Draft<'_>, step: StepIx, attempt: u16, code: &st
     if draft.step(step).is_endless() {
         draft.block(step, Action::Do, BlockKind::Failed, code, message);
     } else {
-        draft.push(Fact::FailedForGood {
-            step,
-            code: code.into(),
-            message,
-        });
+        draft.push(Fact::FailedForGood { step, code: code.into(), message });
         let cause = draft.saga.wish.unwrap_or(Cause::Step(step));
         draft.turn(cause);
     }
@@ -191,30 +160,18 @@ pub(super) fn resolve(draft: &mut Draft<'_>, name: &str, found: Resolution) -> R
     }
     match (is_undoing(draft, step), found) {
         (true, Resolution::Undone) => {
-            draft.push(Fact::Succeeded {
-                step,
-                action: Action::Undo,
-                attempt: 0,
-                answer: None,
-            });
+            draft.push(Fact::Succeeded { step, action: Action::Undo, attempt: 0, answer: None });
         }
         (true, Resolution::Done | Resolution::Left) => draft.push(Fact::UndoSkipped { step }),
         (false, Resolution::Done) => {
             draft.push(Fact::Unblocked { step });
             if draft.saga.step(step).forward != Forward::Succeeded {
-                draft.push(Fact::Succeeded {
-                    step,
-                    action: Action::Do,
-                    attempt: 0,
-                    answer: None,
-                });
+                draft.push(Fact::Succeeded { step, action: Action::Do, attempt: 0, answer: None });
                 outcome::done(draft, step);
             }
         }
         (false, Resolution::Undone) if draft.step(step).is_endless() && draft.saga.turned.is_none() => {
-            return Err(format!(
-                "nothing is undone behind the pivot: retry, complete or skip step {name}"
-            ));
+            return Err(format!("nothing is undone behind the pivot: retry, complete or skip step {name}"));
         }
         (false, Resolution::Undone) => {
             let attempt = draft.saga.step(step).attempts;
@@ -251,11 +208,7 @@ fn not_done(draft: &Draft<'_>, name: &str) -> Result<(StepIx, Option<Flight>), S
 }
 
 fn is_open(draft: &Draft<'_>) -> Result<(), String> {
-    if draft.saga.is_final() {
-        Err("it has ended".to_owned())
-    } else {
-        Ok(())
-    }
+    if draft.saga.is_final() { Err("it has ended".to_owned()) } else { Ok(()) }
 }
 
 fn find(draft: &Draft<'_>, name: &str) -> Result<StepIx, String> {

@@ -16,10 +16,7 @@ use super::{Refusal, outcome};
 pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal> {
     let definition = draft.definition();
     if reply.topic != definition.reply_topic {
-        let message = format!(
-            "read from {}, but this saga is answered on {}",
-            reply.topic, definition.reply_topic
-        );
+        let message = format!("read from {}, but this saga is answered on {}", reply.topic, definition.reply_topic);
         return Err(Refusal::new(Verdict::Orphan, "wrong-topic", message));
     }
     let Some(target) = locate(definition, &draft.saga, reply.command_id) else {
@@ -46,12 +43,7 @@ pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal>
         }
         (Age::Outstanding, Outcome::Progress) => {
             let Target { step, action, attempt } = target;
-            draft.push(Fact::Progressed {
-                step,
-                action,
-                attempt,
-                answer,
-            });
+            draft.push(Fact::Progressed { step, action, attempt, answer });
             Ok(())
         }
         (Age::NeverIssued, Outcome::Success) => never_issued(draft, target, answer),
@@ -59,11 +51,9 @@ pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal>
         (_, Outcome::Failure) if answer.is_conflict() => Err(contradicted(draft, target, answer)),
         (Age::CountsAsNotDone, Outcome::Success) => done_after_all(draft, target, answer),
         (Age::NeverIssued, Outcome::Failure | Outcome::Progress)
-        | (Age::GivenUp | Age::CountsAsNotDone | Age::Overtaken, Outcome::Progress) => Err(Refusal::new(
-            Verdict::Stale,
-            "nothing-new",
-            "it says nothing that matters any more",
-        )),
+        | (Age::GivenUp | Age::CountsAsNotDone | Age::Overtaken, Outcome::Progress) => {
+            Err(Refusal::new(Verdict::Stale, "nothing-new", "it says nothing that matters any more"))
+        }
         (Age::GivenUp, Outcome::Success) => Err(late(draft, target, answer, "given-up", "its undo covers it")),
         (Age::GivenUp | Age::CountsAsNotDone, Outcome::Failure)
         | (Age::Overtaken, Outcome::Success | Outcome::Failure) => {
@@ -83,19 +73,11 @@ fn answered(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
     let read_only = target.action == Action::Do && draft.step(target.step).kind == StepKind::ReadOnly;
     let first = kept.clone().next();
     match kept.find(|given| given.answer.says_the_same(&answer)) {
-        _ if read_only => Refusal::new(
-            Verdict::Duplicate,
-            "read-only",
-            "the first answer of a read-only step stays",
-        ),
+        _ if read_only => Refusal::new(Verdict::Duplicate, "read-only", "the first answer of a read-only step stays"),
         Some(known) if first == Some(known) || known.believed => {
             Refusal::new(Verdict::Duplicate, "known-answer", "the same was said before")
         }
-        Some(_) => Refusal::new(
-            Verdict::Conflict,
-            "known-contradiction",
-            "the same contradiction was kept before",
-        ),
+        Some(_) => Refusal::new(Verdict::Conflict, "known-contradiction", "the same contradiction was kept before"),
         None if answer.outcome == Outcome::Progress => {
             Refusal::new(Verdict::Stale, "nothing-new", "it says nothing that matters any more")
         }
@@ -108,12 +90,7 @@ fn contradicted(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusa
     let Target { step, action, attempt } = target;
     let waits = age(&draft.saga, target) == Age::Outstanding;
     let blocks = waits || !answer.is_conflict();
-    draft.push(Fact::Conflicted {
-        step,
-        action,
-        attempt,
-        answer,
-    });
+    draft.push(Fact::Conflicted { step, action, attempt, answer });
     let message = "the participant contradicts itself: what is true has to be found out";
     if blocks {
         draft.block(step, action, BlockKind::Conflict, Answer::CONFLICT, message);
@@ -153,34 +130,18 @@ fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Resu
     let undo_is_due = matches!(rule.undo, Undo::Command(_)) && draft.saga.phase != Phase::Abandoned;
     if undo_is_due {
         let Target { step, action, attempt } = target;
-        draft.push(Fact::CameLate {
-            step,
-            action,
-            attempt,
-            answer,
-        });
+        draft.push(Fact::CameLate { step, action, attempt, answer });
         draft.push(Fact::UndoDue { step });
         return Ok(());
     }
     if rule.kind == StepKind::Pivot && draft.saga.turned.is_some() {
         return Err(contradicted(draft, target, answer));
     }
-    Err(late(
-        draft,
-        target,
-        answer,
-        "overtaken",
-        "its effect has no undo and stays",
-    ))
+    Err(late(draft, target, answer, "overtaken", "its effect has no undo and stays"))
 }
 
 fn late(draft: &mut Draft<'_>, target: Target, answer: Answer, code: &'static str, message: &str) -> Refusal {
     let Target { step, action, attempt } = target;
-    draft.push(Fact::CameLate {
-        step,
-        action,
-        attempt,
-        answer,
-    });
+    draft.push(Fact::CameLate { step, action, attempt, answer });
     Refusal::new(Verdict::Stale, code, message)
 }

@@ -16,11 +16,7 @@ use super::{Decision, Refusal, Rules, advance};
 pub fn start(rules: Rules<'_>, id: Uuid, business_key: Arc<str>, trigger: Trigger, now: Timestamp) -> Decision {
     let saga = begin(rules.definition, id, Arc::clone(&business_key), trigger.clone(), now);
     let mut draft = Draft::on(rules, saga, now);
-    draft.push(Fact::Started {
-        definition: rules.definition.hash,
-        business_key,
-        trigger,
-    });
+    draft.push(Fact::Started { definition: rules.definition.hash, business_key, trigger });
     advance::advance(&mut draft);
     draft.into_decision(None)
 }
@@ -28,11 +24,7 @@ pub fn start(rules: Rules<'_>, id: Uuid, business_key: Arc<str>, trigger: Trigge
 /// A second trigger with the business key of `saga`: the same data is a duplicate, other data a conflict (CONTRACT.md section 6).
 pub(super) fn again(saga: &Saga, trigger: &Trigger) -> Refusal {
     if saga.trigger.data == trigger.data {
-        Refusal::new(
-            Verdict::Duplicate,
-            "known-trigger",
-            format!("saga {} was started by the same data", saga.id),
-        )
+        Refusal::new(Verdict::Duplicate, "known-trigger", format!("saga {} was started by the same data", saga.id))
     } else {
         let message = format!("saga {} has this business key and was started by other data", saga.id);
         Refusal::new(Verdict::Conflict, "other-trigger", message)

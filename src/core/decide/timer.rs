@@ -27,10 +27,7 @@ fn forward(draft: &mut Draft<'_>, step: StepIx, read_until: Timestamp, acknowled
     let (now, phase) = (draft.now, draft.saga.phase);
     match draft.saga.step(step).forward.clone() {
         Forward::Retrying(at) if at <= now && phase == Phase::Running => {
-            draft.push(Fact::Ready {
-                step,
-                action: Action::Do,
-            });
+            draft.push(Fact::Ready { step, action: Action::Do });
         }
         Forward::Issued(flight) if acknowledged && phase != Phase::Abandoned => {
             if ends_patience(draft, step, &flight) {
@@ -60,10 +57,7 @@ fn backward(draft: &mut Draft<'_>, step: StepIx, read_until: Timestamp, acknowle
     }
     match draft.saga.step(step).backward.clone() {
         Backward::Retrying(at) if at <= now && phase != Phase::Stuck => {
-            draft.push(Fact::Ready {
-                step,
-                action: Action::Undo,
-            });
+            draft.push(Fact::Ready { step, action: Action::Undo });
         }
         Backward::Issued(flight) if acknowledged && flight.patience_ends <= now && phase != Phase::Stuck => {
             if read_until >= flight.patience_ends {
@@ -102,16 +96,9 @@ fn patience_over(draft: &mut Draft<'_>, step: StepIx, flight: &Flight) {
 }
 
 fn resend(draft: &mut Draft<'_>, step: StepIx, action: Action, flight: &Flight) {
-    let undeliverable = draft
-        .saga
-        .blocks
-        .iter()
-        .any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
+    let undeliverable =
+        draft.saga.blocks.iter().any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
     if flight.resend_at <= draft.now && !undeliverable {
-        draft.push(Fact::Resent {
-            step,
-            action,
-            attempt: flight.attempt,
-        });
+        draft.push(Fact::Resent { step, action, attempt: flight.attempt });
     }
 }

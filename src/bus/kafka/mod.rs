@@ -1,0 +1,22 @@
+//! The bus on real Kafka, by librdkafka.
+
+mod admin;
+mod bus;
+mod checks;
+mod group;
+mod lookup;
+mod producer;
+mod reader;
+mod settings;
+
+pub use admin::Admin;
+pub use admin::Purpose;
+pub use admin::TopicDifference;
+pub use admin::TopicNeed;
+pub use bus::KafkaBus;
+pub use checks::Finding;
+pub use checks::Level;
+pub use checks::judge_topics;
+pub use group::Group;
+pub use producer::Producer;
+pub use settings::KafkaSettings;

@@ -1,0 +1,202 @@
+//! The producer: batches out, acknowledgements back. A record whose delivery failed is sent again until the broker takes it or
+//! refuses it for good; after a fatal error a new producer sends everything that is not acknowledged.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+
+use crate::wire::Outgoing;
+
+use super::super::{BusError, Delivery, Tag};
+use super::settings::KafkaSettings;
+
+/// Records of one batch at most: the place in the batch takes 20 bits of what a delivery report carries.
+const BATCH_BITS: u32 = 20;
+
+/// Sends batches of records and says when each is settled.
+pub struct Producer {
+    settings: KafkaSettings,
+    client: ThreadedProducer<Reports>,
+    reports: Reports,
+    under_way: BTreeMap<Tag, UnderWay>,
+    /// Records that the client's queue had no room for, or whose delivery failed: they go first.
+    backlog: VecDeque<(Tag, usize)>,
+}
+
+struct UnderWay {
+    records: Vec<Option<Outgoing>>,
+    left: usize,
+}
+
+/// A record's name, and the error of its delivery if it failed.
+type Report = (usize, Option<RDKafkaErrorCode>);
+
+/// What the delivery callback leaves: it runs on the client's thread and only writes down.
+#[derive(Clone, Default)]
+struct Reports {
+    reported: Arc<Mutex<Vec<Report>>>,
+}
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, name: usize) {
+        let error =
+            result.as_ref().err().map(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+        self.reported.lock().expect("nothing panics while it holds the reports").push((name, error));
+    }
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").field("under_way", &self.under_way.len()).finish_non_exhaustive()
+    }
+}
+
+impl Producer {
+    /// A producer; it connects by itself.
+    ///
+    /// # Errors
+    /// The client refuses its configuration.
+    pub fn new(settings: &KafkaSettings) -> Result<Self, BusError> {
+        let (client, reports) = connect(settings)?;
+        let settings = settings.clone();
+        Ok(Self { settings, client, reports, under_way: BTreeMap::new(), backlog: VecDeque::new() })
+    }
+
+    /// Sends a batch. Never waits; order is kept. A tag is used once.
+    pub fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
+        let left = records.len();
+        self.under_way.insert(tag, UnderWay { records: records.into_iter().map(Some).collect(), left });
+        self.backlog.extend((0..left).map(|index| (tag, index)));
+        self.push();
+    }
+
+    /// What became of sent batches since the last call.
+    pub fn delivered(&mut self) -> Vec<Delivery> {
+        let reported =
+            std::mem::take(&mut *self.reports.reported.lock().expect("nothing panics while it holds the reports"));
+        let mut deliveries = Vec::new();
+        let mut again = Vec::new();
+        for (name, error) in reported {
+            let (tag, index) = ((name >> BATCH_BITS) as Tag, name & ((1 << BATCH_BITS) - 1));
+            match error {
+                None => self.settle(tag, index, &mut deliveries),
+                Some(code) if is_final(code) => {
+                    deliveries.push(Delivery::Refused { tag, index, error: code.to_string() });
+                    self.settle(tag, index, &mut deliveries);
+                }
+                Some(code) => {
+                    tracing::warn!(%code, "delivery failed, sending again");
+                    again.push((tag, index));
+                }
+            }
+        }
+        again.sort_unstable();
+        for name in again.into_iter().rev() {
+            self.backlog.push_front(name);
+        }
+        if self.client.client().fatal_error().is_some() {
+            self.begin_anew();
+        }
+        self.push();
+        deliveries
+    }
+
+    /// Records that nobody has acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.under_way.values().map(|batch| batch.left).sum()
+    }
+
+    fn settle(&mut self, tag: Tag, index: usize, deliveries: &mut Vec<Delivery>) {
+        let Some(batch) = self.under_way.get_mut(&tag) else {
+            return;
+        };
+        if batch.records.get_mut(index).and_then(Option::take).is_some() {
+            batch.left -= 1;
+        }
+        if batch.left == 0 {
+            self.under_way.remove(&tag);
+            deliveries.push(Delivery::Settled { tag });
+        }
+    }
+
+    /// Hands the backlog to the client, as far as its queue has room.
+    fn push(&mut self) {
+        while let Some((tag, index)) = self.backlog.front().copied() {
+            let record = self.under_way.get(&tag).and_then(|batch| batch.records.get(index)?.as_ref());
+            let Some(record) = record else {
+                self.backlog.pop_front();
+                continue;
+            };
+            let name = usize::try_from(tag << BATCH_BITS).expect("tags are small") | index;
+            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            for (key, value) in &record.headers {
+                headers = headers.insert(Header { key, value: Some(value.as_str()) });
+            }
+            let sent = self.client.send(
+                BaseRecord::with_opaque_to(&record.topic, name)
+                    .key(record.key.as_bytes())
+                    .payload(record.value.get().as_bytes())
+                    .headers(headers),
+            );
+            match sent {
+                Ok(()) => {}
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return,
+                Err((error, _)) => {
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                    self.reports
+                        .reported
+                        .lock()
+                        .expect("nothing panics while it holds the reports")
+                        .push((name, Some(code)));
+                }
+            }
+            self.backlog.pop_front();
+        }
+    }
+
+    /// After a fatal error the client sends nothing any more.
+    fn begin_anew(&mut self) {
+        tracing::error!(error = ?self.client.client().fatal_error(), "producer failed for good, beginning anew");
+        match connect(&self.settings) {
+            Ok((client, reports)) => {
+                (self.client, self.reports) = (client, reports);
+                let unacknowledged = self.under_way.iter().flat_map(|(tag, batch)| {
+                    let waiting = batch.records.iter().enumerate().filter(|(_, record)| record.is_some());
+                    waiting.map(|(index, _)| (*tag, index))
+                });
+                self.backlog = unacknowledged.collect();
+            }
+            Err(error) => tracing::error!(%error, "no new producer yet"),
+        }
+    }
+}
+
+fn connect(settings: &KafkaSettings) -> Result<(ThreadedProducer<Reports>, Reports), BusError> {
+    let reports = Reports::default();
+    let client = ThreadedProducer::from_config_and_context(&settings.producer(), reports.clone())
+        .map_err(|error| BusError { attempted: "make a Kafka producer".to_owned(), message: error.to_string() })?;
+    Ok((client, reports))
+}
+
+/// Waiting does not help: the record or the right to write it must change.
+fn is_final(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::InvalidTopic
+            | RDKafkaErrorCode::PolicyViolation
+    )
+}

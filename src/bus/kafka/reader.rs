@@ -1,0 +1,304 @@
+//! The consumer's own thread: it polls, decodes and hands over, and does nothing else. What the engine wants of it comes as
+//! orders; what happens to it goes up as arrivals, in order.
+//!
+//! ```text
+//! rebalance: assign  --> Arrival::Assigned --> engine reads Postgres --> Order::Start --> consumer.assign(offsets)
+//! rebalance: revoke  --> unassign          --> Arrival::Revoked
+//! channel full       --> pause, keep polling, resume when there is room
+//! ```
+//! librdkafka waits for the call of `assign`, so the engine may take its time with the answer.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use crate::core::{Partition, Timestamp};
+use crate::wire::{Event, Record, RecordHead};
+
+use super::super::Arrival;
+use super::settings::KafkaSettings;
+
+/// Records handed over together at most.
+const HAND_OVER: usize = 500;
+/// Hand-overs that wait for the engine at most: above it the partitions are paused.
+const WAITING: usize = 8;
+/// How long a poll waits; orders are heard that late at most.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What the engine wants of the reader.
+#[derive(Debug)]
+pub(super) enum Order {
+    Subscribe(Vec<String>),
+    /// Assign these offsets; what is handed over from now on belongs to this epoch.
+    Start {
+        epoch: u64,
+        starts: Vec<(Partition, i64)>,
+    },
+    /// Tell the group where the engine stands, for lag dashboards.
+    Progress(Vec<(Partition, i64)>),
+    Quit,
+}
+
+/// Arrivals of one epoch, in order.
+pub(super) type HandOver = (u64, Vec<Arrival>);
+
+/// The engine's end of the reader.
+#[derive(Debug)]
+pub(super) struct Reader {
+    orders: Sender<Order>,
+    pub(super) arrivals: mpsc::Receiver<HandOver>,
+    pub(super) polled: Arc<AtomicU64>,
+}
+
+impl Reader {
+    pub(super) fn spawn(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        let (orders, ordered) = channel();
+        let (hand_over, arrivals) = mpsc::channel(WAITING);
+        let polled = Arc::new(AtomicU64::new(0));
+        let consumer = BaseConsumer::from_config_and_context(&settings.consumer(), Context::default())?;
+        let thread = Thread {
+            consumer,
+            orders: ordered,
+            hand_over,
+            epoch: 0,
+            topics: HashMap::new(),
+            collected: Vec::new(),
+            is_paused: false,
+            polled: Arc::clone(&polled),
+        };
+        std::thread::Builder::new()
+            .name("kafka-reader".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self { orders, arrivals, polled })
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        // A reader that has ended hears nothing; its closed channel tells the engine.
+        _ = self.orders.send(order);
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Closing a consumer may block for ever when the coordinator is gone: it happens on the reader's own thread.
+        self.order(Order::Quit);
+    }
+}
+
+/// Rebalances as they happen; the thread picks them up after each poll.
+#[derive(Debug, Default)]
+struct Context {
+    notices: Mutex<Vec<Arrival>>,
+}
+
+impl ClientContext for Context {}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions =
+            list.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect();
+        let notice = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            Arrival::Assigned(partitions)
+        } else {
+            if let Err(error) = consumer.unassign() {
+                tracing::warn!(%error, "partitions not given back");
+            }
+            Arrival::Revoked(partitions)
+        };
+        self.notices.lock().expect("nothing panics while it holds the notices").push(notice);
+    }
+}
+
+impl Context {
+    fn take(&self) -> Vec<Arrival> {
+        std::mem::take(&mut *self.notices.lock().expect("nothing panics while it holds the notices"))
+    }
+}
+
+struct Thread {
+    consumer: BaseConsumer<Context>,
+    orders: Receiver<Order>,
+    hand_over: mpsc::Sender<HandOver>,
+    epoch: u64,
+    topics: HashMap<String, Arc<str>>,
+    collected: Vec<Arrival>,
+    is_paused: bool,
+    polled: Arc<AtomicU64>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        loop {
+            while let Ok(order) = self.orders.try_recv() {
+                if matches!(order, Order::Quit) {
+                    return;
+                }
+                self.obey(order);
+            }
+            self.poll();
+            if !self.pass_on() {
+                return;
+            }
+            self.polled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let done = match order {
+            Order::Subscribe(topics) => {
+                let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+                self.consumer.subscribe(&topics)
+            }
+            Order::Start { epoch, starts } => {
+                self.epoch = epoch;
+                self.collected.clear();
+                self.is_paused = false;
+                list_of(&starts).and_then(|list| self.consumer.assign(&list))
+            }
+            Order::Progress(positions) => {
+                list_of(&positions).and_then(|list| self.consumer.commit(&list, rdkafka::consumer::CommitMode::Async))
+            }
+            Order::Quit => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "consumer did not do what was asked");
+        }
+    }
+
+    /// Collects what has arrived, up to a hand-over. Only the first poll waits. While the engine is behind, polling goes on (the
+    /// group must hear of us) and collects nothing but rebalances, since the partitions are paused.
+    fn poll(&mut self) {
+        let mut wait = POLL;
+        loop {
+            let polled = self.consumer.poll(wait);
+            let is_quiet = polled.is_none();
+            match polled {
+                Some(Ok(message)) => {
+                    let arrival = arrival(&mut self.topics, &message);
+                    self.collected.push(arrival);
+                }
+                Some(Err(error)) => {
+                    let stopped = self.failed(&error);
+                    self.collected.extend(stopped);
+                }
+                None => {}
+            }
+            self.collected.append(&mut self.consumer.context().take());
+            if is_quiet || self.is_paused || self.collected.len() >= HAND_OVER {
+                return;
+            }
+            wait = Duration::ZERO;
+        }
+    }
+
+    /// Hands over, or pauses until there is room. False when nobody listens any more.
+    fn pass_on(&mut self) -> bool {
+        if self.collected.is_empty() {
+            return !self.hand_over.is_closed();
+        }
+        match self.hand_over.try_send((self.epoch, std::mem::take(&mut self.collected))) {
+            Ok(()) => {
+                self.set_paused(false);
+                true
+            }
+            Err(TrySendError::Full((_, arrivals))) => {
+                self.collected = arrivals;
+                self.set_paused(true);
+                true
+            }
+            Err(TrySendError::Closed(_)) => false,
+        }
+    }
+
+    fn set_paused(&mut self, is_paused: bool) {
+        if self.is_paused == is_paused {
+            return;
+        }
+        let done = self
+            .consumer
+            .assignment()
+            .and_then(|list| if is_paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) });
+        match done {
+            Ok(()) => self.is_paused = is_paused,
+            Err(error) => tracing::warn!(%error, is_paused, "partitions not paused or resumed"),
+        }
+    }
+
+    /// Most errors pass by themselves. An offset outside the log stops its partition; librdkafka does not say which one, so the
+    /// broker is asked.
+    fn failed(&self, error: &KafkaError) -> Vec<Arrival> {
+        let is_outside = matches!(
+            error,
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+        );
+        if !is_outside {
+            tracing::warn!(%error, "consumer");
+            return Vec::new();
+        }
+        let Ok(assigned) = self.consumer.assignment() else {
+            return Vec::new();
+        };
+        let outside = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let Offset::Offset(start) = element.offset() else {
+                return None;
+            };
+            let ends =
+                self.consumer.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(2)).ok()?;
+            let (low, high) = ends;
+            (start < low || start > high).then(|| Arrival::Stopped {
+                partition: (Arc::from(element.topic()), element.partition()),
+                reason: format!("offset {start} is outside the log, which holds {low} to {high}"),
+            })
+        };
+        assigned.elements().into_iter().filter_map(outside).collect()
+    }
+}
+
+fn list_of(positions: &[(Partition, i64)]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for ((topic, partition), offset) in positions {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+    }
+    Ok(list)
+}
+
+fn arrival(topics: &mut HashMap<String, Arc<str>>, message: &BorrowedMessage<'_>) -> Arrival {
+    let topic = match topics.get(message.topic()) {
+        Some(topic) => Arc::clone(topic),
+        None => {
+            let topic = Arc::<str>::from(message.topic());
+            topics.insert(message.topic().to_owned(), Arc::clone(&topic));
+            topic
+        }
+    };
+    let record = copy(topic, message);
+    let event = Event::read(&record);
+    Arrival::Record(record, event)
+}
+
+/// Copies a message. The client library panics on a header name that is not UTF-8; such a record is kept without its headers, and
+/// so found malformed.
+pub(super) fn copy(topic: Arc<str>, message: &BorrowedMessage<'_>) -> Record {
+    let timestamp = message.timestamp().to_millis().map_or(Timestamp::ZERO, Timestamp::from_millis);
+    let head = RecordHead { topic, partition: message.partition(), offset: message.offset(), timestamp };
+    let copied = catch_unwind(AssertUnwindSafe(|| {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers = headers.map(|header| (header.key, header.value));
+        Record::new(head.clone(), message.key(), message.payload(), headers)
+    }));
+    copied.unwrap_or_else(|_| Record::unreadable(head, message.key(), message.payload()))
+}

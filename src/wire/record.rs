@@ -1,0 +1,169 @@
+//! A consumed record, owned: what the consumer's thread hands over. One buffer holds key, value and headers.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::core::{Timestamp, limits};
+
+/// A consumed record. Headers over the limits are left out and `is_over_limits` says so, so that a hostile record costs no more
+/// than an honest one.
+#[derive(Clone, Debug)]
+pub struct Record {
+    head: RecordHead,
+    bytes: Box<[u8]>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    headers: Vec<HeaderRange>,
+    over_limits: Option<&'static str>,
+}
+
+/// Where and when a record was written.
+#[derive(Clone, Debug)]
+pub struct RecordHead {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The record's timestamp; `Timestamp::ZERO` when it has none.
+    pub timestamp: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+struct HeaderRange {
+    name: Range<usize>,
+    value: Option<Range<usize>>,
+}
+
+impl Record {
+    /// Copies a record. A value over the limit is cut to the part that is kept of it.
+    pub fn new<'a>(
+        head: RecordHead,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
+    ) -> Self {
+        let mut over_limits = None;
+        let mut bytes = Vec::with_capacity(
+            key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len).min(limits::VALUE_BYTES) + 512,
+        );
+        let mut keep = |part: &[u8]| {
+            let start = bytes.len();
+            bytes.extend_from_slice(part);
+            start..bytes.len()
+        };
+        let mut cut = |part: Option<&'_ [u8]>, most: usize, what: &'static str| {
+            let whole = part?;
+            if whole.len() > most {
+                over_limits = Some(what);
+                return Some(keep(&whole[..limits::PARKED_BYTES.min(most)]));
+            }
+            Some(keep(whole))
+        };
+        let key = cut(key, limits::KEY_BYTES, "the key is too long");
+        let value = cut(value, limits::VALUE_BYTES, "the value is too long");
+        let mut ranges = Vec::with_capacity(16);
+        let mut header_bytes = 0;
+        for (name, value) in headers {
+            header_bytes += name.len() + value.map_or(0, <[u8]>::len);
+            if ranges.len() == limits::HEADERS || header_bytes > limits::HEADER_BYTES {
+                over_limits = Some("too many or too long headers");
+                break;
+            }
+            ranges.push(HeaderRange { name: keep(name.as_bytes()), value: value.map(&mut keep) });
+        }
+        Self { head, bytes: bytes.into_boxed_slice(), key, value, headers: ranges, over_limits }
+    }
+
+    /// A record whose headers could not even be read.
+    pub fn unreadable(head: RecordHead, key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
+        let over_limits = Some("a header whose name is not text");
+        Self { over_limits, ..Self::new(head, key, value, std::iter::empty()) }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.head.topic
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> i32 {
+        self.head.partition
+    }
+
+    /// The offset.
+    pub fn offset(&self) -> i64 {
+        self.head.offset
+    }
+
+    /// The record's timestamp.
+    pub fn timestamp(&self) -> Timestamp {
+        self.head.timestamp
+    }
+
+    /// The key's bytes.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.key.clone().map(|range| &self.bytes[range])
+    }
+
+    /// The value's bytes; its beginning when the record is over the limits.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.value.clone().map(|range| &self.bytes[range])
+    }
+
+    /// Names and values of the headers, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.headers.iter().map(|header| {
+            let name = std::str::from_utf8(&self.bytes[header.name.clone()]).expect("it was a str when it was copied");
+            (name, header.value.clone().map(|range| &self.bytes[range]))
+        })
+    }
+
+    /// Which limit the record exceeds, if it does.
+    pub fn over_limits(&self) -> Option<&'static str> {
+        self.over_limits
+    }
+
+    /// The headers as people read them, a line `name: value` each; bytes that are not text are escaped.
+    pub fn headers_text(&self) -> String {
+        let line = |(name, value): (&str, Option<&[u8]>)| {
+            format!("{}: {}\n", name.escape_debug(), value.unwrap_or_default().escape_ascii())
+        };
+        self.headers().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> RecordHead {
+        RecordHead { topic: Arc::from("t"), partition: 0, offset: 7, timestamp: Timestamp::ZERO }
+    }
+
+    #[test]
+    fn key_value_and_headers_come_back_as_they_were() {
+        let headers = [("ce_id", Some(&b"1"[..])), ("empty", None)];
+        let record = Record::new(head(), Some(b"k"), Some(b"{}"), headers.into_iter());
+        assert_eq!((record.key(), record.value()), (Some(&b"k"[..]), Some(&b"{}"[..])));
+        assert_eq!(record.headers().collect::<Vec<_>>(), headers);
+        assert_eq!(record.over_limits(), None);
+    }
+
+    #[test]
+    fn ten_thousand_headers_cost_no_more_than_the_limit() {
+        let headers = (0..10_000).map(|_| ("x", Some(&b"y"[..])));
+        let record = Record::new(head(), None, None, headers);
+        assert_eq!(record.headers().count(), limits::HEADERS);
+        assert!(record.over_limits().is_some());
+    }
+
+    #[test]
+    fn of_a_value_over_the_limit_the_beginning_is_kept() {
+        let value = vec![b'x'; limits::VALUE_BYTES + 1];
+        let record = Record::new(head(), None, Some(&value), std::iter::empty());
+        assert_eq!(record.value().map(<[u8]>::len), Some(limits::PARKED_BYTES));
+        assert!(record.over_limits().is_some());
+    }
+}
