@@ -7,5 +7,7 @@ pub mod bus;
 pub mod core;
 pub mod definition;
 pub mod dispatch;
+pub mod engine;
 pub mod participant;
+pub mod store;
 pub mod wire;

@@ -1,1 +1,27 @@
 //! A definition file becomes a checked definition: YAML, expressions, schemas, lint.
+//!
+//! ```text
+//! file --read--> Source --load--> Compiled (core::Definition, templates, schemas), or a Report of everything that is wrong
+//! ```
+//! A `Source` is self-contained text: it is what Postgres keeps, so that a running saga never needs the folder again.
+
+mod check;
+mod compile;
+mod compiled;
+mod duration;
+mod expression;
+mod file;
+mod folder;
+mod graph;
+mod report;
+mod source;
+mod template;
+
+pub use compiled::Compiled;
+pub use compiled::TriggerMatch;
+pub use file::json_schema;
+pub use folder::lint_files;
+pub use folder::read_folder;
+pub use report::Finding;
+pub use report::Report;
+pub use source::Source;

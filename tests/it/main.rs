@@ -1,1 +1,5 @@
 //! The integration tests: a module a subject.
+
+mod definitions;
+mod every_step_fails;
+mod support;

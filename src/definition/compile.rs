@@ -1,0 +1,454 @@
+//! From a source to a checked definition. Nothing stops at the first thing that is wrong: the report holds them all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use serde_saphyr::{Location, Spanned};
+
+use crate::core::{
+    Action, CompensationPolicy, Definition, Jitter, OnExhausted, RetryPolicy, Step, StepIx, StepKind, Undo, limits,
+};
+
+use super::check;
+use super::compiled::{Compiled, Rendered, Schema};
+use super::file::{
+    ClocksFile, CompensateFile, CompensationFile, DefinitionFile, ExhaustedFile, Format, JitterFile, KindFile,
+    MessageFile, RetryFile, StepFile, parse,
+};
+use super::graph::{Graph, places};
+use super::report::{Finding, Report};
+use super::source::Source;
+use super::template::Template;
+use super::{duration, expression::Expression};
+
+impl Compiled {
+    /// Compiles a source.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(source: &Source) -> Result<Self, Report> {
+        let mut bench = Bench { source, report: Report::default() };
+        if source.yaml.len() > limits::DEFINITION_BYTES {
+            let message = format!("has {} bytes, more than {}", source.yaml.len(), limits::DEFINITION_BYTES);
+            return Err(Report::of_file(&source.file, message, "split it into several definitions"));
+        }
+        let parsed = match parse(&source.yaml) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let at = error.location().unwrap_or(Location::UNKNOWN);
+                bench.find(at, error.to_string(), "see the format in schemas/saga.v1.json");
+                return Err(bench.into_report());
+            }
+        };
+        for path in &parsed.unknown_keys {
+            bench.unknown_key(path);
+        }
+        let compiled = bench.definition(&parsed.model);
+        let report = bench.into_report();
+        match compiled {
+            Some(compiled) if report.is_empty() => Ok(compiled),
+            Some(_) | None => Err(report),
+        }
+    }
+}
+
+struct Bench<'a> {
+    source: &'a Source,
+    report: Report,
+}
+
+impl Bench<'_> {
+    fn into_report(mut self) -> Report {
+        self.report.sort();
+        self.report.texts.push((self.source.file.clone(), self.source.yaml.clone()));
+        self.report
+    }
+
+    fn find(&mut self, at: Location, message: String, hint: &str) {
+        let number = |place: u64| usize::try_from(place).unwrap_or(1).max(1);
+        self.report.findings.push(Finding {
+            file: self.source.file.clone(),
+            line: number(at.line()),
+            column: number(at.column()),
+            message,
+            hint: hint.to_owned(),
+        });
+    }
+
+    /// Says it of the first line that names the key: the reader keeps no place of what it does not know.
+    fn unknown_key(&mut self, path: &str) {
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let parent = path.split('.').rev().nth(1).unwrap_or_default();
+        let lines: Vec<&str> = self.source.yaml.lines().collect();
+        let from = lines.iter().position(|line| line.contains(&format!("{parent}:"))).unwrap_or(0);
+        let found = lines.iter().enumerate().skip(from).find_map(|(line, text)| Some((line + 1, text.find(key)? + 1)));
+        let (line, column) = found.unwrap_or((1, 1));
+        let hint = match check::did_you_mean(key, &check::KEYS) {
+            Some(known) => format!("did you mean {known}?"),
+            None => "remove it".to_owned(),
+        };
+        let file = self.source.file.clone();
+        self.report.findings.push(Finding { file, line, column, message: format!("unknown key {path}"), hint });
+    }
+
+    fn definition(&mut self, model: &DefinitionFile) -> Option<Compiled> {
+        self.names(model);
+        let names: Vec<String> = model.steps.0.iter().map(|(name, ..)| name.clone()).collect();
+        let at: HashMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+        let graph = self.graph(model, &at, &names)?;
+        let kinds: Vec<StepKind> = model.steps.0.iter().map(|(.., step)| kind(step)).collect();
+        for broken in graph.failing(&kinds, &names) {
+            self.find(model.steps.0[broken.step].1, broken.message, broken.hint);
+        }
+        let behind_pivot = graph.behind_pivot(&kinds);
+        let step_of = |name: &str| at.get(name).and_then(|place| u16::try_from(*place).ok()).map(StepIx);
+        let mut steps = Vec::new();
+        let mut rendered = Vec::new();
+        for (place, (name, location, file)) in model.steps.0.iter().enumerate() {
+            let participant = file.participant.as_deref().unwrap_or(name);
+            let configured =
+                model.participants.get(participant).and_then(|participant| participant.command_topic.clone());
+            let command_topic = configured.unwrap_or_else(|| format!("{participant}.commands"));
+            self.topic(*location, &command_topic);
+            let undo = self.undo(*location, name, file, kinds[place], behind_pivot[place]);
+            steps.push(Step {
+                name: name.as_str().into(),
+                participant: participant.into(),
+                command_topic: command_topic.into(),
+                kind: kinds[place],
+                after: places(&graph.after[place]),
+                before: places(&graph.before[place]),
+                behind_pivot: behind_pivot[place],
+                command_type: file.command.kind.as_str().into(),
+                undo,
+                timeout_ms: self.millis(&[&file.timeout, &model.defaults.timeout], 30_000),
+                patience_ms: self.millis(&[&file.patience, &model.defaults.patience], 300_000),
+                retry: self.retry(&[&file.retry, &model.defaults.retry], 5, 60_000),
+                compensation: self.compensation(file, &model.defaults),
+            });
+            self.clocks(*location, &steps[place]);
+            rendered.push(self.rendered(*location, file, &graph, place, &names, &step_of)?);
+        }
+        let nowhere = |_: &str| None;
+        let business_key = self.text(&model.business_key, &nowhere);
+        let when = match &model.trigger.when {
+            None => None,
+            Some(when) => Some(self.condition(when)?),
+        };
+        let trigger_schema = self.schema(model.trigger.schema.as_ref());
+        let definition = Definition {
+            hash: self.source.hash(),
+            name: model.name.value.as_str().into(),
+            version: model.version,
+            trigger_topic: model.trigger.topic.as_str().into(),
+            trigger_type: model.trigger.kind.as_str().into(),
+            reply_topic: topic(model.reply_topic.as_ref(), &model.name.value, "replies"),
+            outcome_topic: topic(model.outcome_topic.as_ref(), &model.name.value, "events"),
+            steps,
+            order: places(&graph.order),
+        };
+        Some(Compiled { definition, business_key: business_key?, when, trigger_schema, steps: rendered })
+    }
+
+    fn names(&mut self, model: &DefinitionFile) {
+        let Format::V1 = model.saga;
+        if !check::is_saga_name(&model.name.value) {
+            let hint = "1 to 63 lower case letters, digits and hyphens";
+            self.find(model.name.referenced, format!("{:?} is no name for a saga", model.name.value), hint);
+        }
+        for name in
+            [Some(&model.trigger.topic), model.reply_topic.as_ref(), model.outcome_topic.as_ref()].into_iter().flatten()
+        {
+            self.topic(model.name.referenced, name);
+        }
+        if model.steps.0.is_empty() {
+            self.find(model.name.referenced, "there are no steps".to_owned(), "a saga needs at least one step");
+        }
+        for (name, location, _) in &model.steps.0 {
+            if !check::is_step_name(name) {
+                let hint = "a letter, then letters, digits and _: expressions say steps.<name>.reply";
+                self.find(*location, format!("{name:?} is no name for a step"), hint);
+            }
+        }
+        let used: Vec<&str> =
+            model.steps.0.iter().map(|(name, _, step)| step.participant.as_deref().unwrap_or(name)).collect();
+        for participant in model.participants.keys().filter(|name| !used.contains(&name.as_str())) {
+            self.find(
+                model.name.referenced,
+                format!("participant {participant} is used by no step"),
+                "remove it, or name it in a step",
+            );
+        }
+    }
+
+    fn topic(&mut self, at: Location, name: &str) {
+        if !check::is_topic(name) {
+            self.find(
+                at,
+                format!("{name:?} is no name for a topic"),
+                "Kafka allows 1 to 249 letters, digits, dots, _ and -",
+            );
+        }
+    }
+
+    /// The graph, or nothing when it makes no sense to go on.
+    fn graph(&mut self, model: &DefinitionFile, at: &HashMap<&str, usize>, names: &[String]) -> Option<Graph> {
+        let mut after = Vec::new();
+        for (name, _, step) in &model.steps.0 {
+            let mut predecessors = Vec::new();
+            for before in &step.after {
+                match at.get(before.value.as_str()) {
+                    Some(place) if predecessors.contains(place) => {
+                        self.find(
+                            before.referenced,
+                            format!("step {name} names {} twice", before.value),
+                            "name it once",
+                        );
+                    }
+                    Some(place) => predecessors.push(*place),
+                    None => {
+                        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+                        let hint =
+                            check::did_you_mean(&before.value, &known).map(|known| format!("did you mean {known}?"));
+                        let hint = hint.unwrap_or_else(|| format!("the steps are {}", known.join(", ")));
+                        self.find(before.referenced, format!("there is no step {}", before.value), &hint);
+                    }
+                }
+            }
+            after.push(predecessors);
+        }
+        let graph = Graph::new(after);
+        let over = graph.over_limits(names);
+        for broken in &over {
+            self.find(model.steps.0[broken.step].1, broken.message.clone(), broken.hint);
+        }
+        if let Some(cycle) = graph.cycle() {
+            let walk: Vec<&str> = cycle.iter().chain(cycle.first()).map(|step| names[*step].as_str()).collect();
+            let message = format!("these steps wait for each other: {}", walk.join(" -> "));
+            self.find(
+                model.steps.0[cycle[0]].1,
+                message,
+                "none of them, nor what comes after them, can ever start: break the cycle",
+            );
+            return None;
+        }
+        over.is_empty().then_some(graph)
+    }
+
+    fn undo(&mut self, at: Location, name: &str, file: &StepFile, kind: StepKind, behind_pivot: bool) -> Undo {
+        match (&file.compensate, kind) {
+            (Some(CompensateFile::Command(_)), _)
+                if behind_pivot || matches!(kind, StepKind::Pivot | StepKind::ReadOnly) =>
+            {
+                let message = format!("step {name} is never undone, and has a compensation");
+                self.find(
+                    at,
+                    message,
+                    "a pivot, a readOnly step and what comes behind a pivot are never undone: remove it",
+                );
+                Undo::Nothing
+            }
+            (Some(CompensateFile::Command(message)), _) => Undo::Command(message.kind.as_str().into()),
+            (Some(CompensateFile::Nothing), StepKind::Compensatable) => {
+                let message = format!("step {name} is compensatable, and says compensate: none");
+                self.find(at, message, "say how it is undone, or make it kind: readOnly, pivot or retriable");
+                Undo::Nothing
+            }
+            (None, StepKind::Compensatable) => {
+                let message = format!("step {name} can fail after it has had an effect, and says not how it is undone");
+                self.find(at, message, "add compensate: {type: ...}, or make it kind: readOnly, pivot or retriable");
+                Undo::Nothing
+            }
+            (None, StepKind::Retriable) if !behind_pivot => {
+                let message =
+                    format!("step {name} may run before the saga is past failing, and says not how it is undone");
+                self.find(at, message, "add compensate: {type: ...}, or compensate: none when its effect may stay");
+                Undo::Nothing
+            }
+            (Some(CompensateFile::Nothing) | None, _) => Undo::Nothing,
+        }
+    }
+
+    fn clocks(&mut self, at: Location, step: &Step) {
+        let pairs = [
+            (step.timeout_ms, step.patience_ms, ""),
+            (step.compensation.timeout_ms, step.compensation.patience_ms, "compensation "),
+        ];
+        for (timeout, patience, what) in pairs {
+            if timeout == 0 || patience < timeout {
+                let message =
+                    format!("step {}: {what}timeout {timeout} ms and {what}patience {patience} ms", step.name);
+                self.find(at, message, "the timeout is above 0, and patience at least as long");
+            }
+        }
+    }
+
+    fn millis(&mut self, written: &[&Option<Spanned<String>>], default: u64) -> u64 {
+        let Some(text) = written.iter().find_map(|text| text.as_ref()) else { return default };
+        duration::parse(&text.value).unwrap_or_else(|| {
+            self.find(
+                text.referenced,
+                format!("{:?} is no length of time", text.value),
+                "write 500ms, 30s, 5m, 1h30m or 2d",
+            );
+            default
+        })
+    }
+
+    fn retry(&mut self, written: &[&RetryFile], attempts: u16, maximum_ms: u64) -> RetryPolicy {
+        let maximum_attempts = written.iter().find_map(|retry| retry.maximum_attempts.as_ref());
+        if let Some(zero) = maximum_attempts.filter(|count| count.value == 0) {
+            self.find(zero.referenced, "maximumAttempts is 0".to_owned(), "the first attempt counts: 1 means no retry");
+        }
+        let intervals = |pick: fn(&RetryFile) -> &Option<Spanned<String>>| {
+            written.iter().map(|retry| pick(retry)).collect::<Vec<_>>()
+        };
+        let coefficient = written.iter().find_map(|retry| retry.backoff_coefficient).unwrap_or(2.0);
+        let jitter = written.iter().find_map(|retry| retry.jitter).unwrap_or(JitterFile::Full);
+        RetryPolicy {
+            maximum_attempts: maximum_attempts.map_or(attempts, |count| count.value),
+            initial_interval_ms: self.millis(&intervals(|retry| &retry.initial_interval), 1_000),
+            backoff_coefficient_milli: thousandths(coefficient),
+            maximum_interval_ms: self.millis(&intervals(|retry| &retry.maximum_interval), maximum_ms),
+            jitter: match jitter {
+                JitterFile::Full => Jitter::Full,
+                JitterFile::None => Jitter::None,
+            },
+        }
+    }
+
+    fn compensation(&mut self, file: &StepFile, defaults: &ClocksFile) -> CompensationPolicy {
+        let (own, shared): (&CompensationFile, &CompensationFile) = (&file.compensation, &defaults.compensation);
+        let mut retry = self.retry(&[&own.retry, &shared.retry, &file.retry, &defaults.retry], 20, 600_000);
+        if own.retry.maximum_attempts.is_none() && shared.retry.maximum_attempts.is_none() {
+            retry.maximum_attempts = 20;
+        }
+        CompensationPolicy {
+            timeout_ms: self.millis(&[&own.timeout, &shared.timeout], 30_000),
+            patience_ms: self.millis(&[&own.patience, &shared.patience], 3_600_000),
+            retry,
+            on_exhausted: match own.on_exhausted.or(shared.on_exhausted) {
+                Some(ExhaustedFile::Skip) => OnExhausted::Skip,
+                Some(ExhaustedFile::Block) | None => OnExhausted::Block,
+            },
+        }
+    }
+
+    fn rendered(
+        &mut self,
+        at: Location,
+        file: &StepFile,
+        graph: &Graph,
+        place: usize,
+        names: &[String],
+        step: &dyn Fn(&str) -> Option<StepIx>,
+    ) -> Option<Rendered> {
+        let undo = match &file.compensate {
+            Some(CompensateFile::Command(message)) => Some(&**message),
+            Some(CompensateFile::Nothing) | None => None,
+        };
+        let command = self.data(&file.command, step).unwrap_or(Some(Template::Literal("{}".to_owned())));
+        let undo_data = undo.and_then(|message| self.data(message, step));
+        for (template, action) in
+            [(command.as_ref(), Action::Do), (undo_data.as_ref().and_then(Option::as_ref), Action::Undo)]
+        {
+            let roots = template.map(Template::roots).unwrap_or_default();
+            for message in check::unreadable(&roots, graph, place, action, names) {
+                self.find(at, message, "read the trigger and the replies of steps that are done before (see after)");
+            }
+        }
+        let command_schema = self.schema(file.command.schema.as_ref());
+        let undo_schema = self.schema(undo.and_then(|message| message.schema.as_ref()));
+        let reply_schema = self.schema(file.reply.as_ref().and_then(|reply| reply.schema.as_ref()));
+        let undo = undo_data.map(|compiled| compiled.unwrap_or(Template::Literal("null".to_owned())));
+        let command = command.unwrap_or(Template::Literal("null".to_owned()));
+        Some(Rendered { command, command_schema, undo, undo_schema, reply_schema })
+    }
+
+    /// `None` when there is no data; `Some(None)` when it is wrong, which has been said.
+    fn data(&mut self, message: &MessageFile, step: &dyn Fn(&str) -> Option<StepIx>) -> Option<Option<Template>> {
+        let data: &Spanned<Value> = message.data.as_ref()?;
+        match Template::compile(&data.value, step) {
+            Ok(template) => Some(Some(template)),
+            Err(error) => {
+                self.find(data.referenced, error, "expressions are CEL between ${ and }");
+                Some(None)
+            }
+        }
+    }
+
+    fn text(&mut self, text: &Spanned<String>, step: &dyn Fn(&str) -> Option<StepIx>) -> Option<Template> {
+        match Template::compile_text(&text.value, step) {
+            Ok(Template::Literal(_)) => {
+                self.find(
+                    text.referenced,
+                    "businessKey is the same for every saga".to_owned(),
+                    "read it from the trigger: ${trigger.data.id}",
+                );
+                None
+            }
+            Ok(template) => Some(template),
+            Err(error) => {
+                self.find(text.referenced, error, "before a saga begins there is only its trigger");
+                None
+            }
+        }
+    }
+
+    fn condition(&mut self, when: &Spanned<String>) -> Option<Template> {
+        let text = when.value.trim().strip_prefix("${").and_then(|text| text.strip_suffix('}')).unwrap_or(&when.value);
+        match Expression::compile(text, &|_| None) {
+            Ok(expression) => Some(Template::Value(expression)),
+            Err(error) => {
+                self.find(when.referenced, error, "before a saga begins there is only its trigger");
+                None
+            }
+        }
+    }
+
+    fn schema(&mut self, name: Option<&Spanned<String>>) -> Option<Schema> {
+        let name = name?;
+        let Some(text) = self.source.schemas.get(&name.value) else {
+            let message = format!("schema {} cannot be read", name.value);
+            self.find(
+                name.referenced,
+                message,
+                "schemas are named relative to the definition file, at most one folder up",
+            );
+            return None;
+        };
+        let compiled = serde_json::from_str::<Value>(text)
+            .map_err(|error| error.to_string())
+            .and_then(|schema| jsonschema::validator_for(&schema).map_err(|error| error.to_string()));
+        match compiled {
+            Ok(validator) => Some(Schema { name: name.value.clone(), validator }),
+            Err(error) => {
+                self.find(
+                    name.referenced,
+                    format!("schema {}: {error}", name.value),
+                    "it must be JSON Schema without remote references",
+                );
+                None
+            }
+        }
+    }
+}
+
+fn kind(step: &StepFile) -> StepKind {
+    match step.kind {
+        Some(KindFile::Pivot) => StepKind::Pivot,
+        Some(KindFile::Retriable) => StepKind::Retriable,
+        Some(KindFile::ReadOnly) => StepKind::ReadOnly,
+        Some(KindFile::Compensatable) | None => StepKind::Compensatable,
+    }
+}
+
+fn topic(written: Option<&String>, name: &str, what: &str) -> Arc<str> {
+    written.map_or_else(|| format!("{name}.{what}").into(), |topic| topic.as_str().into())
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded before the cast")]
+fn thousandths(coefficient: f64) -> u64 {
+    (coefficient.clamp(1.0, 1_000.0) * 1_000.0).round() as u64
+}

@@ -1,0 +1,218 @@
+//! Expressions between `${` and `}`: CEL, compiled at load. A plain path such as `trigger.data.orderId` runs no CEL: it copies
+//! the bytes of the JSON value, so that numbers and key order pass as they came.
+
+mod path;
+
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cel::objects::{Key, Map};
+use cel::{Context, Program, Value as CelValue};
+use serde_json::Value;
+
+use crate::core::{Json, StepIx, limits};
+
+pub(super) use path::Path;
+pub(super) use path::Root;
+
+/// What an expression can read: the JSON text behind each root. `Ok(None)` stands for `null`: the reply of a step that has none.
+pub(super) trait Scope {
+    fn root(&self, root: &Root) -> Result<Option<Json>, String>;
+}
+
+/// A compiled expression.
+#[derive(Debug)]
+pub(super) enum Expression {
+    Path(Path),
+    Cel(CelExpression),
+}
+
+/// An expression that needs CEL, with everything that it reads.
+pub(super) struct CelExpression {
+    program: Program,
+    roots: Vec<Root>,
+}
+
+impl std::fmt::Debug for CelExpression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CelExpression").field("roots", &self.roots).finish_non_exhaustive()
+    }
+}
+
+/// The macros of CEL that loop.
+const LOOPS: [&str; 5] = ["map", "filter", "all", "exists", "exists_one"];
+
+impl Expression {
+    /// Compiles `text`; `step` finds steps by name.
+    ///
+    /// # Errors
+    /// It is too long, is not CEL, loops too deeply, or reads what there is not.
+    pub(super) fn compile(text: &str, step: &dyn Fn(&str) -> Option<StepIx>) -> Result<Self, String> {
+        if text.len() > limits::EXPRESSION_BYTES {
+            return Err(format!("an expression has {} bytes, more than {}", text.len(), limits::EXPRESSION_BYTES));
+        }
+        if let Some(path) = Path::parse(text.trim()) {
+            return Ok(Self::Path(path.resolve(step)?));
+        }
+        if loops_in(text) > 2 {
+            return Err("loops (map, filter, all, exists) may stand at most twice in an expression".to_owned());
+        }
+        if nesting(text) > 32 {
+            return Err("an expression is nested deeper than 32".to_owned());
+        }
+        // The parser is not ours: whatever it does on odd text must not end the process.
+        let program = catch_unwind(|| Program::compile(text))
+            .map_err(|_| "the expression cannot be parsed".to_owned())?
+            .map_err(|error| format!("not a CEL expression: {}", first_line(&error.to_string())))?;
+        let roots = roots_in(&program, text, step)?;
+        Ok(Self::Cel(CelExpression { program, roots }))
+    }
+
+    /// Everything that it reads.
+    pub(super) fn roots(&self) -> Vec<Root> {
+        match self {
+            Self::Path(path) => vec![path.root.clone()],
+            Self::Cel(expression) => expression.roots.clone(),
+        }
+    }
+
+    /// Its value as JSON text.
+    ///
+    /// # Errors
+    /// What could not be evaluated, for people.
+    pub(super) fn evaluate(&self, scope: &dyn Scope) -> Result<Json, String> {
+        match self {
+            Self::Path(path) => path.evaluate(scope),
+            Self::Cel(expression) => expression.evaluate(scope),
+        }
+    }
+}
+
+impl CelExpression {
+    fn evaluate(&self, scope: &dyn Scope) -> Result<Json, String> {
+        let mut tree = Value::Object(serde_json::Map::new());
+        for root in &self.roots {
+            let json = scope.root(root)?;
+            let value = json.map_or(Ok(Value::Null), |json| serde_json::from_str(json.get()));
+            root.place(&mut tree, value.map_err(|error| error.to_string())?);
+        }
+        let mut context = Context::default();
+        if let Value::Object(members) = tree {
+            for (name, value) in members {
+                context.add_variable_from_value(name, to_cel(value));
+            }
+        }
+        // The interpreter is not ours: whatever it does on odd data must not end the process.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.program.execute(&context)));
+        let value =
+            outcome.map_err(|_| "the expression cannot be evaluated".to_owned())?.map_err(|error| error.to_string())?;
+        let text = to_json(value)?.to_string();
+        Json::parse(text.as_bytes()).map_err(|error| error.to_string())
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+fn loops_in(text: &str) -> usize {
+    LOOPS.iter().map(|name| text.matches(&format!(".{name}(")).count()).sum()
+}
+
+fn nesting(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut deepest = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' | b'!' | b'-' | b'?' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// The roots that a program reads: whole parts of the scope, by the names in its text.
+fn roots_in(program: &Program, text: &str, step: &dyn Fn(&str) -> Option<StepIx>) -> Result<Vec<Root>, String> {
+    let references = program.references();
+    let mut roots = BTreeSet::new();
+    for name in references.variables() {
+        match name {
+            "trigger" => roots.extend(Root::trigger()),
+            "saga" => roots.extend(Root::saga()),
+            "steps" => roots.extend(steps_in(text, step)?),
+            local if is_local(text, local) => {}
+            other => return Err(format!("{other} is unknown; there are trigger, saga and steps")),
+        }
+    }
+    Ok(roots.into_iter().collect())
+}
+
+/// True for the name that a loop gives to its element.
+fn is_local(text: &str, name: &str) -> bool {
+    name.starts_with('@')
+        || LOOPS
+            .iter()
+            .any(|word| text.contains(&format!(".{word}({name},")) || text.contains(&format!(".{word}({name} ,")))
+}
+
+fn steps_in(text: &str, step: &dyn Fn(&str) -> Option<StepIx>) -> Result<Vec<Root>, String> {
+    let mut roots = Vec::new();
+    for rest in text.split("steps.").skip(1) {
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let name = &rest[..end];
+        roots.push(Root::Reply(name.to_owned(), step(name).ok_or_else(|| path::unknown_step(name))?));
+    }
+    if roots.is_empty() {
+        return Err("steps are read by name: steps.<name>.reply".to_owned());
+    }
+    Ok(roots)
+}
+
+/// JSON whole numbers are Int, as authors write them.
+fn to_cel(value: Value) -> CelValue {
+    match value {
+        Value::Null => CelValue::Null,
+        Value::Bool(value) => CelValue::Bool(value),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => CelValue::Int(whole),
+            (None, Some(float)) => CelValue::Float(float),
+            (None, None) => CelValue::Null,
+        },
+        Value::String(text) => CelValue::String(Arc::new(text)),
+        Value::Array(items) => CelValue::List(Arc::new(items.into_iter().map(to_cel).collect())),
+        Value::Object(members) => {
+            let map: HashMap<Key, CelValue> =
+                members.into_iter().map(|(name, value)| (Key::String(Arc::new(name)), to_cel(value))).collect();
+            CelValue::Map(Map { map: Arc::new(map) })
+        }
+    }
+}
+
+/// Members come in the order of their names: the same value renders to the same bytes.
+fn to_json(value: CelValue) -> Result<Value, String> {
+    Ok(match value {
+        CelValue::Null => Value::Null,
+        CelValue::Bool(flag) => Value::Bool(flag),
+        CelValue::Int(whole) => Value::from(whole),
+        CelValue::UInt(whole) => Value::from(whole),
+        CelValue::Float(float) => serde_json::Number::from_f64(float)
+            .map(Value::Number)
+            .ok_or("a number is not finite, JSON has no such value")?,
+        CelValue::String(text) => Value::String(text.to_string()),
+        CelValue::List(items) => Value::Array(items.iter().cloned().map(to_json).collect::<Result<_, _>>()?),
+        CelValue::Map(map) => {
+            let mut members = Vec::new();
+            for (key, value) in map.map.iter() {
+                members.push((key.to_string(), to_json(value.clone())?));
+            }
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().collect())
+        }
+        CelValue::Function(..) | CelValue::Bytes(_) | CelValue::Opaque(_) | CelValue::Struct(_) => {
+            return Err(format!("{:?} has no JSON form", value.type_of()));
+        }
+    })
+}

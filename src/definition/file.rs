@@ -1,0 +1,344 @@
+//! The file as authors write it. The JSON Schema that editors use is generated from these types.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_saphyr::{Location, Spanned};
+
+/// A saga definition.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct DefinitionFile {
+    /// The version of this format: `v1`.
+    pub(super) saga: Format,
+    /// Name of the saga: lower case words with hyphens, such as `trade-settlement`.
+    #[schemars(with = "String")]
+    pub(super) name: Spanned<String>,
+    /// Version of this definition: raise it with every change.
+    pub(super) version: u32,
+    /// Which Kafka records start a saga.
+    pub(super) trigger: TriggerFile,
+    /// Expression: Kafka key of every command, unique for each saga of this name.
+    #[schemars(with = "String")]
+    pub(super) business_key: Spanned<String>,
+    /// Participants that need other settings than the defaults.
+    #[serde(default)]
+    pub(super) participants: BTreeMap<String, ParticipantFile>,
+    /// Where participants answer. Default: `<name>.replies`.
+    pub(super) reply_topic: Option<String>,
+    /// Where ends of sagas are announced. Default: `<name>.events`.
+    pub(super) outcome_topic: Option<String>,
+    /// Clocks and retry of every step that does not say otherwise.
+    #[serde(default)]
+    pub(super) defaults: ClocksFile,
+    /// The steps, by name.
+    #[schemars(with = "BTreeMap<String, StepFile>")]
+    pub(super) steps: Ordered<StepFile>,
+}
+
+/// The version of the file format.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) enum Format {
+    #[serde(rename = "v1")]
+    V1,
+}
+
+/// Which Kafka records start a saga.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct TriggerFile {
+    /// The topic.
+    pub(super) topic: String,
+    /// The records' `ce_type`.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// Expression that must be true, without `${}`.
+    #[schemars(with = "Option<String>")]
+    pub(super) when: Option<Spanned<String>>,
+    /// JSON Schema of the records' data: a file, relative to this one.
+    #[schemars(with = "Option<String>")]
+    pub(super) schema: Option<Spanned<String>>,
+}
+
+/// A participant.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct ParticipantFile {
+    /// Its command topic. Default: `<participant>.commands`.
+    pub(super) command_topic: Option<String>,
+}
+
+/// Clocks and retry.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct ClocksFile {
+    /// How long to wait for a reply before the same command is sent again. Default: `30s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) timeout: Option<Spanned<String>>,
+    /// How long a command may stay unanswered in all; then its outcome is unknown for good. Default: `5m`.
+    #[schemars(with = "Option<String>")]
+    pub(super) patience: Option<Spanned<String>>,
+    /// Retry of retryable failures.
+    #[serde(default)]
+    pub(super) retry: RetryFile,
+    /// Clocks, retry and end of compensations.
+    #[serde(default)]
+    pub(super) compensation: CompensationFile,
+}
+
+/// Retry of retryable failures; names follow Temporal's.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RetryFile {
+    /// Attempts in all, the first counted. Default: 5.
+    #[schemars(with = "Option<u16>")]
+    pub(super) maximum_attempts: Option<Spanned<u16>>,
+    /// Delay before the second attempt. Default: `1s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) initial_interval: Option<Spanned<String>>,
+    /// Growth of the delay. Default: 2.
+    pub(super) backoff_coefficient: Option<f64>,
+    /// The delay never exceeds this. Default: `60s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) maximum_interval: Option<Spanned<String>>,
+    /// How delays are spread: `full` (default) or `none`.
+    pub(super) jitter: Option<JitterFile>,
+}
+
+/// How delays are spread.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum JitterFile {
+    Full,
+    None,
+}
+
+/// Clocks, retry and end of compensations.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct CompensationFile {
+    /// As `timeout`, for the undo. Default: `30s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) timeout: Option<Spanned<String>>,
+    /// As `patience`, for the undo. Default: `1h`.
+    #[schemars(with = "Option<String>")]
+    pub(super) patience: Option<Spanned<String>>,
+    /// Missing fields are taken from `retry`; `maximumAttempts` 20 and `maximumInterval` `10m` by default.
+    #[serde(default)]
+    pub(super) retry: RetryFile,
+    /// What happens when the undo failed for good: `block` (default) makes the saga stuck, `skip` goes on without it.
+    pub(super) on_exhausted: Option<ExhaustedFile>,
+}
+
+/// What happens when an undo failed for good.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum ExhaustedFile {
+    Block,
+    Skip,
+}
+
+/// A step.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct StepFile {
+    /// Steps that must be done before. Without it the step starts at once.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(super) after: Vec<Spanned<String>>,
+    /// What its failure and success mean for the saga. Default: `compensatable`.
+    pub(super) kind: Option<KindFile>,
+    /// The service that it talks to. Default: the step's own name.
+    pub(super) participant: Option<String>,
+    /// The command.
+    pub(super) command: MessageFile,
+    /// How it is undone: a command, or `none` (its effect may stay).
+    pub(super) compensate: Option<CompensateFile>,
+    /// What is known of its replies.
+    pub(super) reply: Option<ReplyFile>,
+    /// See `defaults`.
+    #[schemars(with = "Option<String>")]
+    pub(super) timeout: Option<Spanned<String>>,
+    /// See `defaults`.
+    #[schemars(with = "Option<String>")]
+    pub(super) patience: Option<Spanned<String>>,
+    /// See `defaults`.
+    #[serde(default)]
+    pub(super) retry: RetryFile,
+    /// See `defaults`.
+    #[serde(default)]
+    pub(super) compensation: CompensationFile,
+}
+
+/// What a step's failure and success mean for the saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum KindFile {
+    /// May fail; is undone by its compensation.
+    Compensatable,
+    /// May fail; once it has succeeded the saga only goes forward.
+    Pivot,
+    /// Never fails for good: asked again without end.
+    Retriable,
+    /// No effect, may fail, nothing to undo.
+    ReadOnly,
+}
+
+/// A command.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct MessageFile {
+    /// Its `ce_type`.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// Its data, with expressions in `${}`. Default: `{}`; for a compensation the data of the step's command.
+    #[schemars(with = "Option<Value>")]
+    pub(super) data: Option<Spanned<Value>>,
+    /// JSON Schema of its data: a file, relative to this one.
+    #[schemars(with = "Option<String>")]
+    pub(super) schema: Option<Spanned<String>>,
+}
+
+/// How a step is undone.
+#[derive(Debug)]
+pub(super) enum CompensateFile {
+    /// Not at all: the effect may stay.
+    Nothing,
+    /// By a command.
+    Command(Box<MessageFile>),
+}
+
+impl<'de> Deserialize<'de> for CompensateFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = CompensateFile;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command, or the word none")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<CompensateFile, E> {
+                match text {
+                    "none" => Ok(CompensateFile::Nothing),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CompensateFile, A::Error> {
+                let message = MessageFile::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(CompensateFile::Command(Box::new(message)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl JsonSchema for CompensateFile {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Compensate".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let command = generator.subschema_for::<MessageFile>();
+        json_schema!({ "description": "A command, or `none`: the effect may stay.", "anyOf": [{ "const": "none" }, command] })
+    }
+}
+
+/// What is known of a step's replies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct ReplyFile {
+    /// JSON Schema of a success's data: a file, relative to this one.
+    #[schemars(with = "Option<String>")]
+    pub(super) schema: Option<Spanned<String>>,
+}
+
+/// A map in the order of the file, each value with its place.
+#[derive(Debug)]
+pub(super) struct Ordered<T>(pub(super) Vec<(String, Location, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Ordered<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Spanned<T>>()? {
+                    entries.push((name, value.referenced, value.value));
+                }
+                Ok(Ordered(entries))
+            }
+        }
+        deserializer.deserialize_map(Reader(PhantomData))
+    }
+}
+
+/// A parsed file, and the keys in it that mean nothing.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) model: DefinitionFile,
+    /// Paths such as `steps.order.commnad`.
+    pub(super) unknown_keys: Vec<String>,
+}
+
+/// What serde-saphyr calls the wrapper that carries a value's place.
+const SPANNED: &str = "__serde_saphyr_private_spanned";
+
+/// Reads the file. Booleans are `true` and `false` only; what a bomb would need is over the budget.
+pub(super) fn parse(yaml: &str) -> Result<Parsed, Box<serde_saphyr::Error>> {
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let mut unknown_keys = Vec::new();
+    let model = serde_saphyr::with_deserializer_from_str_with_options(yaml, options, |deserializer| {
+        serde_ignored::deserialize(deserializer, |path| {
+            // The reader's own wrapper for places looks like an unknown key.
+            let path = path.to_string().replace(".?.value", "").replace(".?", "");
+            if !path.ends_with(SPANNED) {
+                unknown_keys.push(path);
+            }
+        })
+    })?;
+    Ok(Parsed { model, unknown_keys })
+}
+
+impl DefinitionFile {
+    /// Every schema file that the definition names.
+    pub(super) fn schema_names(&self) -> Vec<String> {
+        let of_message = |message: &MessageFile| message.schema.as_ref().map(|name| name.value.clone());
+        let mut names: Vec<String> = self.trigger.schema.iter().map(|name| name.value.clone()).collect();
+        for (_, _, step) in &self.steps.0 {
+            names.extend(of_message(&step.command));
+            if let Some(CompensateFile::Command(undo)) = &step.compensate {
+                names.extend(of_message(undo));
+            }
+            names.extend(step.reply.as_ref().and_then(|reply| reply.schema.as_ref()).map(|name| name.value.clone()));
+        }
+        names
+    }
+}
+
+/// The JSON Schema of definition files, as it is kept in `schemas/saga.v1.json`.
+pub fn json_schema() -> String {
+    let schema =
+        schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<DefinitionFile>();
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,66 @@
+//! What one statement is about: the records, wake-ups, operator actions and broker refusals that arrived while the last one was
+//! committing.
+
+use uuid::Uuid;
+
+use crate::core::{Input, Timestamp};
+use crate::store::{OperationOutcome, PendingOperation};
+use crate::wire::{Event, Malformed, Record};
+
+use super::route::Meaning;
+use crate::core::Partition;
+
+/// Everything that is decided together. Records keep their order within a partition.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) now: Timestamp,
+    pub(super) records: Vec<Arrived>,
+    /// Ends of partitions that hold no record any more.
+    pub(super) ends: Vec<EmptyEnd>,
+    /// Wake-ups and broker refusals, after the replies: an answer in hand beats a deadline.
+    pub(super) wakes: Vec<(Uuid, Input)>,
+    pub(super) operations: Vec<PendingOperation>,
+    /// Operations that Postgres refused to store an answer for.
+    pub(super) refused: Vec<OperationOutcome>,
+}
+
+/// A record and what it says.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) record: Record,
+    pub(super) event: Result<Event, Malformed>,
+    pub(super) partition: Partition,
+    pub(super) meaning: Meaning,
+}
+
+impl Batch {
+    /// Inputs of all kinds.
+    pub(super) fn len(&self) -> usize {
+        self.records.len() + self.wakes.len() + self.operations.len()
+    }
+
+    /// Two batches that hold the same inputs in the same order, the first half of them in the first; `None` when there is
+    /// nothing to split. Records come before wake-ups, so their order is kept across the halves.
+    pub(super) fn halves(mut self) -> Result<(Self, Self), Box<Self>> {
+        if self.len() < 2 {
+            return Err(Box::new(self));
+        }
+        let half = self.len() / 2;
+        let records = self.records.split_off(half.min(self.records.len()));
+        let left = half - self.records.len();
+        let wakes = self.wakes.split_off(left.min(self.wakes.len()));
+        let left = left - self.wakes.len();
+        let operations = self.operations.split_off(left.min(self.operations.len()));
+        let ends = std::mem::take(&mut self.ends);
+        let second = Self { now: self.now, records, ends, wakes, operations, refused: Vec::new() };
+        Ok((self, second))
+    }
+}
+
+/// A partition that holds no record from `from` to its end: transaction markers at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EmptyEnd {
+    pub(super) partition: Partition,
+    pub(super) from: i64,
+    pub(super) end: i64,
+}

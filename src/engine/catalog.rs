@@ -1,0 +1,87 @@
+//! The definitions that this engine decides with: those that are active, and those that open sagas are pinned to.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::core::Sha256;
+use crate::definition::{Compiled, Source};
+use crate::store::Catalogue;
+
+/// Compiled definitions, by hash and by topic.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    generation: i64,
+    plans: FxHashMap<Sha256, Arc<Compiled>>,
+    by_trigger_topic: FxHashMap<Arc<str>, Vec<Arc<Compiled>>>,
+    reply_topics: FxHashSet<Arc<str>>,
+}
+
+impl Catalog {
+    /// Takes over what Postgres says, keeping what is compiled already. A stored definition that this version cannot compile is
+    /// left out, loudly: its sagas are left alone.
+    pub(super) fn replace(&mut self, catalogue: &Catalogue) {
+        self.generation = catalogue.generation;
+        self.by_trigger_topic.clear();
+        self.reply_topics.clear();
+        for row in &catalogue.active {
+            if let Some(plan) = self.compile(row.hash, &row.body) {
+                let topic = Arc::clone(&plan.definition().trigger_topic);
+                self.reply_topics.insert(Arc::clone(&plan.definition().reply_topic));
+                self.by_trigger_topic.entry(topic).or_default().push(plan);
+            }
+        }
+        for row in &catalogue.pinned {
+            if let Some(plan) = self.compile(row.hash, &row.body) {
+                self.reply_topics.insert(Arc::clone(&plan.definition().reply_topic));
+            }
+        }
+    }
+
+    /// Adds one definition that an ended saga is pinned to.
+    pub(super) fn compile(&mut self, hash: Sha256, body: &str) -> Option<Arc<Compiled>> {
+        if let Some(plan) = self.plans.get(&hash) {
+            return Some(Arc::clone(plan));
+        }
+        let loaded = Source::from_body(body).map_err(|error| error.to_string());
+        match loaded.and_then(|source| Compiled::load(&source).map_err(|report| report.to_string())) {
+            Ok(plan) => {
+                let plan = Arc::new(plan);
+                self.plans.insert(hash, Arc::clone(&plan));
+                Some(plan)
+            }
+            Err(error) => {
+                tracing::error!(%hash, error, "stored definition cannot be read, its sagas are left alone");
+                None
+            }
+        }
+    }
+
+    /// The definition with this hash.
+    pub(super) fn plan(&self, hash: Sha256) -> Option<Arc<Compiled>> {
+        self.plans.get(&hash).cloned()
+    }
+
+    /// The generation that batches are decided with.
+    pub(super) fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Active definitions whose triggers come from this topic.
+    pub(super) fn triggered_by(&self, topic: &str) -> &[Arc<Compiled>] {
+        self.by_trigger_topic.get(topic).map_or(&[], Vec::as_slice)
+    }
+
+    /// True when participants answer on this topic.
+    pub(super) fn is_reply_topic(&self, topic: &str) -> bool {
+        self.reply_topics.contains(topic)
+    }
+
+    /// All topics to read, sorted.
+    pub(super) fn topics(&self) -> Vec<Arc<str>> {
+        let mut topics: Vec<Arc<str>> = self.by_trigger_topic.keys().chain(&self.reply_topics).cloned().collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+}

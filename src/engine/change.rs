@@ -1,0 +1,158 @@
+//! A judged batch becomes the change that one statement writes, and the records to send once it is written.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::core::{Differs, Effect, Fact, Input, Saga, Timestamp, Transition, Verdict, effects, limits, next_due};
+use crate::store::{Change, JournalRow, ParkedMessage, SagaRow, SagaUpdate};
+
+use super::batch::{Arrived, Batch};
+use super::cache::Row;
+use super::judge::{Judged, Work};
+use super::positions::{Moves, Positions};
+
+/// What to send for one journal row.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) saga_id: Uuid,
+    pub(super) effect: Effect,
+}
+
+/// A change, and what follows when it is written.
+#[derive(Debug, Default)]
+pub(super) struct Drafted {
+    pub(super) change: Change,
+    pub(super) sending: Vec<Sending>,
+    /// The row of each touched saga as it will stand.
+    pub(super) rows: Vec<Row>,
+    /// Commands that render differently from what their journal says: inputs of the next batch.
+    pub(super) differing: Vec<(Uuid, Input)>,
+}
+
+/// The change that `judged` asks for. Generation and acknowledgements are the caller's.
+pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Drafted {
+    let mut drafted = Drafted::default();
+    for work in &judged.works {
+        journal(&mut drafted, work);
+        let row = saga_row(&mut drafted.change, work);
+        drafted.rows.push(row);
+    }
+    let mut moves = Moves::default();
+    for (arrived, (verdict, refusal)) in batch.records.iter().zip(&judged.verdicts) {
+        let from = positions.next(&arrived.partition).unwrap_or(arrived.record.offset());
+        moves.record(&arrived.partition, from, arrived.record.offset(), *verdict);
+        let is_parked = match verdict {
+            Verdict::Malformed | Verdict::Orphan => true,
+            Verdict::Conflict => arrived.meaning.is_start(),
+            Verdict::Applied | Verdict::Ignored | Verdict::Duplicate | Verdict::Stale => false,
+        };
+        if let (true, Some(refusal)) = (is_parked, refusal) {
+            drafted.change.parked.push(parked(arrived, refusal.to_string()));
+        }
+    }
+    for empty in &batch.ends {
+        moves.end(&empty.partition, empty.from, empty.end);
+    }
+    drafted.change.partitions = moves.into_advances();
+    drafted.change.operations = judged.operations.iter().chain(&batch.refused).cloned().collect();
+    drafted
+}
+
+fn journal(drafted: &mut Drafted, work: &Work) {
+    let saga = work.saga();
+    for decision in work.decisions.iter().filter(|decision| !decision.facts.is_empty()) {
+        let seq = decision.saga.seq;
+        let transition = Transition { now: decision.now, facts: decision.facts.clone() };
+        let facts = serde_json::to_vec(&transition).expect("facts are plain data");
+        drafted.change.journal.push(JournalRow { saga_id: work.id, seq, facts });
+        let found = effects(work.plan.rules(), saga, seq, decision.now, &decision.facts);
+        if found.iter().any(Result::is_ok) {
+            drafted.change.emitting.push((work.id, seq));
+        }
+        for effect in found {
+            match effect {
+                Ok(effect) => drafted.sending.push(Sending { saga_id: work.id, effect }),
+                Err(differs) => drafted.differing.push((work.id, differing(differs))),
+            }
+        }
+    }
+}
+
+/// The input that a differing rendering is for its saga.
+pub(super) fn differing(differs: Differs) -> Input {
+    let Differs { step, action, attempt, message } = differs;
+    Input::Undeliverable { step, action, attempt, code: Arc::from("saga.rendering"), message }
+}
+
+/// The small row: inserted at the start; written again only when the phase changes, or the wake-up must come earlier, or it is
+/// over and a row of the journal lets it move.
+fn saga_row(change: &mut Change, work: &Work) -> Row {
+    let saga = work.saga();
+    let due = next_due(work.plan.definition(), saga);
+    let now = work.decisions.last().map_or(Timestamp::ZERO, |decision| decision.now);
+    let wanted = Row { phase: saga.phase, wake_at: due, error: saga.error.clone() };
+    let Some(row) = &work.row else {
+        change.born.push(born(work, saga, &wanted));
+        return wanted;
+    };
+    let writes_journal = work.decisions.iter().any(|decision| !decision.facts.is_empty());
+    let comes_earlier = match (wanted.wake_at, row.wake_at) {
+        (Some(wanted), Some(kept)) => wanted < kept,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let is_over = row.wake_at.is_some_and(|at| at <= now) || rearmed(work);
+    let changed = wanted.phase != row.phase || wanted.error != row.error;
+    if !writes_journal || !(changed || comes_earlier || is_over) {
+        return row.clone();
+    }
+    change.turned.push(SagaUpdate {
+        id: work.id,
+        phase: wanted.phase,
+        finished_at: saga.finished_at,
+        wake_at: wanted.wake_at,
+        error: error_text(saga),
+    });
+    wanted
+}
+
+fn rearmed(work: &Work) -> bool {
+    work.decisions.iter().flat_map(|decision| &decision.facts).any(|fact| matches!(fact, Fact::Rearmed { .. }))
+}
+
+fn born(work: &Work, saga: &Saga, row: &Row) -> SagaRow {
+    SagaRow {
+        id: work.id,
+        definition_hash: saga.definition,
+        definition_name: Arc::clone(&work.plan.definition().name),
+        business_key: Arc::clone(&saga.business_key),
+        phase: row.phase,
+        started_at: saga.started_at,
+        finished_at: saga.finished_at,
+        wake_at: row.wake_at,
+        error: error_text(saga),
+    }
+}
+
+fn error_text(saga: &Saga) -> Option<String> {
+    saga.error.as_ref().map(|error| serde_json::to_string(error).expect("an error is plain data"))
+}
+
+fn parked(arrived: &Arrived, reason: String) -> ParkedMessage {
+    let record = &arrived.record;
+    // A record within the limits is kept whole, so that it can be repaired; of a larger one the beginning is kept.
+    let keep = |bytes: &[u8]| match bytes.len() {
+        fits if fits <= limits::VALUE_BYTES => bytes.to_vec(),
+        _ => bytes[..limits::PARKED_BYTES].to_vec(),
+    };
+    ParkedMessage {
+        topic: Arc::clone(&arrived.partition.0),
+        partition: arrived.partition.1,
+        offset: record.offset(),
+        reason,
+        key: record.key().map(keep),
+        value: record.value().map(keep),
+        headers: record.headers_text(),
+    }
+}

@@ -1,0 +1,139 @@
+//! What the engine does at its own pace beside the records: heartbeat, operator actions, due wake-ups, dead writers.
+
+use crate::bus::Bus;
+use crate::core::{Input, Timestamp};
+use crate::store::{SagaKey, Store, StoreError};
+
+use super::batch::Batch;
+use super::clock::Clock;
+use super::giveup::{LOOK_AGAIN_MS, patience_ended};
+use super::judge::{Folded, Known};
+use super::{Engine, meters};
+
+/// A statement at least this often: a writer that is silent for four times as long is taken over.
+const HEARTBEAT_MS: u64 = 2_000;
+/// An operator's action is decided within a second.
+const OPERATIONS_MS: u64 = 400;
+/// How often Postgres is asked for due wake-ups.
+const CLAIMS_MS: u64 = 1_000;
+/// How often dead writers are looked for.
+const TAKEOVER_MS: u64 = 2_000;
+/// A writer silent for this long is dead (DESIGN.md section 3).
+pub(super) const SILENT_MS: u64 = 8_000;
+/// Only what is overdue by this is claimed, so that nobody claims what a live peer holds with a precise timer.
+const OVERDUE_MS: u64 = 5_000;
+/// Wake-ups, and operator actions, taken up by one batch at most: 100,000 timers due at once are paced, oldest first.
+const WAKES_MAX: usize = 500;
+
+/// When each chore is due next, by the database's clock.
+#[derive(Debug, Default)]
+pub(super) struct Chores {
+    heartbeat: Timestamp,
+    operations: Timestamp,
+    claims: Timestamp,
+    takeover: Timestamp,
+    /// Nothing is held by a live peer's timer: claim what is due, however little overdue.
+    claim_at_once: bool,
+}
+
+impl Chores {
+    /// Everything is due at once, as after a start or a takeover.
+    pub(super) fn at_once() -> Self {
+        Self { claim_at_once: true, ..Self::default() }
+    }
+
+    pub(super) fn claim_at_once(&mut self) {
+        self.claims = Timestamp::ZERO;
+        self.claim_at_once = true;
+    }
+
+    pub(super) fn committed(&mut self, now: Timestamp) {
+        self.heartbeat = now.plus_millis(HEARTBEAT_MS);
+    }
+
+    pub(super) fn heartbeat_is_due(&self, now: Timestamp) -> bool {
+        self.heartbeat <= now
+    }
+
+    /// When the next chore is due.
+    pub(super) fn next_at(&self) -> Timestamp {
+        self.heartbeat.min(self.operations).min(self.claims).min(self.takeover)
+    }
+}
+
+impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
+    /// Does the chores that are due; what they bring comes down the line in this batch.
+    pub(super) async fn chores(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        let now = batch.now;
+        if self.chores.operations <= now {
+            self.chores.operations = now.plus_millis(OPERATIONS_MS);
+            batch.operations = self.store.pending_operations(WAKES_MAX).await?;
+        }
+        if self.chores.takeover <= now {
+            self.chores.takeover = now.plus_millis(TAKEOVER_MS);
+            self.take_over_the_dead().await?;
+        }
+        if self.chores.claims <= now {
+            self.chores.claims = now.plus_millis(CLAIMS_MS);
+            self.claim().await?;
+        }
+        batch.ends = self.gates.look(&mut self.bus, &mut self.store, now).await?;
+        self.health.set_figures(self.cache.len(), self.emission.len(), self.gates.waiting());
+        meters::engine(self.cache.len(), self.emission.len(), self.gates.waiting());
+        Ok(())
+    }
+
+    /// Takes up sagas that are due in Postgres and held by no live writer's timer.
+    async fn claim(&mut self) -> Result<(), StoreError> {
+        let overdue_ms = if std::mem::take(&mut self.chores.claim_at_once) { 0 } else { OVERDUE_MS };
+        let claimed = self.store.claim_due(overdue_ms, WAKES_MAX).await?;
+        if claimed.len() == WAKES_MAX {
+            // More are due: the next look is at once, and as eager as this one.
+            self.chores.claims = Timestamp::ZERO;
+            self.chores.claim_at_once = overdue_ms == 0;
+        }
+        let mut known = Known::default();
+        let keys: Vec<SagaKey> = claimed.iter().map(|claim| SagaKey::Id(claim.saga_id)).collect();
+        self.load(keys, &mut known).await?;
+        for claim in claimed {
+            if let Some(Folded::Saga(saga, mut row, plan)) = known.take(claim.saga_id) {
+                row.wake_at = Some(claim.wake_at);
+                self.cache.put(plan.definition(), *saga, row);
+                self.cache.look_again(claim.saga_id, Timestamp::ZERO);
+            }
+        }
+        Ok(())
+    }
+
+    /// The sagas whose timers are due. A give-up that may not be decided yet is looked at again soon.
+    pub(super) async fn wake(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        let due = self.cache.due(batch.now, WAKES_MAX);
+        let mut waits_for_gate = Vec::new();
+        for id in due {
+            let Some(cached) = self.cache.get(id) else { continue };
+            let Some(plan) = self.catalog.plan(cached.saga.definition) else { continue };
+            let acknowledged = !self.emission.is_under_way(id);
+            match patience_ended(plan.definition(), &cached.saga, batch.now) {
+                Some(ended) => waits_for_gate.push((id, plan, ended, acknowledged)),
+                None => batch.wakes.push((id, Input::Timer { replies_read_until: Timestamp::ZERO, acknowledged })),
+            }
+            // Whatever comes of it re-arms the timer; this is for what comes to nothing yet.
+            self.cache.look_again(id, batch.now.plus_millis(LOOK_AGAIN_MS));
+        }
+        if waits_for_gate.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = waits_for_gate.iter().map(|(id, ..)| *id).collect();
+        let unemitted = self.store.unemitted_of(&ids).await?;
+        for (id, plan, ended, acknowledged) in waits_for_gate {
+            let topic = &plan.definition().reply_topic;
+            let replies_read_until = self.gates.read_until(topic);
+            if replies_read_until < ended {
+                self.gates.want(topic);
+            }
+            let acknowledged = acknowledged && !unemitted.contains(&id);
+            batch.wakes.push((id, Input::Timer { replies_read_until, acknowledged }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! What the engine counts (OPERATIONS.md section 13). Counting changes nothing: without a recorder these are no-ops.
+
+use metrics::{counter, gauge, histogram};
+
+use crate::core::{Fact, Phase};
+use crate::store::StoreError;
+
+use super::batch::Batch;
+use super::judge::Judged;
+
+/// A batch was committed.
+pub(super) fn batch(batch: &Batch, judged: &Judged) {
+    #[expect(clippy::cast_precision_loss, reason = "a batch holds thousands of records at most")]
+    histogram!("sagabus_batch_records").record(batch.records.len() as f64);
+    for (arrived, (verdict, _)) in batch.records.iter().zip(&judged.verdicts) {
+        counter!("sagabus_records_total", "topic" => arrived.partition.0.to_string(), "end" => verdict.name())
+            .increment(1);
+    }
+    for work in &judged.works {
+        let definition = &work.plan.definition().name;
+        for fact in work.decisions.iter().flat_map(|decision| &decision.facts) {
+            if let Fact::Started { .. } = fact {
+                counter!("sagabus_sagas_started_total", "definition" => definition.to_string()).increment(1);
+            }
+            if let Fact::PhaseChanged { phase } = fact
+                && (phase.is_final() || *phase == Phase::Stuck)
+            {
+                let name = if phase.is_final() { "sagabus_sagas_finished_total" } else { "sagabus_sagas_stuck_total" };
+                counter!(name, "definition" => definition.to_string(), "outcome" => phase.name()).increment(1);
+            }
+        }
+    }
+}
+
+/// Figures of the moment.
+#[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+pub(super) fn engine(cached: usize, unemitted: usize, give_ups_waiting: usize) {
+    gauge!("sagabus_sagas_cached").set(cached as f64);
+    gauge!("sagabus_unemitted_batches").set(unemitted as f64);
+    gauge!("sagabus_give_ups_waiting_topics").set(give_ups_waiting as f64);
+}
+
+/// The engine began anew.
+pub(super) fn restarted(error: &StoreError) {
+    if matches!(error, StoreError::Fenced) {
+        counter!("sagabus_writer_fenced_total").increment(1);
+    }
+    counter!("sagabus_engine_restarts_total").increment(1);
+}
+
+/// Another engine had moved an offset.
+pub(super) fn sought() {
+    counter!("sagabus_offset_conflicts_total").increment(1);
+}
+
+/// A dead writer was taken over.
+pub(super) fn took_over(batches: usize) {
+    counter!("sagabus_takeovers_total").increment(1);
+    counter!("sagabus_taken_over_batches_total").increment(u64::try_from(batches).unwrap_or(u64::MAX));
+}
+
+/// Commands of a dead writer were sent again.
+pub(super) fn sent_again(commands: usize) {
+    counter!("sagabus_commands_sent_again_total").increment(u64::try_from(commands).unwrap_or(u64::MAX));
+}

@@ -1,0 +1,204 @@
+//! The straight line: poll, decode, decide, dispatch, commit, emit. One task, no thread of its own, no clock but the one it is given.
+//!
+//! ```text
+//!            bus.arrived                      store.commit            bus.emit
+//! records ---------------> Batch --> judge --> Change ------> rows -------------> commands
+//! timers, operations ------^   ^                                                       |
+//! commands refused for good ---|------------------- bus.delivered <--------------------+
+//! ```
+//! Stands between `bus` (records in, commands out) and `store` (one statement a batch). Nothing here knows SQL, Kafka or a saga's
+//! rules. Must hold: no command leaves before its facts are committed.
+
+mod batch;
+mod cache;
+mod catalog;
+mod change;
+mod chores;
+mod clock;
+mod emission;
+mod giveup;
+mod judge;
+mod meters;
+mod positions;
+mod reconnect;
+mod recovery;
+mod route;
+mod settle;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::bus::{Arrival, Bus, From};
+use crate::core::{Input, Partition, Timestamp, limits};
+use crate::store::{Fence, Store, StoreError};
+
+use batch::{Arrived, Batch};
+use cache::Cache;
+use catalog::Catalog;
+use chores::Chores;
+use clock::DatabaseTime;
+use emission::Emission;
+use giveup::Gates;
+use positions::Positions;
+
+pub use clock::Clock;
+pub use clock::SystemClock;
+pub use recovery::EngineError;
+pub use status::Health;
+pub use status::Stop;
+
+/// How long an engine that stops waits for the broker.
+const DRAIN: Duration = Duration::from_secs(6);
+
+/// What an engine is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A stable name: a restarted process of this name takes over its predecessor at once.
+    pub instance: Option<Arc<str>>,
+    /// Where a trigger topic begins that holds records and was never read.
+    pub from: From,
+    /// Chance as an argument: spreads retries of contended statements.
+    pub seed: u64,
+}
+
+/// One engine: one writer, as the database knows it.
+#[derive(Debug)]
+pub struct Engine<S, B, C> {
+    store: S,
+    bus: B,
+    clock: C,
+    settings: Settings,
+    health: Arc<Health>,
+    time: DatabaseTime,
+    fence: Fence,
+    age: Option<i64>,
+    catalog: Catalog,
+    subscribed: Vec<Arc<str>>,
+    cache: Cache,
+    positions: Positions,
+    emission: Emission,
+    gates: Gates,
+    chores: Chores,
+    /// Inputs that the last turn led to.
+    pending: Vec<(Uuid, Input)>,
+}
+
+impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
+    /// An engine that has not started: `run` registers it.
+    pub fn new(store: S, bus: B, clock: C, settings: Settings) -> Self {
+        Self {
+            store,
+            bus,
+            clock,
+            settings,
+            health: Arc::default(),
+            time: DatabaseTime::default(),
+            fence: Fence::default(),
+            age: None,
+            catalog: Catalog::default(),
+            subscribed: Vec::new(),
+            cache: Cache::default(),
+            positions: Positions::default(),
+            emission: Emission::default(),
+            gates: Gates::default(),
+            chores: Chores::default(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// What others may know of it while it runs.
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+
+    /// Runs until `stop` is requested, then drains: finishes the batch in hand, waits for the broker, deletes what is acknowledged.
+    ///
+    /// # Errors
+    /// A younger process of the same name has registered, or a defect of ours was found: see `EngineError`.
+    pub async fn run(&mut self, stop: &Stop) -> Result<(), EngineError> {
+        while !stop.is_requested() {
+            self.step(stop).await?;
+        }
+        self.drain().await
+    }
+
+    /// One turn of the line, with whatever has to be done before it can turn or after it could not. Returns the number of inputs.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub async fn step(&mut self, stop: &Stop) -> Result<usize, EngineError> {
+        if !self.health.is_ready() {
+            self.recover(stop).await?;
+        }
+        match self.turn().await {
+            Ok(inputs) => Ok(inputs),
+            Err(error) => self.mend(error).await.map(|()| 0),
+        }
+    }
+
+    /// Takes what has arrived, commits it as one statement, then sends what is now safe to send. Returns the number of inputs; 0
+    /// when it was quiet.
+    ///
+    /// # Errors
+    /// Whether the statement committed is unknown, or it did not; nothing was sent. The caller does what a restart does.
+    async fn turn(&mut self) -> Result<usize, StoreError> {
+        let arrivals = self.bus.arrived(limits::BATCH_RECORDS, self.patience()).await;
+        let mut batch = Batch { now: self.now(), ..Batch::default() };
+        for arrival in arrivals {
+            self.take_in(arrival, &mut batch).await?;
+        }
+        let refused = self.emission.take_in(self.bus.delivered());
+        batch.wakes.append(&mut self.pending);
+        batch.wakes.extend(refused);
+        self.chores(&mut batch).await?;
+        self.wake(&mut batch).await?;
+        self.health.turned(batch.now);
+        let inputs = batch.len();
+        if inputs > 0 || !batch.ends.is_empty() || self.chores.heartbeat_is_due(batch.now) {
+            self.settle(batch).await?;
+        }
+        Ok(inputs)
+    }
+
+    /// One thing that the bus reports.
+    async fn take_in(&mut self, arrival: Arrival, batch: &mut Batch) -> Result<(), StoreError> {
+        match arrival {
+            Arrival::Record(record, event) => {
+                let partition: Partition = (Arc::clone(record.topic()), record.partition());
+                let Some(next) = self.positions.next(&partition) else { return Ok(()) };
+                if record.offset() >= next {
+                    let meaning = route::route(&self.catalog, &record, event.as_ref());
+                    batch.records.push(Arrived { record, event, partition, meaning });
+                }
+            }
+            Arrival::Assigned(partitions) => self.assigned(partitions).await?,
+            Arrival::Revoked(partitions) => {
+                for partition in partitions {
+                    self.positions.remove(&partition);
+                }
+                self.cache.clear();
+            }
+            Arrival::Stopped { partition, reason } => {
+                let (topic, number) = &partition;
+                tracing::error!(%topic, partition = number, reason, "partition stopped, restart it with topics seek");
+                self.store.stop_partition(topic, *number, &reason).await?;
+                self.positions.remove(&partition);
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.time.now(&self.clock)
+    }
+
+    /// How long the bus may wait for records: until the next timer or chore.
+    fn patience(&self) -> Duration {
+        let now = self.now();
+        let next = self.cache.next_timer().into_iter().chain([self.chores.next_at()]).min().unwrap_or(now);
+        if self.pending.is_empty() { Duration::from_millis(next.millis_since(now)) } else { Duration::ZERO }
+    }
+}

@@ -1,0 +1,229 @@
+//! One batch to its end: judge, commit, send; again on what another writer did first, in halves on what Postgres refuses.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bus::Bus;
+use crate::core::{Refusal, Saga, Transition, Verdict, fold};
+use crate::store::{OperationOutcome, OperationState, SagaKey, Store, StoreError, Stored};
+
+use super::batch::Batch;
+use super::cache::Row;
+use super::change::{Drafted, draft};
+use super::clock::Clock;
+use super::judge::{Folded, Judged, Known, View, judge};
+use super::route::{Meaning, Start};
+use super::{Engine, meters};
+
+/// Races lost in a row before the batch is committed in halves (BATCH.md).
+const RACES_MAX: u32 = 2;
+/// Tries of a contended statement before it counts as lost.
+const CONTENTIONS_MAX: u32 = 8;
+
+impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
+    /// Commits the batch, whole or in halves, and sends what it decided.
+    ///
+    /// # Errors
+    /// What only a restart mends; what was committed is sent by whoever takes this writer over.
+    pub(super) async fn settle(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let mut left = VecDeque::from([batch]);
+        while let Some(batch) = left.pop_front() {
+            match self.settle_one(batch).await? {
+                Settled::Done => {}
+                Settled::Halve(batch) => match batch.halves() {
+                    Ok((first, second)) => {
+                        left.push_front(second);
+                        left.push_front(first);
+                    }
+                    Err(batch) => left.push_front(*batch),
+                },
+                Settled::Seek => {
+                    left.clear();
+                    self.seek().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_one(&mut self, mut batch: Batch) -> Result<Settled, StoreError> {
+        let (mut races, mut contentions) = (0, 0);
+        let mut known = Known::default();
+        let mut judged = self.judge(&batch, &mut known).await?;
+        loop {
+            let mut drafted = draft(&batch, &judged, &self.positions);
+            drafted.change.generation = self.catalog.generation();
+            drafted.change.acknowledged = self.emission.acknowledged();
+            match self.store.commit(&self.fence, &drafted.change).await {
+                Ok(receipt) => {
+                    self.fence.batch = receipt.batch;
+                    self.time.observe(receipt.now, &self.clock);
+                    self.chores.committed(receipt.now);
+                    meters::batch(&batch, &judged);
+                    self.committed(judged, drafted);
+                    return Ok(Settled::Done);
+                }
+                Err(StoreError::CatalogueChanged) => {
+                    self.reload().await?;
+                    self.route_again(&mut batch);
+                    judged = self.judge(&batch, &mut known).await?;
+                }
+                Err(StoreError::SagaRaced) => {
+                    races += 1;
+                    if races > RACES_MAX && batch.len() > 1 {
+                        return Ok(Settled::Halve(batch));
+                    }
+                    self.load(keys_of(&batch, &judged), &mut known).await?;
+                    if !batch.operations.is_empty() {
+                        // Another engine may have decided them.
+                        let pending = self.store.pending_operations(usize::MAX).await?;
+                        batch.operations.retain(|operation| pending.contains(operation));
+                    }
+                    judged = self.judge(&batch, &mut known).await?;
+                }
+                Err(StoreError::Contention(_)) if contentions < CONTENTIONS_MAX => {
+                    contentions += 1;
+                    self.clock.sleep(self.jitter(contentions)).await;
+                }
+                Err(StoreError::OffsetMoved) => return Ok(Settled::Seek),
+                Err(StoreError::Refused { sqlstate, message }) => {
+                    if batch.len() > 1 {
+                        return Ok(Settled::Halve(batch));
+                    }
+                    set_aside(&mut batch, &sqlstate, &message);
+                    judged = self.judge(&batch, &mut known).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Judges the batch, reading from Postgres what has to be read first.
+    async fn judge(&mut self, batch: &Batch, known: &mut Known) -> Result<Judged, StoreError> {
+        loop {
+            let view = View { catalog: &self.catalog, cache: &self.cache, known };
+            match judge(view, batch) {
+                Ok(judged) => return Ok(judged),
+                Err(keys) => self.load(keys, known).await?,
+            }
+        }
+    }
+
+    /// Reads and folds sagas.
+    pub(super) async fn load(&mut self, keys: Vec<SagaKey>, known: &mut Known) -> Result<(), StoreError> {
+        let found = self.store.load(&keys).await?;
+        known.looked_up(&keys);
+        for stored in found {
+            let (id, name, key) =
+                (stored.row.id, Arc::clone(&stored.row.definition_name), Arc::clone(&stored.row.business_key));
+            let folded = self.fold(stored).await?;
+            known.add(id, name, key, folded);
+        }
+        Ok(())
+    }
+
+    /// Folds one stored saga with the definition that it is pinned to.
+    pub(super) async fn fold(&mut self, stored: Stored) -> Result<Folded, StoreError> {
+        let Stored { row, journal } = stored;
+        let plan = match self.catalog.plan(row.definition_hash) {
+            Some(plan) => Some(plan),
+            None => {
+                let definition = self.store.definition(row.definition_hash).await?;
+                definition.and_then(|found| self.catalog.compile(found.hash, &found.body))
+            }
+        };
+        let Some(plan) = plan else {
+            return Ok(Folded::Unreadable(format!("saga {} is pinned to an unknown definition", row.id)));
+        };
+        let decoded: Result<Vec<Transition>, _> = journal.iter().map(|facts| serde_json::from_slice(facts)).collect();
+        let folded = decoded
+            .map_err(|error| error.to_string())
+            .and_then(|transitions| fold(plan.definition(), row.id, &transitions).map_err(|error| error.to_string()));
+        Ok(match folded {
+            Ok(saga) => {
+                let error = row.error.as_deref().and_then(|text| serde_json::from_str(text).ok());
+                let row = Row { phase: row.phase, wake_at: row.wake_at, error };
+                Folded::Saga(Box::new(saga), row, plan)
+            }
+            Err(why) => {
+                tracing::error!(saga_id = %row.id, why, "journal cannot be read, the saga is left alone");
+                Folded::Unreadable(why)
+            }
+        })
+    }
+
+    /// The statement has returned: what it decided is true, and may be sent.
+    fn committed(&mut self, judged: Judged, drafted: Drafted) {
+        let Drafted { change, sending, rows, differing } = drafted;
+        self.positions.advanced(&change.partitions);
+        self.emission.deleted(&change.acknowledged);
+        if !change.emitting.is_empty() {
+            self.emission.emit(&mut self.bus, (self.fence.writer, self.fence.batch), sending);
+        }
+        self.pending.extend(differing);
+        for (mut work, row) in judged.works.into_iter().zip(rows) {
+            let saga: Saga = work.decisions.pop().expect("a work begins with a decision").saga;
+            self.cache.put(work.plan.definition(), saga, row);
+        }
+    }
+
+    /// The definitions changed: what a record starts may have changed with them.
+    fn route_again(&self, batch: &mut Batch) {
+        for arrived in &mut batch.records {
+            arrived.meaning = super::route::route(&self.catalog, &arrived.record, arrived.event.as_ref());
+        }
+    }
+
+    /// A wait before a contended statement is tried again: up to 10 ms, doubled each time, spread by the engine's own seed.
+    fn jitter(&self, tries: u32) -> Duration {
+        let spread =
+            self.settings.seed.wrapping_add(self.fence.batch.unsigned_abs()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        Duration::from_micros((spread % 10_000) << tries.min(6))
+    }
+}
+
+enum Settled {
+    Done,
+    /// It is to be tried in halves.
+    Halve(Batch),
+    /// Another engine reads these partitions: what is in hand is dropped.
+    Seek,
+}
+
+/// Every saga that the batch could meet, by id and by business key: another writer was first at one of them.
+fn keys_of(batch: &Batch, judged: &Judged) -> Vec<SagaKey> {
+    let mut keys: Vec<SagaKey> = judged.works.iter().map(|work| SagaKey::Id(work.id)).collect();
+    for arrived in &batch.records {
+        let Meaning::Start(starts) = &arrived.meaning else { continue };
+        for start in starts {
+            if let Start::Saga { plan, business_key, .. } = start {
+                let definition_name = Arc::clone(&plan.definition().name);
+                keys.push(SagaKey::Business { definition_name, business_key: Arc::clone(business_key) });
+            }
+        }
+    }
+    keys
+}
+
+/// The only input of the batch holds a value that Postgres refuses: a record is parked, an action refused, a wake-up dropped
+/// with an alarm (its saga comes back by its lease).
+fn set_aside(batch: &mut Batch, sqlstate: &str, message: &str) {
+    tracing::error!(sqlstate, message, "value refused by the database, its input is set aside");
+    let code = "store";
+    for arrived in &mut batch.records {
+        let message = format!("store.{sqlstate}: {message}");
+        arrived.meaning = Meaning::Settled(Refusal { verdict: Verdict::Malformed, code, message, can: Vec::new() });
+    }
+    batch.wakes.clear();
+    batch.refused = std::mem::take(&mut batch.operations)
+        .into_iter()
+        .map(|pending| OperationOutcome {
+            id: pending.operation.id,
+            state: OperationState::Refused,
+            message: Some(format!("store.{sqlstate}: {message}")),
+            seq_before: None,
+            seq_after: None,
+        })
+        .collect();
+}

@@ -1,0 +1,75 @@
+//! What others may know of a running engine, and how they ask it to stop.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use crate::core::Timestamp;
+
+/// A request to stop, shared with whoever hears the signal.
+#[derive(Debug, Default)]
+pub struct Stop {
+    requested: AtomicBool,
+}
+
+impl Stop {
+    /// Asks the engine to finish what it has in hand and to end.
+    pub fn request(&self) {
+        self.requested.store(true, Ordering::Release);
+    }
+
+    /// True once somebody asked.
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
+    }
+}
+
+/// The figures behind `/healthz`, `/readyz` and `/metrics`.
+#[derive(Debug, Default)]
+pub struct Health {
+    turned_at: AtomicI64,
+    is_ready: AtomicBool,
+    cached: AtomicU64,
+    unemitted: AtomicU64,
+    give_ups_waiting: AtomicU64,
+}
+
+impl Health {
+    pub(super) fn turned(&self, at: Timestamp) {
+        self.turned_at.store(at.micros(), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_ready(&self, is_ready: bool) {
+        self.is_ready.store(is_ready, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_figures(&self, cached: usize, unemitted: usize, give_ups_waiting: usize) {
+        let count = |figure: usize| u64::try_from(figure).unwrap_or(u64::MAX);
+        self.cached.store(count(cached), Ordering::Relaxed);
+        self.unemitted.store(count(unemitted), Ordering::Relaxed);
+        self.give_ups_waiting.store(count(give_ups_waiting), Ordering::Relaxed);
+    }
+
+    /// When the loop last turned, by the database's clock.
+    pub fn turned_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.turned_at.load(Ordering::Relaxed))
+    }
+
+    /// True while the engine is registered and knows where to read.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// Open sagas in memory.
+    pub fn cached(&self) -> u64 {
+        self.cached.load(Ordering::Relaxed)
+    }
+
+    /// Batches that the broker has not acknowledged.
+    pub fn unemitted(&self) -> u64 {
+        self.unemitted.load(Ordering::Relaxed)
+    }
+
+    /// Reply topics that have to be read to their end before waiting give-ups are decided.
+    pub fn give_ups_waiting(&self) -> u64 {
+        self.give_ups_waiting.load(Ordering::Relaxed)
+    }
+}

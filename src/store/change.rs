@@ -1,0 +1,163 @@
+//! What one statement writes.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::core::{Phase, Sha256, Timestamp};
+
+/// Everything that one batch writes. A saga has at most one entry in `born` and `turned` together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The catalogue's generation that the batch was decided with.
+    pub generation: i64,
+    /// Offsets that move.
+    pub partitions: Vec<Advance>,
+    /// Journal rows.
+    pub journal: Vec<JournalRow>,
+    /// New sagas.
+    pub born: Vec<SagaRow>,
+    /// Sagas whose small row changes.
+    pub turned: Vec<SagaUpdate>,
+    /// Records put aside.
+    pub parked: Vec<ParkedMessage>,
+    /// Journal rows whose effects are to be sent: the batch's row in `unemitted`.
+    pub emitting: Vec<(Uuid, u32)>,
+    /// Batches, by writer and number, whose effects the broker has acknowledged: their rows are deleted.
+    pub acknowledged: Vec<(i64, i64)>,
+    /// Operators' actions that this batch decides.
+    pub operations: Vec<OperationOutcome>,
+}
+
+/// A partition's offset moves from `from` to `to`: `to - from` is the sum of `counts` and `gaps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// The partition's topic.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+    /// Where it must stand.
+    pub from: i64,
+    /// Where it will stand.
+    pub to: i64,
+    /// Offsets between them that hold no record.
+    pub gaps: i64,
+    /// Records by verdict, in the order of `Verdict::ALL`.
+    pub counts: [i64; 7],
+}
+
+/// One transition of one saga.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalRow {
+    /// The saga.
+    pub saga_id: Uuid,
+    /// From 1, without holes.
+    pub seq: u32,
+    /// The encoded `Transition`.
+    pub facts: Vec<u8>,
+}
+
+/// A saga's small row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaRow {
+    /// The saga.
+    pub id: Uuid,
+    /// The definition that it is pinned to.
+    pub definition_hash: Sha256,
+    /// The definition's name.
+    pub definition_name: Arc<str>,
+    /// Unique with the name.
+    pub business_key: Arc<str>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// By the database's clock. Not written from here: an insert takes the clock's own value.
+    pub started_at: Timestamp,
+    /// When its final phase was decided.
+    pub finished_at: Option<Timestamp>,
+    /// Look at it no later than this.
+    pub wake_at: Option<Timestamp>,
+    /// `SagaError` as JSON.
+    pub error: Option<String>,
+}
+
+/// What changes of a saga's small row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaUpdate {
+    /// The saga.
+    pub id: Uuid,
+    /// See `SagaRow`.
+    pub phase: Phase,
+    /// See `SagaRow`.
+    pub finished_at: Option<Timestamp>,
+    /// See `SagaRow`.
+    pub wake_at: Option<Timestamp>,
+    /// See `SagaRow`.
+    pub error: Option<String>,
+}
+
+/// A record put aside, visible, waiting for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedMessage {
+    /// Where it was read.
+    pub topic: Arc<str>,
+    /// See `topic`.
+    pub partition: i32,
+    /// See `topic`.
+    pub offset: i64,
+    /// Verdict, code and what is wrong.
+    pub reason: String,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value, or the beginning of one over the limit.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, a line `name: value` each, as far as they are within the limit.
+    pub headers: String,
+}
+
+/// What became of an operator's action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationOutcome {
+    /// The action.
+    pub id: Uuid,
+    /// What became of it.
+    pub state: OperationState,
+    /// Why it was refused.
+    pub message: Option<String>,
+    /// The saga's journal before.
+    pub seq_before: Option<u32>,
+    /// The saga's journal after.
+    pub seq_after: Option<u32>,
+}
+
+/// What became of an operator's action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationState {
+    /// Nobody has looked at it.
+    Pending,
+    /// It was carried out.
+    Decided,
+    /// The saga's state does not allow it.
+    Refused,
+    /// There is no such saga.
+    Unknown,
+}
+
+impl OperationState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Decided, Self::Refused, Self::Unknown];
+
+    /// The name that Postgres stores.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Decided => "decided",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The state that Postgres calls `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}

@@ -1,0 +1,117 @@
+//! The batch statement in memory: guards in the order of the real one, then the writes. Nothing is written when a guard fails.
+
+use std::sync::Arc;
+
+use super::super::{Change, Fence, OperationState, Receipt, StoreError};
+use super::{Offset, Tables, Unemitted};
+
+impl Tables {
+    pub(super) fn commit(&mut self, fence: &Fence, change: &Change) -> Result<Receipt, StoreError> {
+        self.fenced(fence)?;
+        self.guard(change)?;
+        self.write(change);
+        let now = self.now;
+        let writer = self.writers.get_mut(&fence.writer).ok_or(StoreError::Fenced)?;
+        writer.batch += 1;
+        writer.heartbeat_at = now;
+        let batch = writer.batch;
+        if !change.emitting.is_empty() {
+            let row = Unemitted { owner: fence.writer, rows: change.emitting.clone() };
+            self.unemitted.insert((fence.writer, batch), row);
+        }
+        for name in &change.acknowledged {
+            if self.unemitted.get(name).is_some_and(|row| row.owner == fence.writer) {
+                self.unemitted.remove(name);
+            }
+        }
+        Ok(Receipt { batch, now })
+    }
+
+    fn guard(&self, change: &Change) -> Result<(), StoreError> {
+        if self.generation != change.generation {
+            return Err(StoreError::CatalogueChanged);
+        }
+        for advance in &change.partitions {
+            let offset = self.offsets.get(&(Arc::clone(&advance.topic), advance.partition));
+            if offset.map(|offset| offset.next_offset) != Some(advance.from) {
+                return Err(StoreError::OffsetMoved);
+            }
+        }
+        for (place, row) in change.journal.iter().enumerate() {
+            if row.facts.contains(&0) {
+                return Err(refused("a NUL in facts"));
+            }
+            let written = self.journal.get(&row.saga_id).map_or(0, Vec::len);
+            let before = change.journal[..place].iter().filter(|other| other.saga_id == row.saga_id).count();
+            let next = u32::try_from(written + before + 1).unwrap_or(u32::MAX);
+            if row.seq < next {
+                return Err(StoreError::SagaRaced);
+            }
+            if row.seq > next {
+                return Err(StoreError::Defect(format!(
+                    "journal of saga {} has a gap before {}",
+                    row.saga_id, row.seq
+                )));
+            }
+        }
+        for (place, row) in change.born.iter().enumerate() {
+            if row.business_key.contains('\0') {
+                return Err(refused("a NUL in a business key"));
+            }
+            let is_twin = change.born[..place]
+                .iter()
+                .any(|other| other.definition_name == row.definition_name && other.business_key == row.business_key);
+            let key = (Arc::clone(&row.definition_name), Arc::clone(&row.business_key));
+            if is_twin || self.keys.contains_key(&key) || self.sagas.contains_key(&row.id) {
+                return Err(StoreError::SagaRaced);
+            }
+        }
+        if let Some(update) = change.turned.iter().find(|update| !self.sagas.contains_key(&update.id)) {
+            return Err(StoreError::Defect(format!("saga {} has no row to update", update.id)));
+        }
+        let undecided =
+            |id| self.operations.iter().any(|(_, kept)| kept.id == id && kept.state == OperationState::Pending);
+        if !change.operations.iter().all(|outcome| undecided(outcome.id)) {
+            return Err(StoreError::SagaRaced);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, change: &Change) {
+        for advance in &change.partitions {
+            let partition = (Arc::clone(&advance.topic), advance.partition);
+            if let Some(Offset { next_offset, gaps, counts, .. }) = self.offsets.get_mut(&partition) {
+                *next_offset = advance.to;
+                *gaps += advance.gaps;
+                counts.iter_mut().zip(advance.counts).for_each(|(count, more)| *count += more);
+            }
+        }
+        for row in &change.journal {
+            self.journal.entry(row.saga_id).or_default().push(row.facts.clone());
+        }
+        for row in &change.born {
+            let mut row = row.clone();
+            row.started_at = self.now;
+            self.keys.insert((Arc::clone(&row.definition_name), Arc::clone(&row.business_key)), row.id);
+            self.sagas.insert(row.id, row);
+        }
+        for update in &change.turned {
+            if let Some(row) = self.sagas.get_mut(&update.id) {
+                row.phase = update.phase;
+                row.finished_at = update.finished_at;
+                row.wake_at = update.wake_at;
+                row.error.clone_from(&update.error);
+            }
+        }
+        self.parked.extend(change.parked.iter().cloned());
+        for outcome in &change.operations {
+            if let Some((_, kept)) = self.operations.iter_mut().find(|(_, kept)| kept.id == outcome.id) {
+                kept.clone_from(outcome);
+            }
+        }
+    }
+}
+
+fn refused(message: &str) -> StoreError {
+    StoreError::Refused { sqlstate: "22021".to_owned(), message: message.to_owned() }
+}

@@ -1,0 +1,345 @@
+//! The store in memory: the same rules as Postgres, for tests and the simulator. Several stores share one database.
+
+mod commit;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use uuid::Uuid;
+
+use crate::core::{Operation, Partition, Sha256, Timestamp};
+
+use super::{
+    Catalogue, Change, Claim, DeadWriter, DefinitionRow, Deployed, Deployment, Fence, LEASE_MS, NewPartition,
+    OperationOutcome, OperationState, ParkedMessage, PartitionOffset, PartitionState, PendingOperation, Receipt,
+    Registration, SagaKey, SagaRow, Store, StoreError, Stored, UnemittedRow,
+};
+
+/// A database that lives as long as its handles. Its clock stands still until it is moved.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDatabase {
+    tables: Arc<Mutex<Tables>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    now: Timestamp,
+    generation: i64,
+    definitions: Vec<DefinitionRow>,
+    active: BTreeMap<Arc<str>, Sha256>,
+    sagas: BTreeMap<Uuid, SagaRow>,
+    keys: BTreeMap<(Arc<str>, Arc<str>), Uuid>,
+    journal: BTreeMap<Uuid, Vec<Vec<u8>>>,
+    writers: BTreeMap<i64, Writer>,
+    last_writer: i64,
+    last_age: i64,
+    unemitted: BTreeMap<(i64, i64), Unemitted>,
+    offsets: BTreeMap<Partition, Offset>,
+    parked: Vec<ParkedMessage>,
+    operations: Vec<(PendingOperation, OperationOutcome)>,
+}
+
+#[derive(Clone, Debug)]
+struct Writer {
+    instance: Option<String>,
+    age: i64,
+    incarnation: Uuid,
+    batch: i64,
+    heartbeat_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+struct Unemitted {
+    owner: i64,
+    rows: Vec<(Uuid, u32)>,
+}
+
+#[derive(Clone, Debug)]
+struct Offset {
+    first_offset: i64,
+    next_offset: i64,
+    gaps: i64,
+    counts: [i64; 7],
+    state: PartitionState,
+}
+
+/// One writer's handle.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    database: MemoryDatabase,
+}
+
+impl MemoryDatabase {
+    /// A handle for one writer.
+    pub fn store(&self) -> MemoryStore {
+        MemoryStore { database: self.clone() }
+    }
+
+    /// Moves the database's clock.
+    pub fn set_now(&self, now: Timestamp) {
+        self.lock().now = now;
+    }
+
+    /// Deploys definitions; `replaces` lets another content take the place of the same version.
+    ///
+    /// # Errors
+    /// `Refused` when the same version is active with another content.
+    pub fn deploy(&self, definitions: &[DefinitionRow], replaces: bool) -> Result<Deployment, StoreError> {
+        let mut tables = self.lock();
+        let mut outcomes = Vec::new();
+        for new in definitions {
+            let active = tables.active.get(&new.name).copied();
+            let active = active.and_then(|hash| tables.definitions.iter().find(|row| row.hash == hash));
+            outcomes.push(match active {
+                Some(row) if row.hash == new.hash => Deployed::Unchanged,
+                Some(row) if row.version == new.version && !replaces => {
+                    return Err(StoreError::Refused {
+                        sqlstate: "SG005".to_owned(),
+                        message: format!("version {} of {} has another content", new.version, new.name),
+                    });
+                }
+                Some(row) if row.version > new.version => Deployed::Older,
+                Some(_) | None => Deployed::Activated,
+            });
+        }
+        for (new, outcome) in definitions.iter().zip(&outcomes) {
+            if *outcome == Deployed::Activated {
+                tables.definitions.retain(|row| row.hash != new.hash);
+                tables.definitions.push(new.clone());
+                tables.active.insert(Arc::clone(&new.name), new.hash);
+            }
+        }
+        tables.generation += i64::from(outcomes.contains(&Deployed::Activated));
+        Ok(Deployment { generation: tables.generation, outcomes })
+    }
+
+    /// An operator asks.
+    pub fn ask(&self, saga_id: Uuid, operation: Operation) {
+        let outcome = OperationOutcome {
+            id: operation.id,
+            state: OperationState::Pending,
+            message: None,
+            seq_before: None,
+            seq_after: None,
+        };
+        self.lock().operations.push((PendingOperation { saga_id, operation }, outcome));
+    }
+
+    /// What became of an operator's action.
+    pub fn outcome(&self, id: Uuid) -> Option<OperationOutcome> {
+        self.lock().operations.iter().find(|(_, outcome)| outcome.id == id).map(|(_, outcome)| outcome.clone())
+    }
+
+    /// All sagas with their journals, by id.
+    pub fn sagas(&self) -> Vec<Stored> {
+        let tables = self.lock();
+        tables.sagas.values().map(|row| tables.stored(row)).collect()
+    }
+
+    /// Everything put aside, oldest first.
+    pub fn parked(&self) -> Vec<ParkedMessage> {
+        self.lock().parked.clone()
+    }
+
+    /// First and next offset, gaps and counts of a partition.
+    pub fn offset(&self, partition: &Partition) -> Option<(i64, i64, i64, [i64; 7])> {
+        let tables = self.lock();
+        let offset = tables.offsets.get(partition)?;
+        Some((offset.first_offset, offset.next_offset, offset.gaps, offset.counts))
+    }
+
+    /// Batches that are not known to have been sent.
+    pub fn unemitted(&self) -> usize {
+        self.lock().unemitted.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().expect("nothing panics while it holds the tables")
+    }
+}
+
+impl Tables {
+    fn stored(&self, row: &SagaRow) -> Stored {
+        Stored { row: row.clone(), journal: self.journal.get(&row.id).cloned().unwrap_or_default() }
+    }
+
+    fn partition(&self, partition: &Partition) -> Option<PartitionOffset> {
+        let offset = self.offsets.get(partition)?;
+        Some(PartitionOffset { partition: partition.clone(), next_offset: offset.next_offset, state: offset.state })
+    }
+
+    fn fenced(&self, fence: &Fence) -> Result<(), StoreError> {
+        match self.writers.get(&fence.writer) {
+            Some(writer) if writer.incarnation == fence.incarnation && writer.batch == fence.batch => Ok(()),
+            Some(_) | None => Err(StoreError::Fenced),
+        }
+    }
+
+    /// A value that was never given before: incarnations in here need no chance.
+    fn incarnation(&mut self) -> Uuid {
+        self.last_age += 1;
+        Uuid::from_u128(u128::from(self.last_age.unsigned_abs()))
+    }
+}
+
+impl Store for MemoryStore {
+    async fn register(&mut self, instance: Option<&str>, age: Option<i64>) -> Result<Registration, StoreError> {
+        let mut tables = self.database.lock();
+        let incarnation = tables.incarnation();
+        let age = age.unwrap_or(tables.last_age);
+        tables.last_writer += 1;
+        let (writer, now) = (tables.last_writer, tables.now);
+        let instance = instance.map(str::to_owned);
+        tables.writers.insert(writer, Writer { instance, age, incarnation, batch: 0, heartbeat_at: now });
+        Ok(Registration { writer, incarnation, batch: 0, age, now })
+    }
+
+    async fn commit(&mut self, fence: &Fence, change: &Change) -> Result<Receipt, StoreError> {
+        self.database.lock().commit(fence, change)
+    }
+
+    async fn load(&mut self, keys: &[SagaKey]) -> Result<Vec<Stored>, StoreError> {
+        let tables = self.database.lock();
+        let mut ids: Vec<Uuid> = keys
+            .iter()
+            .filter_map(|key| match key {
+                SagaKey::Id(id) => Some(*id),
+                SagaKey::Business { definition_name, business_key } => {
+                    tables.keys.get(&(Arc::clone(definition_name), Arc::clone(business_key))).copied()
+                }
+            })
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids.iter().filter_map(|id| tables.sagas.get(id)).map(|row| tables.stored(row)).collect())
+    }
+
+    async fn offsets(&mut self, partitions: &[Partition]) -> Result<Vec<PartitionOffset>, StoreError> {
+        let tables = self.database.lock();
+        Ok(partitions.iter().filter_map(|partition| tables.partition(partition)).collect())
+    }
+
+    async fn add_partitions(&mut self, partitions: &[NewPartition]) -> Result<Vec<PartitionOffset>, StoreError> {
+        let mut tables = self.database.lock();
+        for new in partitions {
+            let offset = Offset {
+                first_offset: new.first_offset,
+                next_offset: new.first_offset,
+                gaps: 0,
+                counts: [0; 7],
+                state: PartitionState::Reading,
+            };
+            tables.offsets.entry(new.partition.clone()).or_insert(offset);
+        }
+        Ok(partitions.iter().filter_map(|new| tables.partition(&new.partition)).collect())
+    }
+
+    async fn stop_partition(&mut self, topic: &str, partition: i32, _reason: &str) -> Result<(), StoreError> {
+        if let Some(offset) = self.database.lock().offsets.get_mut(&(Arc::from(topic), partition)) {
+            offset.state = PartitionState::Stopped;
+        }
+        Ok(())
+    }
+
+    async fn read_ends(&mut self, topic: &str) -> Result<Vec<(i32, i64)>, StoreError> {
+        let tables = self.database.lock();
+        let of_topic = tables.offsets.iter().filter(|((name, _), _)| &**name == topic);
+        Ok(of_topic.map(|((_, partition), offset)| (*partition, offset.next_offset)).collect())
+    }
+
+    async fn catalogue(&mut self) -> Result<Catalogue, StoreError> {
+        let tables = self.database.lock();
+        let by_hash = |hash: &Sha256| tables.definitions.iter().find(|row| row.hash == *hash).cloned();
+        let active: Vec<DefinitionRow> = tables.active.values().filter_map(by_hash).collect();
+        let is_pinned = |row: &&DefinitionRow| {
+            let open = |saga: &SagaRow| saga.definition_hash == row.hash && saga.finished_at.is_none();
+            !active.contains(row) && tables.sagas.values().any(open)
+        };
+        let pinned = tables.definitions.iter().filter(is_pinned).cloned().collect();
+        Ok(Catalogue { generation: tables.generation, active, pinned })
+    }
+
+    async fn definition(&mut self, hash: Sha256) -> Result<Option<DefinitionRow>, StoreError> {
+        Ok(self.database.lock().definitions.iter().find(|row| row.hash == hash).cloned())
+    }
+
+    async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        let mut tables = self.database.lock();
+        let now = tables.now;
+        let is_due = |row: &&SagaRow| row.wake_at.is_some_and(|at| at.plus_millis(overdue_ms) <= now);
+        let mut due: Vec<(Option<Timestamp>, Uuid)> =
+            tables.sagas.values().filter(is_due).map(|row| (row.wake_at, row.id)).collect();
+        due.sort_unstable();
+        due.truncate(limit);
+        let wake_at = now.plus_millis(LEASE_MS);
+        for (_, id) in &due {
+            if let Some(row) = tables.sagas.get_mut(id) {
+                row.wake_at = Some(wake_at);
+            }
+        }
+        Ok(due.into_iter().map(|(_, saga_id)| Claim { saga_id, wake_at }).collect())
+    }
+
+    async fn dead_writers(
+        &mut self,
+        silent_ms: u64,
+        instance: Option<&str>,
+        fence: &Fence,
+    ) -> Result<Vec<DeadWriter>, StoreError> {
+        let tables = self.database.lock();
+        let own_age = tables.writers.get(&fence.writer).map_or(0, |writer| writer.age);
+        let dead = tables.writers.iter().filter(|(id, writer)| {
+            let is_silent = writer.heartbeat_at.plus_millis(silent_ms) <= tables.now;
+            let is_own = instance.is_some() && writer.instance.as_deref() == instance && writer.age <= own_age;
+            **id != fence.writer && (is_silent || is_own)
+        });
+        Ok(dead.map(|(id, writer)| DeadWriter { writer: *id, incarnation: writer.incarnation }).collect())
+    }
+
+    async fn take_over(&mut self, fence: &Fence, dead: &DeadWriter) -> Result<Vec<UnemittedRow>, StoreError> {
+        let mut tables = self.database.lock();
+        let incarnation = tables.incarnation();
+        match tables.writers.get_mut(&dead.writer) {
+            Some(writer) if writer.incarnation == dead.incarnation => writer.incarnation = incarnation,
+            Some(_) | None => return Ok(Vec::new()),
+        }
+        tables.fenced(fence)?;
+        let mut taken = Vec::new();
+        for ((writer, batch), row) in tables.unemitted.iter_mut().filter(|(_, row)| row.owner == dead.writer) {
+            row.owner = fence.writer;
+            taken.push(UnemittedRow { writer: *writer, batch: *batch, rows: row.rows.clone() });
+        }
+        tables.writers.remove(&dead.writer);
+        Ok(taken)
+    }
+
+    async fn forget_writers(&mut self, _fence: &Fence) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resign(&mut self, fence: &Fence) -> Result<(), StoreError> {
+        let mut tables = self.database.lock();
+        tables.fenced(fence)?;
+        if !tables.unemitted.values().any(|row| row.owner == fence.writer) {
+            tables.writers.remove(&fence.writer);
+        }
+        Ok(())
+    }
+
+    async fn unemitted_of(&mut self, sagas: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        let tables = self.database.lock();
+        let mentioned = |id: &&Uuid| tables.unemitted.values().any(|row| row.rows.iter().any(|(saga, _)| saga == *id));
+        Ok(sagas.iter().filter(mentioned).copied().collect())
+    }
+
+    async fn pending_operations(&mut self, limit: usize) -> Result<Vec<PendingOperation>, StoreError> {
+        let tables = self.database.lock();
+        let pending = tables.operations.iter().filter(|(_, outcome)| outcome.state == OperationState::Pending);
+        Ok(pending.map(|(operation, _)| operation.clone()).take(limit).collect())
+    }
+
+    async fn has_younger_namesake(&mut self, instance: &str, age: i64) -> Result<bool, StoreError> {
+        let tables = self.database.lock();
+        Ok(tables.writers.values().any(|writer| writer.instance.as_deref() == Some(instance) && writer.age > age))
+    }
+}

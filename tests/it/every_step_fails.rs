@@ -1,0 +1,166 @@
+//! Break every step of every example, forward and in compensation: it fails, never answers, answers twice, answers late. Each saga
+//! must end in the state that the rules say, with its ledger balanced.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sagabus::core::{Action, Definition, OnExhausted, Phase, Saga, StepIx, StepKind, Undo};
+use sagabus::definition::Compiled;
+use sagabus::store::Stored;
+use sagabus::wire::Received;
+
+use super::support::participants::{Behaviour, Participants, Script};
+use super::support::world::{MemoryWorld, examples};
+
+/// Longer than the patience of a `do` (5 s) and of an undo (10 s) in the examples.
+const LATE_DO: u64 = 7_000;
+const LATE_UNDO: u64 = 12_000;
+
+/// One saga of the matrix.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) definition: Arc<str>,
+    pub(crate) key: String,
+    /// The step that misbehaves, in which direction, and how.
+    step: Arc<str>,
+    action: Action,
+    behaviour: Behaviour,
+    /// The step that fails so that the saga turns (cases of compensation only).
+    failing: Option<Arc<str>>,
+}
+
+/// Every case of every example.
+pub(crate) fn cases() -> Vec<Case> {
+    examples().iter().flat_map(|(_, plan)| cases_of(plan)).collect()
+}
+
+fn cases_of(plan: &Compiled) -> Vec<Case> {
+    let definition = plan.definition();
+    let mut found = Vec::new();
+    for step in &definition.steps {
+        let forward = [
+            Behaviour::Fails,
+            Behaviour::FailsAtFirst(2),
+            Behaviour::Silent,
+            Behaviour::LosesItsAnswer,
+            Behaviour::AnswersTwice,
+            Behaviour::AnswersLate(LATE_DO),
+        ];
+        found.extend(forward.map(|behaviour| (step, Action::Do, behaviour, None)));
+        let failing = last_that_fails(definition);
+        if matches!(step.undo, Undo::Command(_)) && definition.step(failing).name != step.name {
+            let back = [
+                Behaviour::Fails,
+                Behaviour::FailsAtFirst(2),
+                Behaviour::Silent,
+                Behaviour::AnswersTwice,
+                Behaviour::AnswersLate(LATE_UNDO),
+            ];
+            let failing = Arc::clone(&definition.step(failing).name);
+            found.extend(back.map(|behaviour| (step, Action::Undo, behaviour, Some(Arc::clone(&failing)))));
+        }
+    }
+    let case = |(place, (step, action, behaviour, failing)): (
+        usize,
+        (&sagabus::core::Step, Action, Behaviour, Option<Arc<str>>),
+    )| Case {
+        definition: Arc::clone(&definition.name),
+        key: format!("{}-{place}", definition.name),
+        step: Arc::clone(&step.name),
+        action,
+        behaviour,
+        failing,
+    };
+    found.into_iter().enumerate().map(case).collect()
+}
+
+fn last_that_fails(definition: &Definition) -> StepIx {
+    let fails = |step: &&StepIx| definition.step(**step).kind != StepKind::Retriable;
+    *definition.order.iter().rev().find(fails).expect("some step can fail")
+}
+
+/// What participants do in these cases.
+pub(crate) fn script(cases: &[Case]) -> Script {
+    let by_key: BTreeMap<String, Case> = cases.iter().map(|case| (case.key.clone(), case.clone())).collect();
+    Box::new(move |command: &Received| {
+        let Some(case) = by_key.get(&*command.key) else { return Behaviour::Answers };
+        if command.step == case.step && command.action == case.action {
+            return case.behaviour;
+        }
+        if command.action == Action::Do && Some(&command.step) == case.failing.as_ref() {
+            return Behaviour::Fails;
+        }
+        Behaviour::Answers
+    })
+}
+
+/// The phase that the rules say.
+fn expected(case: &Case, definition: &Definition) -> Phase {
+    let step = definition.step(definition.place_of(&case.step).unwrap());
+    let skips = step.compensation.on_exhausted == OnExhausted::Skip;
+    match (case.action, case.behaviour) {
+        (Action::Do, Behaviour::AnswersTwice | Behaviour::FailsAtFirst(_) | Behaviour::Answers) => Phase::Completed,
+        (Action::Do, Behaviour::Fails) if step.is_endless() => Phase::Stuck,
+        (Action::Do, Behaviour::Silent | Behaviour::LosesItsAnswer) if step.is_endless() => Phase::Running,
+        (Action::Do, Behaviour::Silent | Behaviour::LosesItsAnswer) if step.kind == StepKind::Pivot => Phase::Stuck,
+        (Action::Do, Behaviour::AnswersLate(_)) if step.is_endless() || step.kind == StepKind::Pivot => {
+            Phase::Completed
+        }
+        (Action::Do, _) => Phase::Compensated,
+        (
+            Action::Undo,
+            Behaviour::Fails | Behaviour::Silent | Behaviour::LosesItsAnswer | Behaviour::AnswersLate(_),
+        ) if skips => Phase::CompensatedWithSkips,
+        (Action::Undo, Behaviour::Fails | Behaviour::Silent | Behaviour::LosesItsAnswer) => Phase::Stuck,
+        (Action::Undo, _) => Phase::Compensated,
+    }
+}
+
+/// Judges every case against its saga and the ledger.
+pub(crate) fn judge(cases: &[Case], plans: &[Arc<Compiled>], sagas: &[(Saga, Stored)], participants: &Participants) {
+    assert_eq!(sagas.len(), cases.len(), "no saga is missing or doubled");
+    let mut wrong = Vec::new();
+    for case in cases {
+        let plan = plans.iter().find(|plan| plan.definition().name == case.definition).unwrap();
+        let definition = plan.definition();
+        let (saga, stored) =
+            sagas.iter().find(|(saga, _)| *saga.business_key == *case.key).expect("every case has a saga");
+        assert_eq!(stored.row.phase, saga.phase, "the row says what the fold says");
+        if saga.phase != expected(case, definition) {
+            wrong.push(format!("{case:?}: {} instead of {}", saga.phase, expected(case, definition)));
+        }
+        let effects = participants.effects_of(saga.id);
+        let allowed = |step: &String| {
+            let step = definition.step(definition.place_of(step).unwrap());
+            step.undo == Undo::Nothing && step.kind == StepKind::Retriable || step.kind == StepKind::ReadOnly
+        };
+        match saga.phase {
+            Phase::Completed => {
+                assert_eq!(effects.len(), definition.steps.len(), "{case:?}: every step has its effect")
+            }
+            Phase::Compensated if !effects.iter().all(allowed) => {
+                wrong.push(format!("{case:?}: effects left: {effects:?}"))
+            }
+            Phase::Compensated | Phase::CompensatedWithSkips | Phase::Stuck | Phase::Running => {}
+            Phase::Compensating | Phase::Paused | Phase::Cancelled | Phase::Abandoned => {
+                wrong.push(format!("{case:?}: {}", saga.phase));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn every_step_of_every_example_fails_in_memory() {
+    let cases = cases();
+    assert!(cases.len() > 120, "the matrix is not empty: {}", cases.len());
+    let mut world = MemoryWorld::new(script(&cases));
+    for case in &cases {
+        let plan = world.world.plans.iter().find(|plan| plan.definition().name == case.definition).unwrap();
+        world.world.trigger(plan, &case.key);
+    }
+    world.run(40_000).await;
+    judge(&cases, &world.world.plans, &world.sagas(), &world.world.participants);
+    assert!(world.database.unemitted() <= 1, "everything was sent, but perhaps for the batch of the last turn");
+    assert_eq!(world.database.parked().len(), 0);
+}

@@ -1,0 +1,4 @@
+//! What several test modules use.
+
+pub(crate) mod participants;
+pub(crate) mod world;
