@@ -5,6 +5,7 @@
 mod change;
 mod error;
 mod memory;
+mod postgres;
 
 use std::sync::Arc;
 
@@ -24,6 +25,17 @@ pub use error::Disposition;
 pub use error::StoreError;
 pub use memory::MemoryDatabase;
 pub use memory::MemoryStore;
+pub use postgres::Balance;
+pub use postgres::Console;
+pub use postgres::ConsoleError;
+pub use postgres::Durability;
+pub use postgres::JournalEntry;
+pub use postgres::ListedParked;
+pub use postgres::ListedSaga;
+pub use postgres::MigrateError;
+pub use postgres::PostgresStore;
+pub use postgres::check_schema;
+pub use postgres::migrate;
 
 /// How long a claimed wake-up is somebody's, in milliseconds: after it the saga is due again.
 pub const LEASE_MS: u64 = 10_000;

@@ -1,0 +1,72 @@
+//! The batch statement: a change as arrays.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::super::{Change, Fence, Receipt};
+use super::rows::{moment, timestamp};
+
+const BATCH_COMMIT: &str = include_str!("sql/batch_commit.sql");
+
+pub(super) async fn commit(
+    connection: &mut PgConnection,
+    fence: &Fence,
+    change: &Change,
+) -> Result<Receipt, sqlx::Error> {
+    let partitions = &change.partitions;
+    let count = |verdict: usize| partitions.iter().map(|advance| advance.counts[verdict]).collect::<Vec<i64>>();
+    let seq = |seq: u32| i32::try_from(seq).unwrap_or(i32::MAX);
+    let (journal, born, turned, parked) = (&change.journal, &change.born, &change.turned, &change.parked);
+    let query = sqlx::query_as(BATCH_COMMIT)
+        .bind(fence.writer)
+        .bind(fence.incarnation)
+        .bind(fence.batch)
+        .bind(change.generation)
+        .bind(partitions.iter().map(|advance| &*advance.topic).collect::<Vec<&str>>())
+        .bind(partitions.iter().map(|advance| advance.partition).collect::<Vec<i32>>())
+        .bind(partitions.iter().map(|advance| advance.from).collect::<Vec<i64>>())
+        .bind(partitions.iter().map(|advance| advance.to).collect::<Vec<i64>>())
+        .bind(partitions.iter().map(|advance| advance.gaps).collect::<Vec<i64>>())
+        .bind(count(0))
+        .bind(count(1))
+        .bind(count(2))
+        .bind(count(3))
+        .bind(count(4))
+        .bind(count(5))
+        .bind(count(6))
+        .bind(journal.iter().map(|row| row.saga_id).collect::<Vec<Uuid>>())
+        .bind(journal.iter().map(|row| seq(row.seq)).collect::<Vec<i32>>())
+        .bind(journal.iter().map(|row| row.facts.as_slice()).collect::<Vec<&[u8]>>())
+        .bind(born.iter().map(|row| row.id).collect::<Vec<Uuid>>())
+        .bind(born.iter().map(|row| row.definition_hash.as_bytes().as_slice()).collect::<Vec<&[u8]>>())
+        .bind(born.iter().map(|row| &*row.definition_name).collect::<Vec<&str>>())
+        .bind(born.iter().map(|row| &*row.business_key).collect::<Vec<&str>>())
+        .bind(born.iter().map(|row| row.phase.number()).collect::<Vec<i16>>())
+        .bind(born.iter().map(|row| row.finished_at.map(moment)).collect::<Vec<Option<DateTime<Utc>>>>())
+        .bind(born.iter().map(|row| row.wake_at.map(moment)).collect::<Vec<Option<DateTime<Utc>>>>())
+        .bind(born.iter().map(|row| row.error.as_deref()).collect::<Vec<Option<&str>>>())
+        .bind(turned.iter().map(|row| row.id).collect::<Vec<Uuid>>())
+        .bind(turned.iter().map(|row| row.phase.number()).collect::<Vec<i16>>())
+        .bind(turned.iter().map(|row| row.finished_at.map(moment)).collect::<Vec<Option<DateTime<Utc>>>>())
+        .bind(turned.iter().map(|row| row.wake_at.map(moment)).collect::<Vec<Option<DateTime<Utc>>>>())
+        .bind(turned.iter().map(|row| row.error.as_deref()).collect::<Vec<Option<&str>>>())
+        .bind(parked.iter().map(|row| &*row.topic).collect::<Vec<&str>>())
+        .bind(parked.iter().map(|row| row.partition).collect::<Vec<i32>>())
+        .bind(parked.iter().map(|row| row.offset).collect::<Vec<i64>>())
+        .bind(parked.iter().map(|row| row.reason.as_str()).collect::<Vec<&str>>())
+        .bind(parked.iter().map(|row| row.key.as_deref()).collect::<Vec<Option<&[u8]>>>())
+        .bind(parked.iter().map(|row| row.value.as_deref()).collect::<Vec<Option<&[u8]>>>())
+        .bind(parked.iter().map(|row| row.headers.as_bytes()).collect::<Vec<&[u8]>>())
+        .bind(change.emitting.iter().map(|(id, _)| *id).collect::<Vec<Uuid>>())
+        .bind(change.emitting.iter().map(|(_, row)| seq(*row)).collect::<Vec<i32>>())
+        .bind(change.acknowledged.iter().map(|(writer, _)| *writer).collect::<Vec<i64>>())
+        .bind(change.acknowledged.iter().map(|(_, batch)| *batch).collect::<Vec<i64>>())
+        .bind(change.operations.iter().map(|outcome| outcome.id).collect::<Vec<Uuid>>())
+        .bind(change.operations.iter().map(|outcome| outcome.state.name()).collect::<Vec<&str>>())
+        .bind(change.operations.iter().map(|outcome| outcome.message.as_deref()).collect::<Vec<Option<&str>>>())
+        .bind(change.operations.iter().map(|outcome| outcome.seq_before.map(seq)).collect::<Vec<Option<i32>>>())
+        .bind(change.operations.iter().map(|outcome| outcome.seq_after.map(seq)).collect::<Vec<Option<i32>>>());
+    let (batch, now): (i64, DateTime<Utc>) = query.fetch_one(connection).await?;
+    Ok(Receipt { batch, now: timestamp(now) })
+}

@@ -1,0 +1,20 @@
+//! The store on Postgres: one statement a method, each in a file of its own below `sql/`.
+
+mod commit;
+mod connection;
+mod console;
+mod migrate;
+mod rows;
+mod store;
+
+pub use connection::PostgresStore;
+pub use console::Balance;
+pub use console::Console;
+pub use console::ConsoleError;
+pub use console::Durability;
+pub use console::JournalEntry;
+pub use console::ListedParked;
+pub use console::ListedSaga;
+pub use migrate::MigrateError;
+pub use migrate::check_schema;
+pub use migrate::migrate;

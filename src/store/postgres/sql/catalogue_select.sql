@@ -1,0 +1,2 @@
+-- The generation of the active definitions.
+SELECT generation FROM catalogue

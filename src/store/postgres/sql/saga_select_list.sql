@@ -1,0 +1,5 @@
+-- Sagas for people: newest first.
+SELECT s.id, s.definition_hash, s.definition_name, s.business_key, s.phase, s.started_at, s.finished_at, s.wake_at, s.error, d.version
+FROM saga s JOIN definition d ON d.hash = s.definition_hash
+WHERE ($1::smallint IS NULL OR s.phase = $1) AND ($2::text IS NULL OR s.definition_name = $2)
+ORDER BY s.id DESC LIMIT $3
