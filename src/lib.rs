@@ -3,11 +3,15 @@
 //! The straight line is `poll -> decode -> decide -> dispatch -> commit -> emit`. Each ring below is one step of it, or a tool
 //! around it; arrows between rings point one way (`tests/tidy.rs` checks them).
 
+pub mod api;
 pub mod bus;
+pub mod cli;
 pub mod core;
 pub mod definition;
 pub mod dispatch;
 pub mod engine;
+pub mod operations;
 pub mod participant;
+pub mod replay;
 pub mod store;
 pub mod wire;

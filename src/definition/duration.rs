@@ -1,7 +1,7 @@
 //! Lengths of time as authors write them: `500ms`, `30s`, `5m`, `1h30m`, `2d`.
 
 /// Milliseconds of `text`; `None` when it is not a length of time.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
     let mut total = 0_u64;
     let mut rest = text.trim();
     if rest.is_empty() {

@@ -19,6 +19,7 @@ mod template;
 
 pub use compiled::Compiled;
 pub use compiled::TriggerMatch;
+pub use duration::parse as parse_duration;
 pub use file::json_schema;
 pub use folder::lint_files;
 pub use folder::read_folder;

@@ -38,6 +38,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// The machine's clock as a date: for ids of what people ask, and for records that generators make. No decision reads it.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads a clock")]
+pub fn wall_clock() -> Timestamp {
+    Timestamp::from_micros(chrono::Utc::now().timestamp_micros())
+}
+
 /// The database's time, estimated between two statements. Each statement returns it; it arrives late, so the estimate is never
 /// ahead of the database: a timer cannot fire early by the database's clock (P13).
 #[derive(Clone, Copy, Debug, Default)]

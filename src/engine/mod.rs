@@ -46,6 +46,7 @@ use positions::Positions;
 
 pub use clock::Clock;
 pub use clock::SystemClock;
+pub use clock::wall_clock;
 pub use recovery::EngineError;
 pub use status::Health;
 pub use status::Stop;

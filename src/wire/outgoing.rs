@@ -21,6 +21,16 @@ pub struct Outgoing {
     pub value: Json,
     /// Its headers, in order.
     pub headers: Vec<(&'static str, String)>,
+    /// Its timestamp; `None`: when the client sends it.
+    pub timestamp: Option<Timestamp>,
+}
+
+impl Outgoing {
+    /// The same record with this timestamp: where an id is derived from it.
+    #[must_use]
+    pub fn at(self, timestamp: Timestamp) -> Self {
+        Self { timestamp: Some(timestamp), ..self }
+    }
 }
 
 const JSON: &str = "application/json";
@@ -61,6 +71,7 @@ pub fn command(command: &Command) -> Outgoing {
         key: Arc::clone(&command.business_key),
         value: command.data.clone(),
         headers,
+        timestamp: None,
     }
 }
 
@@ -110,6 +121,7 @@ pub fn announcement(announcement: &Announcement) -> Outgoing {
         key: Arc::clone(&announcement.business_key),
         value: Json::parse(&value).expect("serde_json writes JSON"),
         headers,
+        timestamp: None,
     }
 }
 
@@ -142,11 +154,12 @@ pub fn answer(command: &Received, participant: &str, answer: &Answer) -> Outgoin
         key: Arc::clone(&command.key),
         value: answer.data.clone(),
         headers,
+        timestamp: None,
     }
 }
 
 /// A record that starts a saga.
 pub fn new_trigger(topic: &str, key: &str, kind: &str, id: &str, source: &str, data: Json) -> Outgoing {
     let headers = envelope(id.to_owned(), kind, source.to_owned(), key);
-    Outgoing { topic: Arc::from(topic), key: Arc::from(key), value: data, headers }
+    Outgoing { topic: Arc::from(topic), key: Arc::from(key), value: data, headers, timestamp: None }
 }

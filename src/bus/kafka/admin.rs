@@ -92,6 +92,22 @@ impl Admin {
         Ok(metadata.brokers().len())
     }
 
+    /// First and last offset of each partition of a topic.
+    ///
+    /// # Errors
+    /// The cluster does not answer, or there is no such topic.
+    pub fn watermarks(&self, topic: &str) -> Result<Vec<(i32, i64, i64)>, BusError> {
+        let attempt = format!("ask for the ends of topic {topic}");
+        let client = self.client.inner();
+        let metadata = client.fetch_metadata(Some(topic), ASK_AT_MOST).map_err(|error| self.failed(&attempt, error))?;
+        let partitions = metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
+        let ask = |partition: &rdkafka::metadata::MetadataPartition| {
+            let (low, high) = client.fetch_watermarks(topic, partition.id(), ASK_AT_MOST)?;
+            Ok::<_, rdkafka::error::KafkaError>((partition.id(), low, high))
+        };
+        partitions.map(ask).collect::<Result<_, _>>().map_err(|error| self.failed(&attempt, error))
+    }
+
     /// Compares what is needed with what is there.
     ///
     /// # Errors
@@ -157,6 +173,9 @@ impl Admin {
         replication: i32,
     ) -> Result<Vec<String>, BusError> {
         let missing: Vec<_> = self.diff(needs).await?.into_iter().filter(|found| found.is_missing).collect();
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
         let new: Vec<NewTopic<'_>> = missing
             .iter()
             .map(|found| {

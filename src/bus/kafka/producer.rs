@@ -141,12 +141,12 @@ impl Producer {
             for (key, value) in &record.headers {
                 headers = headers.insert(Header { key, value: Some(value.as_str()) });
             }
-            let sent = self.client.send(
-                BaseRecord::with_opaque_to(&record.topic, name)
-                    .key(record.key.as_bytes())
-                    .payload(record.value.get().as_bytes())
-                    .headers(headers),
-            );
+            let mut base = BaseRecord::with_opaque_to(&record.topic, name)
+                .key(record.key.as_bytes())
+                .payload(record.value.get().as_bytes())
+                .headers(headers);
+            base.timestamp = record.timestamp.map(|at| at.micros() / 1_000);
+            let sent = self.client.send(base);
             match sent {
                 Ok(()) => {}
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return,

@@ -88,13 +88,15 @@ impl PostgresStore {
 /// What an error means, by SQLSTATE and the table's parent, never by a constraint's name: a partition reports its own (BATCH.md).
 pub(super) fn classify(error: sqlx::Error) -> StoreError {
     let sqlx::Error::Database(reported) = &error else {
-        return match error {
+        let is_ours = matches!(
+            error,
             sqlx::Error::Encode(_)
-            | sqlx::Error::TypeNotFound { .. }
-            | sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::Decode(_) => StoreError::Defect(error.to_string()),
-            other => StoreError::Unknown(other.to_string()),
-        };
+                | sqlx::Error::TypeNotFound { .. }
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Decode(_)
+        );
+        let message = error.to_string();
+        return if is_ours { StoreError::Defect(message) } else { StoreError::Unknown(message) };
     };
     let state = reported.code().unwrap_or_default().into_owned();
     let table = reported.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::table).unwrap_or_default();

@@ -1,0 +1,312 @@
+//! What may be said on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::bus::From;
+use crate::core::{Phase, Timestamp};
+use crate::operations::SeekTo;
+
+/// A saga orchestrator for Kafka with a Postgres-backed state machine.
+#[derive(Debug, Parser)]
+#[command(name = "sagabus", version, arg_required_else_help = true, max_term_width = 110)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) places: PlacesArguments,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// Where Kafka and Postgres are.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Places")]
+pub(super) struct PlacesArguments {
+    /// Kafka's bootstrap servers: host:port, comma separated.
+    #[arg(long, env = "SAGABUS_KAFKA", global = true, value_name = "SERVERS")]
+    pub(super) kafka: Option<String>,
+    /// Postgres: postgres://user:password@host/database.
+    #[arg(long, env = "SAGABUS_DATABASE_URL", global = true, hide_env_values = true, value_name = "URL")]
+    pub(super) database_url: Option<String>,
+    /// The consumer group: engines of one group share the work.
+    #[arg(long, env = "SAGABUS_GROUP", global = true, default_value = "sagabus")]
+    pub(super) group: String,
+    /// Kafka client properties (security.protocol, sasl.*, ssl.*): name=value, comma separated.
+    #[arg(
+        long,
+        env = "SAGABUS_KAFKA_PROPERTIES",
+        global = true,
+        value_delimiter = ',',
+        hide_env_values = true,
+        value_name = "NAME=VALUE"
+    )]
+    pub(super) kafka_property: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run an engine: start sagas from events, send commands, follow replies, compensate.
+    Serve(ServeArguments),
+    /// Everything in one process, with sample services: watch sagas complete, fail and be undone.
+    Dev(DevArguments),
+    /// Load against the configured Kafka and Postgres: sagas a second, latency, CPU, WAL.
+    Bench(BenchArguments),
+    /// Bring the schema of the database up to date.
+    Migrate,
+    /// Definition files.
+    #[command(subcommand)]
+    Definitions(DefinitionsVerb),
+    /// The JSON Schema of definition files, for editors.
+    Schema,
+    /// Topics that definitions need.
+    #[command(subcommand)]
+    Topics(TopicsVerb),
+    /// Publish a trigger of an active definition. Changes something.
+    Start(StartArguments),
+    /// Sagas, newest first.
+    List(ListArguments),
+    /// One saga: what it waits for, its steps, its journal.
+    Show(SagaArguments),
+    /// Records put aside.
+    #[command(subcommand)]
+    Parked(ParkedVerb),
+    /// Undo what was done; the saga ends cancelled. Changes something.
+    Cancel(ActArguments),
+    /// Let a paused or stuck saga go on. Changes something.
+    Resume(ActArguments),
+    /// End a saga as it stands. Changes something.
+    Abandon(ActArguments),
+    /// Read journals back. Sends nothing.
+    #[command(subcommand)]
+    Replay(ReplayVerb),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ServeArguments {
+    /// Folder of *.saga.yaml files.
+    #[arg(long, env = "SAGABUS_DEFINITIONS", value_name = "DIR")]
+    pub(super) definitions: PathBuf,
+    /// Where /healthz, /readyz and /metrics answer.
+    #[arg(long, env = "SAGABUS_LISTEN", value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+    /// A stable name: a restarted process of this name takes over its predecessor at once.
+    #[arg(long, env = "SAGABUS_INSTANCE", value_name = "NAME")]
+    pub(super) instance: Option<String>,
+    /// Where a trigger topic begins that holds records and was never read: earliest, latest, or a time (RFC 3339).
+    #[arg(long, env = "SAGABUS_FROM", value_parser = from, value_name = "earliest|latest|TIME")]
+    pub(super) from: Option<From>,
+    /// Development: makes topics, relaxes the start-up check, loudly.
+    #[arg(long, env = "SAGABUS_DEV")]
+    pub(super) dev: bool,
+    /// Allow unencrypted Kafka beyond this machine.
+    #[arg(long, env = "SAGABUS_ALLOW_PLAINTEXT")]
+    pub(super) allow_plaintext: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct DevArguments {
+    /// Run this many sagas, print a line for each and a summary, check the ledger, and end.
+    #[arg(long, value_name = "N")]
+    pub(super) once: Option<usize>,
+    /// Plain lines instead of the live view, also on a terminal.
+    #[arg(long)]
+    pub(super) plain: bool,
+    /// Where /healthz, /readyz and /metrics answer.
+    #[arg(long, env = "SAGABUS_LISTEN", value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct BenchArguments {
+    /// Sagas that are measured; as many as a tenth of them, at least 500, warm up before.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub(super) sagas: u64,
+    /// Sagas in flight at once (closed loop).
+    #[arg(long, default_value_t = 2_000, value_name = "M", conflicts_with = "rate")]
+    pub(super) inflight: u64,
+    /// Sagas begun a second (open loop: latency counts from the intended start).
+    #[arg(long, value_name = "R")]
+    pub(super) rate: Option<f64>,
+    /// Percent of sagas whose fourth step fails.
+    #[arg(long, default_value_t = 0, value_name = "F", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) fail_percent: u8,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DefinitionsVerb {
+    /// Say everything that is wrong with definition files, or folders of them.
+    Lint {
+        /// Files or folders.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TopicsVerb {
+    /// Make the topics that are missing. Changes something.
+    Ensure {
+        /// Folder of *.saga.yaml files.
+        #[arg(long, env = "SAGABUS_DEFINITIONS", value_name = "DIR")]
+        definitions: PathBuf,
+        /// Partitions of topics that are made.
+        #[arg(long, default_value_t = 12)]
+        partitions: i32,
+    },
+    /// Show what is missing or different; exit 1 if anything is.
+    Diff {
+        /// Folder of *.saga.yaml files.
+        #[arg(long, env = "SAGABUS_DEFINITIONS", value_name = "DIR")]
+        definitions: PathBuf,
+    },
+    /// Send a partition elsewhere, and read it again if it was stopped. Changes something; audited.
+    Seek {
+        /// TOPIC/PARTITION
+        #[arg(value_name = "TOPIC/PARTITION", value_parser = topic_partition)]
+        partition: (String, i32),
+        /// Where to.
+        #[arg(long, value_parser = seek_to, value_name = "earliest|latest|OFFSET")]
+        to: SeekTo,
+        /// Why; stored.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct StartArguments {
+    /// The definition's name.
+    pub(super) name: String,
+    /// The trigger's data: JSON, or a file of it.
+    #[arg(long, value_name = "FILE|JSON")]
+    pub(super) data: String,
+    /// The record's key. Default: the business key.
+    #[arg(long)]
+    pub(super) key: Option<String>,
+    /// Wait for the end, at most this long (default 30s): exit 0 completed, 1 another end or stuck, 124 time is up.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", value_parser = duration)]
+    pub(super) wait: Option<Duration>,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ListArguments {
+    /// Only sagas in this phase.
+    #[arg(long, value_parser = phase)]
+    pub(super) phase: Option<Phase>,
+    /// Only sagas of this definition.
+    #[arg(long)]
+    pub(super) definition: Option<String>,
+    /// At most this many; a cut is said on standard error.
+    #[arg(long, default_value_t = 100)]
+    pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct SagaArguments {
+    /// The saga's id or business key.
+    #[arg(value_name = "ID|KEY")]
+    pub(super) saga: String,
+    /// The definition, where a key fits several.
+    #[arg(long)]
+    pub(super) definition: Option<String>,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ActArguments {
+    /// The saga's id or business key.
+    #[arg(value_name = "ID|KEY")]
+    pub(super) saga: String,
+    /// The definition, where a key fits several.
+    #[arg(long)]
+    pub(super) definition: Option<String>,
+    /// Why; stored.
+    #[arg(long)]
+    pub(super) reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ParkedVerb {
+    /// Records put aside, newest first.
+    List {
+        /// At most this many; a cut is said on standard error.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ReplayVerb {
+    /// Fold every journal and compare it with the stored state; exit 1 on a difference.
+    Verify,
+    /// Decide a saga's recorded inputs again and say the first difference; exit 1 if there is one. Sends nothing.
+    Run {
+        /// The saga's id or business key.
+        #[arg(value_name = "ID|KEY")]
+        saga: String,
+        /// Decide with this definition file instead of the saga's own.
+        #[arg(long, value_name = "FILE")]
+        definition: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct OutputArguments {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub(super) output: OutputFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+fn phase(text: &str) -> Result<Phase, String> {
+    let known = || Phase::ALL.map(Phase::name).join(", ");
+    Phase::parse(text).ok_or_else(|| format!("no such phase; there are {}", known()))
+}
+
+fn from(text: &str) -> Result<From, String> {
+    match text {
+        "earliest" => Ok(From::Earliest),
+        "latest" => Ok(From::Latest),
+        moment => chrono::DateTime::parse_from_rfc3339(moment)
+            .map(|at| From::Time(Timestamp::from_micros(at.timestamp_micros())))
+            .map_err(|_| "neither earliest, latest nor a time such as 2026-01-31T12:00:00Z".to_owned()),
+    }
+}
+
+fn seek_to(text: &str) -> Result<SeekTo, String> {
+    match text {
+        "earliest" => Ok(SeekTo::Earliest),
+        "latest" => Ok(SeekTo::Latest),
+        offset => offset.parse().map(SeekTo::Offset).map_err(|_| "neither earliest, latest nor an offset".to_owned()),
+    }
+}
+
+fn topic_partition(text: &str) -> Result<(String, i32), String> {
+    let (topic, number) = text.rsplit_once('/').ok_or("say TOPIC/PARTITION")?;
+    Ok((topic.to_owned(), number.parse().map_err(|_| "the partition is a number")?))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let millis = crate::definition::parse_duration(text);
+    millis.map(Duration::from_millis).ok_or_else(|| "write 500ms, 30s, 5m or 1h30m".to_owned())
+}

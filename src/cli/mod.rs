@@ -1,0 +1,35 @@
+//! The command line: thin over `operations`. Data go to standard output, everything else to standard error.
+
+mod arguments;
+mod output;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::Arguments;
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SAGABUS_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run::run(arguments));
+            // A question to an unreachable broker may still be waiting on a thread of its own.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(crate::operations::Failure::new(crate::operations::Exit::Failed, error.to_string(), "")),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            output::complain(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}

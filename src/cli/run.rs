@@ -1,0 +1,252 @@
+//! One arm a verb: operations do the work, output prints it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::core::{Phase, Verb as Ask};
+use crate::definition::{json_schema, lint_files, read_folder};
+use crate::engine::Stop;
+use crate::operations::{self, Exit, Failure, Places, ServeOptions};
+
+use super::arguments::{
+    ActArguments, Arguments, DefinitionsVerb, ListArguments, OutputFormat, ParkedVerb, ReplayVerb, SagaArguments,
+    ServeArguments, StartArguments, TopicsVerb, Verb,
+};
+use super::output;
+
+/// Does what the command line says.
+pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let places = Places {
+        kafka: arguments.places.kafka,
+        database_url: arguments.places.database_url,
+        group: arguments.places.group,
+        kafka_properties: arguments.places.kafka_property,
+    };
+    match arguments.verb {
+        Verb::Serve(serve) => run_serve(&places, serve).await,
+        Verb::Dev(_) | Verb::Bench(_) => Err(Failure::new(Exit::Failed, "not yet", "")),
+        Verb::Migrate => {
+            let version = crate::store::migrate(places.database_url()?).await?;
+            output::note(&format!("the schema is at version {version}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Definitions(DefinitionsVerb::Lint { files, output: format }) => {
+            let report = lint_files(&files);
+            match format.output {
+                OutputFormat::Json => output::json(&report.findings),
+                OutputFormat::Table if report.is_empty() => output::note("nothing is wrong"),
+                OutputFormat::Table => output::note(&report.render(output::is_colored())),
+            }
+            Ok(if report.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Exit::InvalidDefinition as u8) })
+        }
+        Verb::Schema => {
+            output::print(json_schema().trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Topics(verb) => topics(&places, verb).await,
+        Verb::Start(start) => run_start(&places, start).await,
+        Verb::List(list) => run_list(&places, list).await,
+        Verb::Show(show) => run_show(&places, show).await,
+        Verb::Parked(ParkedVerb::List { limit, output: format }) => {
+            let mut found = operations::parked(&places.console().await?, limit.saturating_add(1)).await?;
+            say_cut(found.len() > limit, limit);
+            found.truncate(limit);
+            match format.output {
+                OutputFormat::Json => output::json(&found),
+                OutputFormat::Table => output::parked(&found),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Cancel(act) => run_act(&places, act, Ask::Cancel).await,
+        Verb::Resume(act) => run_act(&places, act, Ask::Resume).await,
+        Verb::Abandon(act) => run_act(&places, act, Ask::Abandon).await,
+        Verb::Replay(verb) => replay(&places, verb).await,
+    }
+}
+
+async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCode, Failure> {
+    let metrics = crate::api::install_metrics().map_err(|error| Failure::new(Exit::Failed, error, ""))?;
+    let listen = arguments.listen;
+    let options = ServeOptions {
+        definitions: arguments.definitions,
+        listen,
+        instance: arguments.instance,
+        from: arguments.from,
+        dev: arguments.dev,
+        allow_plaintext: arguments.allow_plaintext,
+    };
+    let stop = Arc::new(Stop::default());
+    let beside = |health| {
+        let stop = Arc::clone(&stop);
+        async move {
+            let http = async {
+                match listen {
+                    Some(address) => crate::api::serve(address, health, metrics).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::join!(http, on_signal(stop));
+        }
+    };
+    operations::serve(places, &options, &stop, beside).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first signal asks to drain, the second one ends at once.
+pub(super) async fn on_signal(stop: Arc<Stop>) {
+    signal().await;
+    tracing::info!("stopping: finishing what is in hand");
+    stop.request();
+    signal().await;
+    tracing::warn!("stopping at once");
+    std::process::exit(130);
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => _ = signals.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+async fn topics(places: &Places, verb: TopicsVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        TopicsVerb::Ensure { definitions, partitions } => {
+            let found = read_folder(&definitions)?;
+            let needs = operations::needs_of(found.iter().map(|(_, plan)| plan));
+            let made = operations::ensure(places, &needs, partitions).await?;
+            for name in &made {
+                output::print(name);
+            }
+            output::note(&format!("{} topics made, {} were there", made.len(), needs.len() - made.len()));
+            Ok(ExitCode::SUCCESS)
+        }
+        TopicsVerb::Diff { definitions } => {
+            let found = read_folder(&definitions)?;
+            let needs = operations::needs_of(found.iter().map(|(_, plan)| plan));
+            let mut differs = false;
+            for topic in operations::diff(places, &needs).await? {
+                differs |= !topic.differences.is_empty();
+                let state =
+                    if topic.differences.is_empty() { "as needed".to_owned() } else { topic.differences.join("; ") };
+                output::print(&format!("{}  {state}", topic.need.name));
+            }
+            Ok(ExitCode::from(u8::from(differs)))
+        }
+        TopicsVerb::Seek { partition: (topic, partition), to, reason } => {
+            let offset = operations::seek(places, &topic, partition, to, &who(), &reason).await?;
+            output::note(&format!("{topic}/{partition} goes on at offset {offset}"));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCode, Failure> {
+    let console = places.console().await?;
+    let data = match std::fs::read_to_string(&arguments.data) {
+        Ok(text) => text,
+        Err(_) => arguments.data.clone(),
+    };
+    let (business_key, id) =
+        operations::start(places, &console, &arguments.name, &data, arguments.key.as_deref()).await?;
+    let phase = match arguments.wait {
+        None => None,
+        Some(at_most) => Some(operations::wait_for_end(&console, &arguments.name, &business_key, at_most).await),
+    };
+    match arguments.output.output {
+        OutputFormat::Table => output::print(&id.to_string()),
+        OutputFormat::Json => {
+            let phase = phase.as_ref().and_then(|phase| phase.as_ref().ok()).map(|phase| phase.name());
+            output::json(&serde_json::json!({"id": id, "businessKey": business_key, "phase": phase}));
+        }
+    }
+    match phase.transpose()? {
+        None | Some(Phase::Completed) => Ok(ExitCode::SUCCESS),
+        Some(other) => {
+            output::note(&format!("{business_key} is {other}"));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn run_list(places: &Places, arguments: ListArguments) -> Result<ExitCode, Failure> {
+    let console = places.console().await?;
+    let (found, is_cut) =
+        operations::list(&console, arguments.phase, arguments.definition.as_deref(), arguments.limit).await?;
+    say_cut(is_cut, arguments.limit);
+    match arguments.output.output {
+        OutputFormat::Json => output::json(&found),
+        OutputFormat::Table => output::sagas(&found),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say_cut(is_cut: bool, limit: usize) {
+    if is_cut {
+        output::note(&format!("the list is cut at {limit}: --limit shows more"));
+    }
+}
+
+async fn run_show(places: &Places, arguments: SagaArguments) -> Result<ExitCode, Failure> {
+    let console = places.console().await?;
+    let saga = operations::find_one(&console, &arguments.saga, arguments.definition.as_deref()).await?;
+    let shown = operations::show(&console, &saga).await?;
+    match arguments.output.output {
+        OutputFormat::Json => output::json(&shown),
+        OutputFormat::Table => output::saga(&shown),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_act(places: &Places, arguments: ActArguments, ask: Ask) -> Result<ExitCode, Failure> {
+    if arguments.reason.trim().is_empty() {
+        return Err(Failure::new(Exit::Usage, "--reason is empty", "say why: it is stored"));
+    }
+    let console = places.console().await?;
+    let saga = operations::find_one(&console, &arguments.saga, arguments.definition.as_deref()).await?;
+    operations::act(&console, &saga, ask, &who(), &arguments.reason).await?;
+    output::note(&format!("decided: {}", saga.row.id));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn replay(places: &Places, verb: ReplayVerb) -> Result<ExitCode, Failure> {
+    let console = places.console().await?;
+    match verb {
+        ReplayVerb::Verify => {
+            let (count, differences) = operations::replay_verify(&console).await?;
+            for (saga, difference) in &differences {
+                output::print(&format!("{saga}  {difference}"));
+            }
+            output::note(&format!("{count} sagas folded, {} differences", differences.len()));
+            Ok(ExitCode::from(u8::from(!differences.is_empty())))
+        }
+        ReplayVerb::Run { saga, definition } => {
+            let saga = operations::find_one(&console, &saga, None).await?;
+            match operations::replay_run(&console, &saga, definition.as_deref()).await? {
+                None => {
+                    output::note("every recorded input is decided as it was");
+                    Ok(ExitCode::SUCCESS)
+                }
+                Some(difference) => {
+                    output::print(&difference.to_string());
+                    Ok(ExitCode::FAILURE)
+                }
+            }
+        }
+    }
+}
+
+/// Who asks: the name of the user, as the system knows it.
+fn who() -> String {
+    nix::unistd::User::from_uid(nix::unistd::geteuid())
+        .ok()
+        .flatten()
+        .map_or_else(|| "unknown".to_owned(), |user| user.name)
+}

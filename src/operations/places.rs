@@ -1,0 +1,54 @@
+//! Where Kafka and Postgres are.
+
+use crate::bus::KafkaSettings;
+use crate::store::Console;
+
+use super::failure::{Exit, Failure};
+
+/// Where Kafka and Postgres are, as configured.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// `SAGABUS_KAFKA`: `host:port`, comma separated.
+    pub kafka: Option<String>,
+    /// `SAGABUS_DATABASE_URL`: `postgres://...`.
+    pub database_url: Option<String>,
+    /// `SAGABUS_GROUP`: engines of one group share the work.
+    pub group: String,
+    /// `SAGABUS_KAFKA_PROPERTIES`: `name=value`, comma separated.
+    pub kafka_properties: Vec<String>,
+}
+
+impl Places {
+    /// Kafka's settings.
+    ///
+    /// # Errors
+    /// It is not configured, or a property may not be set.
+    pub fn kafka(&self, instance: Option<&str>) -> Result<KafkaSettings, Failure> {
+        let hint = "set SAGABUS_KAFKA=host:port, or say --kafka";
+        let bootstrap =
+            self.kafka.as_deref().ok_or_else(|| Failure::new(Exit::Usage, "no Kafka is configured", hint))?;
+        let mut settings = KafkaSettings::new(bootstrap, &self.group, instance.map(str::to_owned));
+        for property in &self.kafka_properties {
+            let (name, value) = property.split_once('=').unwrap_or((property, ""));
+            settings = settings.with(name, value).map_err(|error| Failure::new(Exit::Usage, error, ""))?;
+        }
+        Ok(settings)
+    }
+
+    /// Postgres's address.
+    ///
+    /// # Errors
+    /// It is not configured.
+    pub fn database_url(&self) -> Result<&str, Failure> {
+        let hint = "set SAGABUS_DATABASE_URL=postgres://user:password@host/database, or say --database-url";
+        self.database_url.as_deref().ok_or_else(|| Failure::new(Exit::Usage, "no database is configured", hint))
+    }
+
+    /// A connection for people and tools.
+    ///
+    /// # Errors
+    /// It is not configured, or does not answer.
+    pub async fn console(&self) -> Result<Console, Failure> {
+        Ok(Console::connect(self.database_url()?).await?)
+    }
+}

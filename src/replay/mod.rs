@@ -1,0 +1,23 @@
+//! Reads journals back: folds them, compares them with what is stored, decides their inputs again. Reads only: no producer is in
+//! reach of this ring, and a test shows it.
+
+mod recorded;
+mod run;
+mod verify;
+
+pub use run::Difference;
+pub use run::run;
+pub use run::run_with;
+pub use verify::verify;
+
+use crate::core::Transition;
+
+/// Decodes journal rows.
+///
+/// # Errors
+/// A row that this version cannot read, with its place.
+pub fn decode<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Transition>, String> {
+    rows.enumerate()
+        .map(|(place, facts)| serde_json::from_slice(facts).map_err(|error| format!("row {}: {error}", place + 1)))
+        .collect()
+}

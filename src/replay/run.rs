@@ -1,0 +1,165 @@
+//! Decides the recorded inputs again, under the saga's own definition or another one, and says where it parts. Sends nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::core::{
+    Action, Decision, Fact, Input, Rules, Saga, StepIx, Transition, command_id, decide, evolve, fold, issue, issue_all,
+    start,
+};
+use crate::definition::Compiled;
+
+use super::recorded::input_of;
+
+/// The first place where the decisions part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The journal row, from 1.
+    pub seq: usize,
+    /// What the journal says.
+    pub recorded: String,
+    /// What is decided now.
+    pub decided: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {}: recorded {}, decided {}", self.seq, self.recorded, self.decided)
+    }
+}
+
+/// Decides the recorded inputs again under the definition that the saga is pinned to; `None` when every row comes out the same.
+///
+/// # Errors
+/// The journal does not fold.
+pub fn run(plan: &Compiled, saga_id: Uuid, journal: &[Transition]) -> Result<Option<Difference>, String> {
+    let rules = plan.rules();
+    let mut saga: Option<Saga> = None;
+    for (place, row) in journal.iter().enumerate() {
+        let decided = again(rules, saga.as_ref(), saga_id, row)?;
+        if decided.facts != row.facts {
+            return Ok(Some(difference(place, &row.facts, &decided.facts)));
+        }
+        // The recorded facts are the state, whatever was decided.
+        let known = saga.get_or_insert_with(|| Saga { seq: 0, ..decided.saga.clone() });
+        *known = match place {
+            0 => fold(rules.definition, saga_id, &journal[..1]).map_err(|error| error.to_string())?,
+            _ => folded(rules, known.clone(), row),
+        };
+    }
+    Ok(None)
+}
+
+fn folded(rules: Rules<'_>, mut saga: Saga, row: &Transition) -> Saga {
+    saga.seq += 1;
+    row.facts.iter().for_each(|fact| evolve(rules.definition, &mut saga, row.now, fact));
+    saga
+}
+
+/// One row again. What the dispatcher chose is taken as recorded: it saw other sagas.
+fn again(rules: Rules<'_>, saga: Option<&Saga>, saga_id: Uuid, row: &Transition) -> Result<Decision, String> {
+    let mut decision = match (saga, row.facts.first()) {
+        (None, Some(Fact::Started { business_key, trigger, .. })) => {
+            start(rules, saga_id, Arc::clone(business_key), trigger.clone(), row.now)
+        }
+        (None, _) => return Err("the journal does not begin with the fact started".to_owned()),
+        (Some(saga), _) => match input_of(rules.definition, saga, row) {
+            Some(input) => decide(rules, saga, &input, row.now),
+            None => Decision::quiet(saga.clone(), row.now),
+        },
+    };
+    for fact in &row.facts {
+        if let Fact::Issued { step, action, .. } | Fact::Refused { step, action, .. } = fact {
+            decision = issue(rules, decision, *step, *action);
+        }
+    }
+    Ok(decision)
+}
+
+fn difference(place: usize, recorded: &[Fact], decided: &[Fact]) -> Difference {
+    let at = recorded.iter().zip(decided).position(|(a, b)| a != b).unwrap_or(recorded.len().min(decided.len()));
+    let show = |facts: &[Fact]| {
+        facts.get(at).map_or_else(|| "nothing more".to_owned(), |fact| serde_json::to_string(fact).unwrap_or_default())
+    };
+    Difference { seq: place + 1, recorded: show(recorded), decided: show(decided) }
+}
+
+/// Decides the recorded inputs under another definition: compares the commands that go out, by the names of their steps.
+///
+/// # Errors
+/// The journal does not begin with *started*.
+pub fn run_with(
+    own: &Compiled,
+    other: &Compiled,
+    saga_id: Uuid,
+    journal: &[Transition],
+) -> Result<Option<Difference>, String> {
+    let mut saga: Option<Saga> = None;
+    let mut recorded_saga: Option<Saga> = None;
+    for (place, row) in journal.iter().enumerate() {
+        let decision = match (&saga, &recorded_saga, row.facts.first()) {
+            (None, _, Some(Fact::Started { business_key, trigger, .. })) => {
+                start(other.rules(), saga_id, Arc::clone(business_key), trigger.clone(), row.now)
+            }
+            (Some(saga), Some(before), _) => {
+                match input_of(own.definition(), before, row).map(|input| translate(own, other, saga, input)) {
+                    Some(Ok(input)) => decide(other.rules(), saga, &input, row.now),
+                    Some(Err(missing)) => {
+                        return Ok(Some(Difference {
+                            seq: place + 1,
+                            recorded: missing,
+                            decided: "no such step".to_owned(),
+                        }));
+                    }
+                    None => Decision::quiet(saga.clone(), row.now),
+                }
+            }
+            (..) => return Err("the journal does not begin with the fact started".to_owned()),
+        };
+        let decision = issue_all(other.rules(), decision);
+        let (then, now) = (commands(own, &row.facts), commands(other, &decision.facts));
+        if then != now {
+            return Ok(Some(Difference { seq: place + 1, recorded: then.join(", "), decided: now.join(", ") }));
+        }
+        saga = Some(decision.saga);
+        recorded_saga = Some(match recorded_saga {
+            None => fold(own.definition(), saga_id, &journal[..1]).map_err(|error| error.to_string())?,
+            Some(before) => folded(own.rules(), before, row),
+        });
+    }
+    Ok(None)
+}
+
+/// The commands and ends that facts lead to, by name.
+fn commands(plan: &Compiled, facts: &[Fact]) -> Vec<String> {
+    let name = |step: &StepIx| Arc::clone(&plan.definition().step(*step).name);
+    let mut found = Vec::new();
+    for fact in facts {
+        if let Fact::Issued { step, action, attempt, .. } | Fact::Resent { step, action, attempt } = fact {
+            found.push(format!("{} {} attempt {attempt}", action.name(), name(step)));
+        } else if let Fact::PhaseChanged { phase } = fact {
+            found.push(format!("phase {phase}"));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The same input for a definition whose steps stand at other places.
+fn translate(own: &Compiled, other: &Compiled, saga: &Saga, input: Input) -> Result<Input, String> {
+    let Input::Reply(mut reply) = input else { return Ok(input) };
+    let places = own.definition().places().flat_map(|step| [(step, Action::Do), (step, Action::Undo)]);
+    let named = places.flat_map(|(step, action)| (1..=u16::from(u8::MAX)).map(move |attempt| (step, action, attempt)));
+    let target = named
+        .into_iter()
+        .find(|(step, action, attempt)| command_id(saga.id, *step, *action, *attempt) == reply.command_id);
+    if let Some((step, action, attempt)) = target {
+        let name = &own.definition().step(step).name;
+        let place = other.definition().place_of(name).ok_or_else(|| format!("an answer of step {name}"))?;
+        reply.command_id = command_id(saga.id, place, action, attempt);
+        reply.topic = Arc::clone(&other.definition().reply_topic);
+    }
+    Ok(Input::Reply(reply))
+}

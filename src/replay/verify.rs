@@ -1,0 +1,27 @@
+//! A journal against the row that says where its saga stands.
+
+use crate::core::{Definition, Transition, fold};
+use crate::store::SagaRow;
+
+/// What is different between the fold of the journal and the stored row; empty when nothing is.
+pub fn verify(definition: &Definition, row: &SagaRow, journal: &[Transition]) -> Vec<String> {
+    let saga = match fold(definition, row.id, journal) {
+        Ok(saga) => saga,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut found = Vec::new();
+    if saga.phase != row.phase {
+        found.push(format!("phase: the journal says {}, the row {}", saga.phase, row.phase));
+    }
+    if saga.business_key != row.business_key {
+        found.push("business key: the journal says another one than the row".to_owned());
+    }
+    if saga.finished_at != row.finished_at {
+        found.push("finished at: the journal says another moment than the row".to_owned());
+    }
+    let error = row.error.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    if saga.error != error {
+        found.push("error: the journal says another one than the row".to_owned());
+    }
+    found
+}
