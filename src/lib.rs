@@ -8,6 +8,7 @@ pub mod bus;
 pub mod cli;
 pub mod core;
 pub mod definition;
+pub mod dev;
 pub mod dispatch;
 pub mod engine;
 pub mod operations;

@@ -24,7 +24,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     match arguments.verb {
         Verb::Serve(serve) => run_serve(&places, serve).await,
-        Verb::Dev(_) | Verb::Bench(_) => Err(Failure::new(Exit::Failed, "not yet", "")),
+        Verb::Dev(dev) => super::dev::run(dev).await,
+        Verb::Bench(_) => Err(Failure::new(Exit::Failed, "not yet", "")),
         Verb::Migrate => {
             let version = crate::store::migrate(places.database_url()?).await?;
             output::note(&format!("the schema is at version {version}"));

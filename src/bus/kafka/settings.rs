@@ -40,6 +40,12 @@ impl KafkaSettings {
         Self { bootstrap: bootstrap.to_owned(), group: group.to_owned(), instance, extra: BTreeMap::new() }
     }
 
+    /// The same cluster for another group, without a stable name.
+    #[must_use]
+    pub fn for_group(&self, group: &str) -> Self {
+        Self { group: group.to_owned(), instance: None, ..self.clone() }
+    }
+
     /// Adds a client property.
     ///
     /// # Errors

@@ -1,0 +1,40 @@
+//! `sagabus dev`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::dev::{self, DevOptions};
+use crate::engine::Stop;
+use crate::operations::{Exit, Failure};
+
+use super::arguments::DevArguments;
+use super::run::on_signal;
+
+/// Runs the demonstration.
+pub(super) async fn run(arguments: DevArguments) -> Result<ExitCode, Failure> {
+    let metrics = crate::api::install_metrics().map_err(|error| Failure::new(Exit::Failed, error, ""))?;
+    let options = DevOptions { once: arguments.once, plain: arguments.plain, listen: arguments.listen };
+    let stop = Arc::new(Stop::default());
+    let listen = arguments.listen;
+    let beside = |health| {
+        let stop = Arc::clone(&stop);
+        async move {
+            let http = async {
+                match listen {
+                    Some(address) => crate::api::serve(address, health, metrics).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::join!(http, on_signal(stop));
+        }
+    };
+    match dev::run(&options, Arc::clone(&stop), beside).await {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Err(Failure::new(
+            Exit::Failed,
+            "the demonstration did not end as it should",
+            "the lines marked WRONG say why",
+        )),
+        Err(error) => Err(Failure::new(Exit::Failed, error.to_string(), "")),
+    }
+}

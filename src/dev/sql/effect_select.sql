@@ -1,0 +1,2 @@
+-- The whole ledger.
+SELECT saga_id, step, done, undone FROM effect
