@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use sagabus::core::{Action, Definition, OnExhausted, Phase, Saga, StepIx, StepKind, Undo};
 use sagabus::definition::Compiled;
-use sagabus::store::Stored;
+use sagabus::engine::wall_clock;
+use sagabus::store::{Console, PostgresStore, Stored};
 use sagabus::wire::Received;
 
+use super::support::database::TestDatabase;
 use super::support::participants::{Behaviour, Participants, Script};
-use super::support::world::{MemoryWorld, examples};
+use super::support::world::{MemoryWorld, World, examples, fold_all, row_of};
 
 /// Longer than the patience of a `do` (5 s) and of an undo (10 s) in the examples.
 const LATE_DO: u64 = 7_000;
@@ -163,4 +165,37 @@ async fn every_step_of_every_example_fails_in_memory() {
     judge(&cases, &world.world.plans, &world.sagas(), &world.world.participants);
     assert!(world.database.unemitted() <= 1, "everything was sent, but perhaps for the batch of the last turn");
     assert_eq!(world.database.parked().len(), 0);
+}
+
+/// The same matrix on Postgres, by the real clock: every case is a saga of one run.
+#[tokio::test]
+async fn every_step_of_every_example_fails_on_postgres() {
+    let database = TestDatabase::migrated("every_step_fails").await;
+    let console = Console::connect(&database.url).await.unwrap();
+    let rows: Vec<_> = examples().iter().map(|(source, plan)| row_of(source, plan)).collect();
+    console.deploy(&rows, false).await.unwrap();
+    let cases = cases();
+    let plans: Vec<Arc<Compiled>> = examples().into_iter().map(|(_, plan)| plan).collect();
+    let store = PostgresStore::new(&database.url).unwrap();
+    let mut world = World::new(store, plans, script(&cases));
+    for case in &cases {
+        let plan = world.plans.iter().find(|plan| plan.definition().name == case.definition).unwrap();
+        world.trigger(plan, &case.key);
+    }
+    // The longest case: a step fails, an undo is answered behind its patience of 10 s. Endless ones never settle.
+    let started = wall_clock();
+    while wall_clock().millis_since(started) < 16_000 {
+        let before = wall_clock();
+        world.turn(before).await;
+        let spent = wall_clock().millis_since(before).max(5);
+        tokio::time::sleep(std::time::Duration::from_millis(20_u64.saturating_sub(spent))).await;
+        world.clock.advance(wall_clock().millis_since(before));
+    }
+    let mut stored = Vec::new();
+    for listed in console.list(None, None, 10_000).await.unwrap() {
+        let journal = console.journal(listed.row.id).await.unwrap().into_iter().map(|row| row.facts).collect();
+        stored.push(Stored { row: listed.row, journal });
+    }
+    judge(&cases, &world.plans, &fold_all(&world.plans, stored), &world.participants);
+    assert_eq!(database.count("SELECT count(*) FROM parked_message").await, 0);
 }

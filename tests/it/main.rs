@@ -2,4 +2,6 @@
 
 mod definitions;
 mod every_step_fails;
+mod postgres;
+mod store_conformance;
 mod support;

@@ -1,4 +1,5 @@
 //! What several test modules use.
 
+pub(crate) mod database;
 pub(crate) mod participants;
 pub(crate) mod world;

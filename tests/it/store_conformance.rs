@@ -1,0 +1,344 @@
+//! What every store must do, run against memory and Postgres: each rule of the batch statement with the interleaving that it closes.
+
+use std::sync::Arc;
+
+use sagabus::core::{Operation, Phase, Sha256, Timestamp, Verb, saga_id};
+use sagabus::store::{
+    Advance, Change, Console, DefinitionRow, Fence, JournalRow, MemoryDatabase, NewPartition, OperationOutcome,
+    OperationState, ParkedMessage, PostgresStore, SagaKey, SagaRow, SagaUpdate, Store, StoreError,
+};
+use uuid::Uuid;
+
+use super::support::database::TestDatabase;
+
+/// What a test needs beside a store: several writers on one database, time, operators, deployments.
+trait Bench {
+    type Writer: Store;
+    fn writer(&self) -> Self::Writer;
+    async fn pass(&self, millis: u64);
+    async fn ask(&self, saga_id: Uuid, operation: Operation);
+    async fn outcome(&self, id: Uuid) -> OperationState;
+    async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError>;
+    async fn parked(&self) -> usize;
+}
+
+struct InMemory(MemoryDatabase, std::cell::Cell<u64>);
+
+impl Bench for InMemory {
+    type Writer = sagabus::store::MemoryStore;
+
+    fn writer(&self) -> Self::Writer {
+        self.0.store()
+    }
+
+    async fn pass(&self, millis: u64) {
+        self.1.set(self.1.get() + millis);
+        self.0.set_now(Timestamp::from_millis(1_700_000_000_000).plus_millis(self.1.get()));
+    }
+
+    async fn ask(&self, saga_id: Uuid, operation: Operation) {
+        self.0.ask(saga_id, operation);
+    }
+
+    async fn outcome(&self, id: Uuid) -> OperationState {
+        self.0.outcome(id).unwrap().state
+    }
+
+    async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError> {
+        self.0.deploy(rows, replaces).map(|deployment| deployment.generation)
+    }
+
+    async fn parked(&self) -> usize {
+        self.0.parked().len()
+    }
+}
+
+struct OnPostgres(TestDatabase, Console);
+
+impl Bench for OnPostgres {
+    type Writer = PostgresStore;
+
+    fn writer(&self) -> PostgresStore {
+        PostgresStore::new(&self.0.url).unwrap()
+    }
+
+    /// Time is Postgres's own: what should be long ago is written so.
+    async fn pass(&self, millis: u64) {
+        let ago = format!("{millis} * interval '1 millisecond'");
+        self.0
+            .run(&format!(
+                "UPDATE writer SET heartbeat_at = heartbeat_at - {ago}; UPDATE saga SET wake_at = wake_at - {ago}"
+            ))
+            .await;
+    }
+
+    async fn ask(&self, saga_id: Uuid, operation: Operation) {
+        self.1.ask(saga_id, "cancel", &operation).await.unwrap();
+    }
+
+    async fn outcome(&self, id: Uuid) -> OperationState {
+        self.1.outcome(id).await.unwrap().0
+    }
+
+    async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError> {
+        self.1.deploy(rows, replaces).await.map(|deployment| deployment.generation).map_err(|error| error.source)
+    }
+
+    async fn parked(&self) -> usize {
+        self.1.parked(100).await.unwrap().len()
+    }
+}
+
+async fn register(writer: &mut impl Store) -> Fence {
+    let registration = writer.register(None, None).await.unwrap();
+    Fence { writer: registration.writer, incarnation: registration.incarnation, batch: registration.batch }
+}
+
+async fn commit(writer: &mut impl Store, fence: &mut Fence, change: &Change) -> Result<(), StoreError> {
+    let receipt = writer.commit(fence, change).await?;
+    fence.batch = receipt.batch;
+    Ok(())
+}
+
+fn key(text: &str) -> Uuid {
+    saga_id("d", text, Timestamp::from_millis(1_700_000_000_000))
+}
+
+fn row(text: &str, wake_at: Option<Timestamp>) -> SagaRow {
+    SagaRow {
+        id: key(text),
+        definition_hash: Sha256::of(b"d"),
+        definition_name: "d".into(),
+        business_key: text.into(),
+        phase: Phase::Running,
+        started_at: Timestamp::ZERO,
+        finished_at: None,
+        wake_at,
+        error: None,
+    }
+}
+
+fn facts(text: &str, seq: u32) -> JournalRow {
+    JournalRow { saga_id: key(text), seq, facts: b"{}".to_vec() }
+}
+
+fn born(text: &str) -> Change {
+    Change { journal: vec![facts(text, 1)], born: vec![row(text, None)], ..Change::default() }
+}
+
+fn advance(from: i64, to: i64) -> Advance {
+    Advance { topic: "t".into(), partition: 0, from, to, gaps: 0, counts: [to - from, 0, 0, 0, 0, 0, 0] }
+}
+
+async fn seqs(writer: &mut impl Store, text: &str) -> usize {
+    writer.load(&[SagaKey::Id(key(text))]).await.unwrap().first().map_or(0, |stored| stored.journal.len())
+}
+
+async fn second_writer_for_one_saga_is_refused_whole(bench: &impl Bench) {
+    let (mut a, mut b) = (bench.writer(), bench.writer());
+    let (mut fence_a, mut fence_b) = (register(&mut a).await, register(&mut b).await);
+    a.add_partitions(&[NewPartition { partition: ("t".into(), 0), first_offset: 0 }]).await.unwrap();
+    commit(&mut a, &mut fence_a, &born("x")).await.unwrap();
+    let late = Change {
+        partitions: vec![advance(0, 1)],
+        journal: vec![facts("x", 1)],
+        parked: vec![parked()],
+        emitting: vec![(key("x"), 1)],
+        ..Change::default()
+    };
+    assert!(matches!(commit(&mut b, &mut fence_b, &late).await, Err(StoreError::SagaRaced)));
+    assert_eq!(b.read_ends("t").await.unwrap(), [(0, 0)], "the offset did not move either");
+    assert_eq!(bench.parked().await, 0);
+    assert!(b.unemitted_of(&[key("x")]).await.unwrap().is_empty());
+    commit(&mut b, &mut fence_b, &Change { journal: vec![facts("x", 2)], ..Change::default() }).await.unwrap();
+    assert_eq!(seqs(&mut a, "x").await, 2);
+}
+
+fn parked() -> ParkedMessage {
+    ParkedMessage {
+        topic: "t".into(),
+        partition: 0,
+        offset: 0,
+        reason: "orphan: unknown-saga".into(),
+        key: None,
+        value: None,
+        headers: String::new(),
+    }
+}
+
+async fn a_business_key_has_one_saga_whatever_its_id(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    commit(&mut writer, &mut fence, &born("x")).await.unwrap();
+    let twin = SagaRow { id: saga_id("d", "x", Timestamp::from_millis(1)), ..row("x", None) };
+    let change = Change {
+        journal: vec![JournalRow { saga_id: twin.id, seq: 1, facts: b"{}".to_vec() }],
+        born: vec![twin],
+        ..Change::default()
+    };
+    assert!(matches!(commit(&mut writer, &mut fence, &change).await, Err(StoreError::SagaRaced)));
+    let business = SagaKey::Business { definition_name: "d".into(), business_key: "x".into() };
+    assert_eq!(writer.load(&[business]).await.unwrap()[0].row.id, key("x"));
+}
+
+async fn a_zombie_behind_a_takeover_writes_nothing(bench: &impl Bench) {
+    let (mut zombie, mut taker) = (bench.writer(), bench.writer());
+    let mut fence = register(&mut zombie).await;
+    let mut with_commands = born("x");
+    with_commands.emitting = vec![(key("x"), 1)];
+    commit(&mut zombie, &mut fence, &with_commands).await.unwrap();
+    bench.pass(9_000).await;
+    let mut fence_taker = register(&mut taker).await;
+    let dead = taker.dead_writers(8_000, None, &fence_taker).await.unwrap();
+    assert_eq!(dead.iter().map(|dead| dead.writer).collect::<Vec<_>>(), [fence.writer]);
+    let taken = taker.take_over(&fence_taker, &dead[0]).await.unwrap();
+    assert_eq!(taken[0].rows, [(key("x"), 1)]);
+    assert!(matches!(commit(&mut zombie, &mut fence, &born("y")).await, Err(StoreError::Fenced)));
+    assert!(taker.take_over(&fence_taker, &dead[0]).await.unwrap().is_empty(), "nobody takes over twice");
+    let name = (taken[0].writer, taken[0].batch);
+    assert_eq!(taker.unemitted_of(&[key("x")]).await.unwrap(), [key("x")]);
+    commit(&mut taker, &mut fence_taker, &Change { acknowledged: vec![name], ..Change::default() }).await.unwrap();
+    assert!(taker.unemitted_of(&[key("x")]).await.unwrap().is_empty(), "deleted by its name");
+    assert_eq!(seqs(&mut taker, "y").await, 0);
+}
+
+async fn lost_commits_are_noticed_by_the_first_statement(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    commit(&mut writer, &mut fence, &born("x")).await.unwrap();
+    let mut ahead = Fence { batch: fence.batch + 3, ..fence };
+    assert!(matches!(commit(&mut writer, &mut ahead, &born("y")).await, Err(StoreError::Fenced)));
+}
+
+async fn an_offset_moves_only_from_where_it_stands(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    let partitions = [0, 1].map(|number| NewPartition { partition: ("t".into(), number), first_offset: 5 });
+    writer.add_partitions(&partitions).await.unwrap();
+    let both = Change { partitions: vec![advance(5, 8), Advance { partition: 1, ..advance(4, 8) }], ..born("x") };
+    assert!(matches!(commit(&mut writer, &mut fence, &both).await, Err(StoreError::OffsetMoved)));
+    assert_eq!(writer.read_ends("t").await.unwrap(), [(0, 5), (1, 5)], "neither moved");
+    assert_eq!(seqs(&mut writer, "x").await, 0);
+    let change = Change { partitions: vec![advance(5, 8)], ..born("x") };
+    commit(&mut writer, &mut fence, &change).await.unwrap();
+    let again = [NewPartition { partition: ("t".into(), 0), first_offset: 0 }];
+    assert_eq!(writer.add_partitions(&again).await.unwrap()[0].next_offset, 8, "a known partition keeps its offset");
+}
+
+async fn yesterdays_definitions_decide_nothing(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    let version = |version: u32, text: &str| DefinitionRow {
+        hash: Sha256::of(text.as_bytes()),
+        name: "d".into(),
+        version,
+        body: text.to_owned(),
+    };
+    let generation = bench.deploy(&[version(1, "one")], false).await.unwrap();
+    assert!(matches!(commit(&mut writer, &mut fence, &born("x")).await, Err(StoreError::CatalogueChanged)));
+    commit(&mut writer, &mut fence, &Change { generation, ..born("x") }).await.unwrap();
+    assert_eq!(bench.deploy(&[version(1, "one")], false).await.unwrap(), generation, "nothing changed");
+    assert!(bench.deploy(&[version(1, "other")], false).await.is_err(), "the same version, other content");
+    assert_eq!(bench.deploy(&[version(2, "two")], false).await.unwrap(), generation + 1);
+    assert_eq!(bench.deploy(&[version(1, "one")], false).await.unwrap(), generation + 1, "older: skipped");
+    assert_eq!(writer.catalogue().await.unwrap().active[0].body, "two");
+    assert_eq!(bench.deploy(&[version(2, "mended")], true).await.unwrap(), generation + 2);
+}
+
+async fn a_due_saga_is_claimed_by_one_and_comes_back_after_its_lease(bench: &impl Bench) {
+    let (mut a, mut b) = (bench.writer(), bench.writer());
+    let registered = a.register(None, None).await.unwrap();
+    let mut fence = Fence { writer: registered.writer, incarnation: registered.incarnation, batch: 0 };
+    let due = Change { journal: vec![facts("x", 1)], born: vec![row("x", Some(registered.now))], ..Change::default() };
+    commit(&mut a, &mut fence, &due).await.unwrap();
+    assert!(a.claim_due(5_000, 10).await.unwrap().is_empty(), "a live peer's timer holds it");
+    bench.pass(5_001).await;
+    assert_eq!(a.claim_due(5_000, 10).await.unwrap().len(), 1);
+    assert!(b.claim_due(0, 10).await.unwrap().is_empty(), "claimed");
+    bench.pass(10_001).await;
+    assert_eq!(b.claim_due(0, 10).await.unwrap().len(), 1, "the lease is over");
+}
+
+async fn an_operation_is_decided_once(bench: &impl Bench) {
+    let (mut a, mut b) = (bench.writer(), bench.writer());
+    let (mut fence_a, mut fence_b) = (register(&mut a).await, register(&mut b).await);
+    commit(&mut a, &mut fence_a, &born("x")).await.unwrap();
+    let id = key("operation");
+    let operation = Operation { id, verb: Verb::Cancel, who: "ada".into(), reason: "test".into(), expect_seq: None };
+    bench.ask(key("x"), operation).await;
+    assert_eq!(a.pending_operations(10).await.unwrap().len(), 1);
+    let outcome =
+        OperationOutcome { id, state: OperationState::Decided, message: None, seq_before: Some(1), seq_after: Some(2) };
+    let decided =
+        |seq| Change { journal: vec![facts("x", seq)], operations: vec![outcome.clone()], ..Change::default() };
+    commit(&mut a, &mut fence_a, &decided(2)).await.unwrap();
+    assert!(matches!(commit(&mut b, &mut fence_b, &decided(3)).await, Err(StoreError::SagaRaced)));
+    assert_eq!(seqs(&mut a, "x").await, 2);
+    assert_eq!(bench.outcome(id).await, OperationState::Decided);
+    assert!(a.pending_operations(10).await.unwrap().is_empty());
+}
+
+async fn a_value_that_cannot_be_stored_is_refused_by_its_sqlstate(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    let mut change = born("x");
+    change.born[0].business_key = Arc::from("a\0b");
+    let refused = commit(&mut writer, &mut fence, &change).await;
+    assert!(matches!(refused, Err(StoreError::Refused { sqlstate, .. }) if sqlstate == "22021"));
+}
+
+async fn a_saga_row_that_is_not_there_is_a_defect(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    let update = SagaUpdate { id: key("nobody"), phase: Phase::Stuck, finished_at: None, wake_at: None, error: None };
+    let change = Change { turned: vec![update], ..Change::default() };
+    assert!(matches!(commit(&mut writer, &mut fence, &change).await, Err(StoreError::Defect(_))));
+}
+
+async fn an_older_registration_of_a_name_is_dead_at_once(bench: &impl Bench) {
+    let (mut old, mut young) = (bench.writer(), bench.writer());
+    let first = old.register(Some("one"), None).await.unwrap();
+    let second = young.register(Some("one"), None).await.unwrap();
+    assert!(second.age > first.age);
+    let fence = Fence { writer: second.writer, incarnation: second.incarnation, batch: 0 };
+    assert_eq!(young.dead_writers(8_000, Some("one"), &fence).await.unwrap()[0].writer, first.writer);
+    assert!(old.has_younger_namesake("one", first.age).await.unwrap());
+    let again = old.register(Some("one"), Some(first.age)).await.unwrap();
+    assert_eq!(again.age, first.age, "re-registration keeps the age");
+    assert!(!young.has_younger_namesake("one", second.age).await.unwrap());
+}
+
+macro_rules! conformance {
+    ($($rule:ident),* $(,)?) => {
+        mod memory {
+            use super::*;
+            $(#[tokio::test] async fn $rule() {
+                let bench = InMemory(MemoryDatabase::default(), std::cell::Cell::new(0));
+                bench.pass(0).await;
+                super::$rule(&bench).await;
+            })*
+        }
+        mod postgres {
+            use super::*;
+            $(#[tokio::test] async fn $rule() {
+                let database = TestDatabase::migrated(stringify!($rule)).await;
+                let console = Console::connect(&database.url).await.unwrap();
+                super::$rule(&OnPostgres(database, console)).await;
+            })*
+        }
+    };
+}
+
+conformance!(
+    second_writer_for_one_saga_is_refused_whole,
+    a_business_key_has_one_saga_whatever_its_id,
+    a_zombie_behind_a_takeover_writes_nothing,
+    lost_commits_are_noticed_by_the_first_statement,
+    an_offset_moves_only_from_where_it_stands,
+    yesterdays_definitions_decide_nothing,
+    a_due_saga_is_claimed_by_one_and_comes_back_after_its_lease,
+    an_operation_is_decided_once,
+    a_value_that_cannot_be_stored_is_refused_by_its_sqlstate,
+    a_saga_row_that_is_not_there_is_a_defect,
+    an_older_registration_of_a_name_is_dead_at_once,
+);
