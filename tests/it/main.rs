@@ -2,6 +2,10 @@
 
 mod definitions;
 mod every_step_fails;
+mod faults;
+mod given;
 mod postgres;
+mod properties;
+mod scenarios;
 mod store_conformance;
 mod support;

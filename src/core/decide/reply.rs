@@ -3,7 +3,7 @@
 use super::super::definition::{StepKind, Undo};
 use super::super::fact::{Answer, Cause, Fact, Outcome};
 use super::super::input::{Reply, Verdict};
-use super::super::saga::{Action, BlockKind, Phase};
+use super::super::saga::{Action, Backward, BlockKind, Forward, Phase};
 use super::age::{Age, Target, age, locate};
 use super::draft::Draft;
 use super::outcome::is_past_pivot;
@@ -103,6 +103,9 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
     let Target { step, action, attempt } = target;
     let undoable = matches!(draft.step(step).undo, Undo::Command(_));
     match action {
+        Action::Undo if draft.saga.step(step).backward == Backward::Done => {
+            Err(late(draft, target, answer, "undone-before", "the step is undone already"))
+        }
         Action::Undo if draft.saga.is_final() => Err(contradicted(draft, target, answer)),
         Action::Undo => {
             outcome::succeeded(draft, step, action, attempt, answer);
@@ -113,6 +116,13 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
                 draft.turn(Cause::LostCommits(step));
             }
             Ok(())
+        }
+        Action::Do if draft.saga.step(step).forward == Forward::Succeeded => {
+            Err(late(draft, target, answer, "done-before", "the step is done already, by another attempt"))
+        }
+        Action::Do if draft.saga.step(step).backward == Backward::Done => Err(contradicted(draft, target, answer)),
+        Action::Do if draft.saga.step(step).backward != Backward::None => {
+            Err(late(draft, target, answer, "undo-under-way", "its undo covers it"))
         }
         Action::Do => {
             draft.push(Fact::AnsweredEarly { step, attempt, answer });
@@ -126,6 +136,9 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
 
 /// A late success of a step that counts as not done: it gets an undo of its own, also when the saga has ended.
 fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result<(), Refusal> {
+    if draft.saga.step(target.step).backward != Backward::None {
+        return Err(late(draft, target, answer, "undo-known", "its undo, done or due, covers it"));
+    }
     let rule = draft.step(target.step);
     let undo_is_due = matches!(rule.undo, Undo::Command(_)) && draft.saga.phase != Phase::Abandoned;
     if undo_is_due {
