@@ -4,6 +4,7 @@
 //! around it; arrows between rings point one way (`tests/tidy.rs` checks them).
 
 pub mod api;
+pub mod bench;
 pub mod bus;
 pub mod cli;
 pub mod core;

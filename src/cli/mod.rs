@@ -1,6 +1,7 @@
 //! The command line: thin over `operations`. Data go to standard output, everything else to standard error.
 
 mod arguments;
+mod bench;
 mod dev;
 mod output;
 mod run;

@@ -25,7 +25,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.verb {
         Verb::Serve(serve) => run_serve(&places, serve).await,
         Verb::Dev(dev) => super::dev::run(dev).await,
-        Verb::Bench(_) => Err(Failure::new(Exit::Failed, "not yet", "")),
+        Verb::Bench(bench) => super::bench::run(&places, bench).await,
         Verb::Migrate => {
             let version = crate::store::migrate(places.database_url()?).await?;
             output::note(&format!("the schema is at version {version}"));

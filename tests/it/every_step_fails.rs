@@ -62,18 +62,12 @@ fn cases_of(plan: &Compiled) -> Vec<Case> {
             found.extend(back.map(|behaviour| (step, Action::Undo, behaviour, Some(Arc::clone(&failing)))));
         }
     }
-    let case = |(place, (step, action, behaviour, failing)): (
-        usize,
-        (&sagabus::core::Step, Action, Behaviour, Option<Arc<str>>),
-    )| Case {
-        definition: Arc::clone(&definition.name),
-        key: format!("{}-{place}", definition.name),
-        step: Arc::clone(&step.name),
-        action,
-        behaviour,
-        failing,
-    };
-    found.into_iter().enumerate().map(case).collect()
+    let mut cases = Vec::new();
+    for (place, (step, action, behaviour, failing)) in found.into_iter().enumerate() {
+        let (name, key) = (Arc::clone(&definition.name), format!("{}-{place}", definition.name));
+        cases.push(Case { definition: name, key, step: Arc::clone(&step.name), action, behaviour, failing });
+    }
+    cases
 }
 
 fn last_that_fails(definition: &Definition) -> StepIx {

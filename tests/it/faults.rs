@@ -246,13 +246,7 @@ async fn faults(
     for round in 0..KILLS {
         tokio::time::sleep(Duration::from_millis(500 + next(&mut seed) % 2_000)).await;
         let place = usize::try_from(next(&mut seed) % 2).unwrap();
-        let mut engine = running[place].take().expect("it runs");
-        assert!(
-            engine.0.try_wait().unwrap().is_none(),
-            "engine {} ended by itself: see {}",
-            names[place],
-            stage.log.display()
-        );
+        let engine = alive(stage, running[place].take().expect("it runs"), names[place]).await;
         engine.signal(Signal::SIGKILL);
         drop(engine);
         *fired.entry("kill -9").or_insert(0) += 1;

@@ -1,9 +1,16 @@
-//! The integration tests: a module a subject.
+//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults` and `kafka`
+//! need `scripts/services up`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::disallowed_methods, reason = "tests read where the services are")]
+
+mod barrier;
+mod cli;
 mod definitions;
 mod every_step_fails;
 mod faults;
 mod given;
+mod hostile;
 mod postgres;
 mod properties;
 mod scenarios;

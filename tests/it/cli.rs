@@ -1,0 +1,88 @@
+//! The command line as people and scripts meet it: exit codes, JSON, hints. On a Postgres of its own; what needs Kafka is in `faults`.
+
+use std::process::{Command, Output};
+
+use super::support::database::TestDatabase;
+
+fn sagabus(url: Option<&str>, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sagabus"));
+    command.args(arguments).env_remove("SAGABUS_KAFKA").env_remove("SAGABUS_DATABASE_URL").env("NO_COLOR", "1");
+    if let Some(url) = url {
+        command.env("SAGABUS_DATABASE_URL", url);
+    }
+    command.output().expect("the binary runs")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it was not killed")
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn help_names_every_verb() {
+    let help = sagabus(None, &["--help"]);
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    for verb in [
+        "serve",
+        "dev",
+        "bench",
+        "migrate",
+        "definitions",
+        "topics",
+        "start",
+        "list",
+        "show",
+        "parked",
+        "cancel",
+        "resume",
+        "abandon",
+        "replay",
+    ] {
+        assert!(text.contains(verb), "{verb}");
+    }
+}
+
+#[test]
+fn lint_prints_findings_as_json_and_exits_7() {
+    let folder = std::env::temp_dir().join(format!("sagabus-lint-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("broken.saga.yaml");
+    std::fs::write(&file, "saga: v1\nname: t\nversion: 1\ntrigger: {topic: t, type: t}\nbusinessKey: ${trigger.data.id}\nsteps:\n  a: {after: [b], command: {type: a}}\n").unwrap();
+    let file = file.to_str().unwrap();
+    let found = sagabus(None, &["definitions", "lint", file, "--output", "json"]);
+    assert_eq!(code(&found), 7);
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    for key in ["file", "line", "column", "message", "hint"] {
+        assert!(findings.iter().all(|finding| finding.get(key).is_some()), "{key}");
+    }
+    assert!(error(&sagabus(None, &["definitions", "lint", file])).contains("after: [b]"), "with a snippet");
+    assert_eq!(code(&sagabus(None, &["definitions", "lint", "sagas"])), 0);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn exit_codes_tell_scripts_what_went_wrong() {
+    let database = TestDatabase::migrated("cli").await;
+    let url = Some(database.url.as_str());
+    assert_eq!(code(&sagabus(None, &["list"])), 2, "no database is configured");
+    assert_eq!(code(&sagabus(Some("postgres://x@127.0.0.1:1/x"), &["list"])), 6, "it does not answer");
+    let list = sagabus(url, &["list", "--output", "json"]);
+    assert_eq!((code(&list), String::from_utf8_lossy(&list.stdout).trim()), (0, "[]"));
+    let nobody = sagabus(url, &["show", "nobody"]);
+    assert_eq!(code(&nobody), 3);
+    assert!(error(&nobody).contains("hint:"));
+    assert_eq!(code(&sagabus(url, &["cancel", "nobody", "--reason", "test"])), 3);
+    assert_eq!(code(&sagabus(url, &["cancel", "nobody", "--reason", " "])), 2);
+    assert_eq!(code(&sagabus(url, &["parked", "list", "--output", "json"])), 0);
+    assert_eq!(code(&sagabus(url, &["replay", "verify"])), 0);
+    let bad = std::env::temp_dir().join(format!("sagabus-bad-{}", std::process::id()));
+    std::fs::create_dir_all(&bad).unwrap();
+    std::fs::write(bad.join("x.saga.yaml"), "saga: v1\n").unwrap();
+    let serve = sagabus(url, &["serve", "--definitions", bad.to_str().unwrap(), "--kafka", "127.0.0.1:1"]);
+    assert_eq!(code(&serve), 7, "{}", error(&serve));
+    std::fs::remove_dir_all(bad).unwrap();
+}
