@@ -6,21 +6,16 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
-use crate::core::{
-    Action, CompensationPolicy, Definition, Jitter, OnExhausted, RetryPolicy, Step, StepIx, StepKind, Undo, limits,
-};
+use crate::core::{Action, Definition, Step, StepIx, StepKind, limits};
 
 use super::check;
 use super::compiled::{Compiled, Rendered, Schema};
-use super::file::{
-    ClocksFile, CompensateFile, CompensationFile, DefinitionFile, ExhaustedFile, Format, JitterFile, KindFile,
-    MessageFile, RetryFile, StepFile, parse,
-};
+use super::expression::Expression;
+use super::file::{CompensateFile, DefinitionFile, Format, KindFile, MessageFile, StepFile, parse};
 use super::graph::{Graph, places};
 use super::report::{Finding, Report};
 use super::source::Source;
 use super::template::Template;
-use super::{duration, expression::Expression};
 
 impl Compiled {
     /// Compiles a source.
@@ -53,7 +48,7 @@ impl Compiled {
     }
 }
 
-struct Bench<'a> {
+pub(super) struct Bench<'a> {
     source: &'a Source,
     report: Report,
 }
@@ -65,7 +60,7 @@ impl Bench<'_> {
         self.report
     }
 
-    fn find(&mut self, at: Location, message: String, hint: &str) {
+    pub(super) fn find(&mut self, at: Location, message: String, hint: &str) {
         let number = |place: u64| usize::try_from(place).unwrap_or(1).max(1);
         self.report.findings.push(Finding {
             file: self.source.file.clone(),
@@ -236,105 +231,6 @@ impl Bench<'_> {
         over.is_empty().then_some(graph)
     }
 
-    fn undo(&mut self, at: Location, name: &str, file: &StepFile, kind: StepKind, behind_pivot: bool) -> Undo {
-        match (&file.compensate, kind) {
-            (Some(CompensateFile::Command(_)), _)
-                if behind_pivot || matches!(kind, StepKind::Pivot | StepKind::ReadOnly) =>
-            {
-                let message = format!("step {name} is never undone, and has a compensation");
-                self.find(
-                    at,
-                    message,
-                    "a pivot, a readOnly step and what comes behind a pivot are never undone: remove it",
-                );
-                Undo::Nothing
-            }
-            (Some(CompensateFile::Command(message)), _) => Undo::Command(message.kind.as_str().into()),
-            (Some(CompensateFile::Nothing), StepKind::Compensatable) => {
-                let message = format!("step {name} is compensatable, and says compensate: none");
-                self.find(at, message, "say how it is undone, or make it kind: readOnly, pivot or retriable");
-                Undo::Nothing
-            }
-            (None, StepKind::Compensatable) => {
-                let message = format!("step {name} can fail after it has had an effect, and says not how it is undone");
-                self.find(at, message, "add compensate: {type: ...}, or make it kind: readOnly, pivot or retriable");
-                Undo::Nothing
-            }
-            (None, StepKind::Retriable) if !behind_pivot => {
-                let message =
-                    format!("step {name} may run before the saga is past failing, and says not how it is undone");
-                self.find(at, message, "add compensate: {type: ...}, or compensate: none when its effect may stay");
-                Undo::Nothing
-            }
-            (Some(CompensateFile::Nothing) | None, _) => Undo::Nothing,
-        }
-    }
-
-    fn clocks(&mut self, at: Location, step: &Step) {
-        let pairs = [
-            (step.timeout_ms, step.patience_ms, ""),
-            (step.compensation.timeout_ms, step.compensation.patience_ms, "compensation "),
-        ];
-        for (timeout, patience, what) in pairs {
-            if timeout == 0 || patience < timeout {
-                let message =
-                    format!("step {}: {what}timeout {timeout} ms and {what}patience {patience} ms", step.name);
-                self.find(at, message, "the timeout is above 0, and patience at least as long");
-            }
-        }
-    }
-
-    fn millis(&mut self, written: &[&Option<Spanned<String>>], default: u64) -> u64 {
-        let Some(text) = written.iter().find_map(|text| text.as_ref()) else { return default };
-        duration::parse(&text.value).unwrap_or_else(|| {
-            self.find(
-                text.referenced,
-                format!("{:?} is no length of time", text.value),
-                "write 500ms, 30s, 5m, 1h30m or 2d",
-            );
-            default
-        })
-    }
-
-    fn retry(&mut self, written: &[&RetryFile], attempts: u16, maximum_ms: u64) -> RetryPolicy {
-        let maximum_attempts = written.iter().find_map(|retry| retry.maximum_attempts.as_ref());
-        if let Some(zero) = maximum_attempts.filter(|count| count.value == 0) {
-            self.find(zero.referenced, "maximumAttempts is 0".to_owned(), "the first attempt counts: 1 means no retry");
-        }
-        let intervals = |pick: fn(&RetryFile) -> &Option<Spanned<String>>| {
-            written.iter().map(|retry| pick(retry)).collect::<Vec<_>>()
-        };
-        let coefficient = written.iter().find_map(|retry| retry.backoff_coefficient).unwrap_or(2.0);
-        let jitter = written.iter().find_map(|retry| retry.jitter).unwrap_or(JitterFile::Full);
-        RetryPolicy {
-            maximum_attempts: maximum_attempts.map_or(attempts, |count| count.value),
-            initial_interval_ms: self.millis(&intervals(|retry| &retry.initial_interval), 1_000),
-            backoff_coefficient_milli: thousandths(coefficient),
-            maximum_interval_ms: self.millis(&intervals(|retry| &retry.maximum_interval), maximum_ms),
-            jitter: match jitter {
-                JitterFile::Full => Jitter::Full,
-                JitterFile::None => Jitter::None,
-            },
-        }
-    }
-
-    fn compensation(&mut self, file: &StepFile, defaults: &ClocksFile) -> CompensationPolicy {
-        let (own, shared): (&CompensationFile, &CompensationFile) = (&file.compensation, &defaults.compensation);
-        let mut retry = self.retry(&[&own.retry, &shared.retry, &file.retry, &defaults.retry], 20, 600_000);
-        if own.retry.maximum_attempts.is_none() && shared.retry.maximum_attempts.is_none() {
-            retry.maximum_attempts = 20;
-        }
-        CompensationPolicy {
-            timeout_ms: self.millis(&[&own.timeout, &shared.timeout], 30_000),
-            patience_ms: self.millis(&[&own.patience, &shared.patience], 3_600_000),
-            retry,
-            on_exhausted: match own.on_exhausted.or(shared.on_exhausted) {
-                Some(ExhaustedFile::Skip) => OnExhausted::Skip,
-                Some(ExhaustedFile::Block) | None => OnExhausted::Block,
-            },
-        }
-    }
-
     fn rendered(
         &mut self,
         at: Location,
@@ -446,9 +342,4 @@ fn kind(step: &StepFile) -> StepKind {
 
 fn topic(written: Option<&String>, name: &str, what: &str) -> Arc<str> {
     written.map_or_else(|| format!("{name}.{what}").into(), |topic| topic.as_str().into())
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded before the cast")]
-fn thousandths(coefficient: f64) -> u64 {
-    (coefficient.clamp(1.0, 1_000.0) * 1_000.0).round() as u64
 }

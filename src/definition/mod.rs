@@ -13,6 +13,7 @@ mod expression;
 mod file;
 mod folder;
 mod graph;
+mod policies;
 mod report;
 mod source;
 mod template;

@@ -1,5 +1,7 @@
 //! The start-up check (RELIABILITY.md section 2.4): closed by default, printed once, relaxed loudly by `--dev`.
 
+use std::collections::BTreeMap;
+
 use crate::bus::{Admin, Finding, Level, Purpose, TopicNeed, judge_topics};
 use crate::engine::wall_clock;
 use crate::store::{Console, Durability};
@@ -34,33 +36,31 @@ pub(super) async fn check(
     Ok(findings)
 }
 
-/// Refuses what must not be, unless in development.
+/// Says what was found, once, what is alike together; refuses what must not be, unless in development.
 pub(super) fn enforce(findings: &[Finding], is_dev: bool) -> Result<(), Failure> {
-    let refused: Vec<&Finding> = findings.iter().filter(|finding| finding.level == Level::Refuse).collect();
-    for finding in findings.iter().filter(|finding| finding.level == Level::Warn) {
-        tracing::warn!(subject = finding.subject, found = finding.found, hint = finding.hint, "start-up check");
+    let mut groups: BTreeMap<(Level, &str, &str), Vec<&str>> = BTreeMap::new();
+    for finding in findings {
+        groups.entry((finding.level, &finding.found, &finding.hint)).or_default().push(&finding.subject);
+    }
+    let mut refused = Vec::new();
+    for ((level, found, hint), subjects) in groups {
+        let subject = match subjects.as_slice() {
+            [one] => (*one).to_owned(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+            [] => continue,
+        };
+        match level {
+            Level::Fine => tracing::debug!(subject, found, "start-up check"),
+            Level::Refuse if !is_dev => refused.push(format!("{subject}: {found} ({hint})")),
+            Level::Refuse => tracing::warn!(subject, found, hint, "refused without --dev"),
+            Level::Warn => tracing::warn!(subject, found, hint, "start-up check"),
+        }
     }
     if refused.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> =
-        refused.iter().map(|finding| format!("{}: {} ({})", finding.subject, finding.found, finding.hint)).collect();
-    if is_dev {
-        for finding in refused {
-            tracing::warn!(
-                subject = finding.subject,
-                found = finding.found,
-                hint = finding.hint,
-                "refused without --dev"
-            );
-        }
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Refused,
-        format!("the start-up check refuses:\n  {}", lines.join("\n  ")),
-        "--dev starts all the same, for development only",
-    ))
+    let message = format!("the start-up check refuses:\n  {}", refused.join("\n  "));
+    Err(Failure::new(Exit::Refused, message, "--dev starts all the same, for development only"))
 }
 
 fn refuse(subject: &str, found: &str, hint: &str) -> Finding {

@@ -2,6 +2,8 @@
 //! need `scripts/services up`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::print_stdout, reason = "fault tests say what they fired")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the phases that it expects")]
 #![expect(clippy::disallowed_methods, reason = "tests read where the services are")]
 
 mod barrier;

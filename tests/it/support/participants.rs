@@ -132,10 +132,10 @@ impl Participants {
         };
         let attempt = command.attempt;
         match (command.action, behaviour) {
-            (_, Behaviour::Silent) => return None,
-            (_, Behaviour::Fails) => return Some(failed("REFUSED", false)),
-            (_, Behaviour::FailsAtFirst(attempts)) if attempt <= attempts => return Some(failed("BUSY", true)),
-            (Action::Do, _) if self.closed.contains(&step) => return Some(failed("saga.step_closed", false)),
+            (_, Behaviour::Silent) => None,
+            (_, Behaviour::Fails) => Some(failed("REFUSED", false)),
+            (_, Behaviour::FailsAtFirst(attempts)) if attempt <= attempts => Some(failed("BUSY", true)),
+            (Action::Do, _) if self.closed.contains(&step) => Some(failed("saga.step_closed", false)),
             (Action::Do, _) => {
                 let effects = self.ledger.entry(step).or_insert(0);
                 *effects += 1;
