@@ -72,6 +72,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         if self.chores.takeover <= now {
             self.chores.takeover = now.plus_millis(TAKEOVER_MS);
             self.take_over_the_dead().await?;
+            self.read_again_what_may_be_read().await?;
         }
         if self.chores.claims <= now {
             self.chores.claims = now.plus_millis(CLAIMS_MS);

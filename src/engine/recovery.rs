@@ -143,6 +143,20 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         Ok(())
     }
 
+    /// Partitions of ours that are not read: an operator may have sent a stopped one elsewhere, or its first offset may be known by
+    /// now.
+    pub(super) async fn read_again_what_may_be_read(&mut self) -> Result<(), StoreError> {
+        let assigned = self.bus.assignment();
+        let idle: Vec<Partition> =
+            assigned.iter().filter(|partition| self.positions.next(partition).is_none()).cloned().collect();
+        if idle.is_empty() {
+            return Ok(());
+        }
+        let known = self.store.offsets(&idle).await?;
+        let stopped = known.iter().filter(|offset| offset.state == PartitionState::Stopped).count();
+        if stopped < idle.len() { self.assigned(assigned).await } else { Ok(()) }
+    }
+
     /// Another engine moved our partitions' offsets: reads again from where Postgres says.
     pub(super) async fn seek(&mut self) -> Result<(), StoreError> {
         meters::sought();

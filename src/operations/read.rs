@@ -214,6 +214,11 @@ fn steps(definition: &Definition, saga: &Saga) -> Vec<StepJson> {
     definition.places().map(one).collect()
 }
 
+fn json_step(definition: &Definition, place: &Value) -> Value {
+    let step = place.as_u64().and_then(|place| definition.steps.get(usize::try_from(place).ok()?));
+    step.map_or_else(|| place.clone(), |step| Value::from(&*step.name))
+}
+
 /// `{"issued": {"step": 1, ...}}` as `{"fact": "issued", "step": "clearing", ...}`.
 fn named(definition: &Definition, fact: Value) -> Value {
     let mut flat = Map::new();
@@ -227,11 +232,14 @@ fn named(definition: &Definition, fact: Value) -> Value {
     flat.insert("fact".to_owned(), Value::from(name));
     if let Value::Object(members) = body {
         for (key, value) in members {
-            let step = (key == "step")
-                .then(|| value.as_u64())
-                .flatten()
-                .and_then(|place| definition.steps.get(usize::try_from(place).ok()?));
-            flat.insert(key, step.map_or(value, |step| Value::from(&*step.name)));
+            // A cause names its step one level deeper.
+            let value = if key == "cause" {
+                value.get("step").cloned().map_or(value, |step| json_step(definition, &step))
+            } else {
+                value
+            };
+            let value = if key == "step" { json_step(definition, &value) } else { value };
+            flat.insert(key, value);
         }
     }
     Value::Object(flat)

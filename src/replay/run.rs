@@ -86,7 +86,8 @@ fn difference(place: usize, recorded: &[Fact], decided: &[Fact]) -> Difference {
     Difference { seq: place + 1, recorded: show(recorded), decided: show(decided) }
 }
 
-/// Decides the recorded inputs under another definition: compares the commands that go out, by the names of their steps.
+/// Decides the recorded inputs under another definition: compares the commands that go out and the phases that are entered, by the
+/// names of the steps. (In which row a command goes out depends on what else was in its batch.)
 ///
 /// # Errors
 /// The journal does not begin with *started*.
@@ -96,54 +97,71 @@ pub fn run_with(
     saga_id: Uuid,
     journal: &[Transition],
 ) -> Result<Option<Difference>, String> {
-    let mut saga: Option<Saga> = None;
-    let mut recorded_saga: Option<Saga> = None;
+    let (mut then, mut now) = (Vec::new(), Vec::new());
+    let mut states: Option<(Saga, Saga)> = None;
     for (place, row) in journal.iter().enumerate() {
-        let decision = match (&saga, &recorded_saga, row.facts.first()) {
-            (None, _, Some(Fact::Started { business_key, trigger, .. })) => {
+        let decision = match (&states, row.facts.first()) {
+            (None, Some(Fact::Started { business_key, trigger, .. })) => {
                 start(other.rules(), saga_id, Arc::clone(business_key), trigger.clone(), row.now)
             }
-            (Some(saga), Some(before), _) => {
-                match input_of(own.definition(), before, row).map(|input| translate(own, other, saga, input)) {
-                    Some(Ok(input)) => decide(other.rules(), saga, &input, row.now),
+            (None, _) => return Err("the journal does not begin with the fact started".to_owned()),
+            (Some((recorded, decided)), _) => {
+                let input =
+                    input_of(own.definition(), recorded, row).map(|input| translate(own, other, decided, input));
+                match input {
+                    Some(Ok(input)) => decide(other.rules(), decided, &input, row.now),
                     Some(Err(missing)) => {
-                        return Ok(Some(Difference {
-                            seq: place + 1,
-                            recorded: missing,
-                            decided: "no such step".to_owned(),
-                        }));
+                        let decided = "no such step".to_owned();
+                        return Ok(Some(Difference { seq: place + 1, recorded: missing, decided }));
                     }
-                    None => Decision::quiet(saga.clone(), row.now),
+                    None => Decision::quiet(decided.clone(), row.now),
                 }
             }
-            (..) => return Err("the journal does not begin with the fact started".to_owned()),
         };
         let decision = issue_all(other.rules(), decision);
-        let (then, now) = (commands(own, &row.facts), commands(other, &decision.facts));
-        if then != now {
-            return Ok(Some(Difference { seq: place + 1, recorded: then.join(", "), decided: now.join(", ") }));
-        }
-        saga = Some(decision.saga);
-        recorded_saga = Some(match recorded_saga {
+        then.extend(commands(own, &row.facts).into_iter().map(|command| (place + 1, command)));
+        now.extend(commands(other, &decision.facts).into_iter().map(|command| (place + 1, command)));
+        let recorded = match states {
             None => fold(own.definition(), saga_id, &journal[..1]).map_err(|error| error.to_string())?,
-            Some(before) => folded(own.rules(), before, row),
-        });
+            Some((recorded, _)) => folded(own.rules(), recorded, row),
+        };
+        states = Some((recorded, decision.saga));
     }
-    Ok(None)
+    Ok(first_apart(&then, &now))
 }
 
-/// The commands and ends that facts lead to, by name.
+/// The first command that only one side has.
+fn first_apart(then: &[(usize, String)], now: &[(usize, String)]) -> Option<Difference> {
+    let lacks = |side: &[(usize, String)], command: &String| !side.iter().any(|(_, other)| other == command);
+    let nothing = || "nothing of the kind".to_owned();
+    let only_then = then.iter().find(|(_, command)| lacks(now, command));
+    let only_now = now.iter().find(|(_, command)| lacks(then, command));
+    match (only_then, only_now) {
+        (Some((seq, recorded)), Some((other, _))) if seq <= other => {
+            let decided = now
+                .iter()
+                .find(|(at, command)| at >= seq && lacks(then, command))
+                .map_or_else(nothing, |(_, command)| command.clone());
+            Some(Difference { seq: *seq, recorded: recorded.clone(), decided })
+        }
+        (Some((seq, recorded)), None) => Some(Difference { seq: *seq, recorded: recorded.clone(), decided: nothing() }),
+        (_, Some((seq, decided))) => Some(Difference { seq: *seq, recorded: nothing(), decided: decided.clone() }),
+        (None, None) => None,
+    }
+}
+
+/// The commands and phases that facts lead to, by name.
 fn commands(plan: &Compiled, facts: &[Fact]) -> Vec<String> {
     let name = |step: &StepIx| Arc::clone(&plan.definition().step(*step).name);
     let mut found = Vec::new();
     for fact in facts {
-        if let Fact::Issued { step, action, attempt, .. } | Fact::Resent { step, action, attempt } = fact {
-            found.push(format!("{} {} attempt {attempt}", action.name(), name(step)));
+        if let Fact::Issued { step, action, attempt, data_hash } = fact {
+            let data = &data_hash.to_string()[..8];
+            found.push(format!("{} {} attempt {attempt} with data {data}", action.name(), name(step)));
         } else if let Fact::PhaseChanged { phase } = fact {
             found.push(format!("phase {phase}"));
         }
     }
-    found.sort();
     found
 }
 

@@ -1,4 +1,4 @@
-//! What an error of the store means, decided once (BATCH.md).
+//! What an error of the store means (BATCH.md). What the engine then does is `engine/settle.rs`, and nobody else decides it.
 
 /// Why a statement did not do what was asked. Nothing of it was written, but for `Unknown`.
 #[derive(Debug, thiserror::Error)]
@@ -32,32 +32,4 @@ pub enum StoreError {
     /// A defect of ours.
     #[error("write a batch: {0}")]
     Defect(String),
-}
-
-/// What follows from an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    /// Begin anew as a restart does.
-    Restart,
-    /// Look again at what changed, decide again.
-    DecideAgain,
-    /// The same again, a little later.
-    Retry,
-    /// Commit in halves; put a single input aside.
-    Halve,
-    /// Stop loudly.
-    Halt,
-}
-
-impl StoreError {
-    /// What follows.
-    pub fn disposition(&self) -> Disposition {
-        match self {
-            Self::Fenced | Self::Unknown(_) => Disposition::Restart,
-            Self::CatalogueChanged | Self::OffsetMoved | Self::SagaRaced => Disposition::DecideAgain,
-            Self::Contention(_) => Disposition::Retry,
-            Self::Refused { .. } => Disposition::Halve,
-            Self::Defect(_) => Disposition::Halt,
-        }
-    }
 }

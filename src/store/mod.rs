@@ -21,7 +21,6 @@ pub use change::OperationState;
 pub use change::ParkedMessage;
 pub use change::SagaRow;
 pub use change::SagaUpdate;
-pub use error::Disposition;
 pub use error::StoreError;
 pub use memory::MemoryDatabase;
 pub use memory::MemoryStore;

@@ -9,6 +9,7 @@
 mod barrier;
 mod cli;
 mod definitions;
+mod engine;
 mod every_step_fails;
 mod faults;
 mod given;

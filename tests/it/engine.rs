@@ -1,0 +1,194 @@
+//! The line as a whole, in memory and by virtual time: outages, restarts, several engines, transaction markers, operators.
+
+use std::sync::Arc;
+
+use sagabus::bus::From;
+use sagabus::core::{Action, Fact, Operation, Phase, Transition, Verb};
+use sagabus::engine::{Engine, Settings};
+use sagabus::store::OperationState;
+use sagabus::wire;
+use uuid::Uuid;
+
+use super::support::participants::Behaviour;
+use super::support::world::{MemoryWorld, trigger_data};
+
+const TRADE: &str = "trade-settlement";
+
+fn begin(world: &MemoryWorld, key: &str) {
+    let plan = world.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
+    world.world.trigger(plan, key);
+}
+
+fn settings() -> Settings {
+    Settings { instance: None, from: From::Earliest, seed: 2 }
+}
+
+fn partitions(world: &MemoryWorld) -> Vec<(Arc<str>, i32)> {
+    let topics = world.world.plans.iter().flat_map(|plan| {
+        let definition = plan.definition();
+        [Arc::clone(&definition.trigger_topic), Arc::clone(&definition.reply_topic)]
+    });
+    topics.flat_map(|topic| [(Arc::clone(&topic), 0), (topic, 1)]).collect()
+}
+
+/// An engine of another life, or another process, on the same database and broker.
+fn another(
+    world: &MemoryWorld,
+) -> Engine<sagabus::store::MemoryStore, sagabus::bus::MemoryBus, super::support::world::HandClock> {
+    let bus = world.world.broker.connect(partitions(world));
+    Engine::new(world.database.store(), bus, world.world.clock.clone(), settings())
+}
+
+#[tokio::test]
+async fn an_engine_that_dies_between_commit_and_emission_is_taken_over_and_nothing_is_lost() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    // This engine commits, and nothing that it sends arrives.
+    let mut bus = world.world.broker.connect(partitions(&world));
+    bus.cut_off(true);
+    let mut dying = Engine::new(world.database.store(), bus, world.world.clock.clone(), settings());
+    begin(&world, "k");
+    world.world.broker.set_now(world.now);
+    for _ in 0..5 {
+        dying.step(&world.world.stop).await.unwrap();
+    }
+    drop(dying);
+    assert_eq!((world.sagas().len(), world.database.unemitted()), (1, 1), "committed, not sent");
+    world.run(7_000).await;
+    assert_eq!(world.world.participants.seen.len(), 0, "its writer may still live");
+    world.run(6_000).await;
+    assert_eq!(world.sagas()[0].0.phase, Phase::Completed);
+    assert_eq!(world.world.participants.seen.len(), 5);
+}
+
+#[tokio::test]
+async fn two_engines_that_both_own_everything_do_nothing_twice() {
+    let mut world = MemoryWorld::new(Box::new(|command| match &*command.step {
+        "risk" if command.key.ends_with('7') => Behaviour::Fails,
+        _ => Behaviour::AnswersTwice,
+    }));
+    let mut peer = another(&world);
+    for n in 0..200 {
+        begin(&world, &format!("k{n}"));
+        if n % 10 == 0 {
+            world.run(20).await;
+        }
+        peer.step(&world.world.stop).await.unwrap();
+    }
+    for _ in 0..200 {
+        world.run(20).await;
+        peer.step(&world.world.stop).await.unwrap();
+    }
+    let sagas = world.sagas();
+    assert_eq!(sagas.len(), 200);
+    let compensated = sagas.iter().filter(|(saga, _)| saga.phase == Phase::Compensated).count();
+    let completed = sagas.iter().filter(|(saga, _)| saga.phase == Phase::Completed).count();
+    assert_eq!((completed, compensated), (180, 20));
+}
+
+#[tokio::test]
+async fn the_same_trigger_again_is_a_duplicate_and_other_data_are_parked() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    begin(&world, "k");
+    begin(&world, "k");
+    world.run(2_000).await;
+    begin(&world, "k");
+    world.run(200).await;
+    let plan = world.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
+    let definition = plan.definition();
+    let data = sagabus::core::Json::parse(trigger_data("k").get().replace("100", "999").as_bytes()).unwrap();
+    let other = wire::new_trigger(&definition.trigger_topic, "k", &definition.trigger_type, "t2", "/test", data);
+    world.world.broker.publish(&other);
+    world.run(200).await;
+    assert_eq!(world.sagas().len(), 1);
+    assert_eq!(world.world.participants.seen.len(), 5, "every command once");
+    let parked = world.database.parked();
+    assert_eq!(parked.len(), 1);
+    assert!(parked[0].reason.starts_with("conflict: other-trigger"), "{}", parked[0].reason);
+}
+
+#[tokio::test]
+async fn transaction_markers_at_the_end_of_a_topic_do_not_hold_give_ups_back() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Silent));
+    begin(&world, "k");
+    world.run(1_000).await;
+    for number in [0, 1] {
+        world.world.broker.publish_marker(&(format!("{TRADE}.replies").into(), number));
+    }
+    world.run(7_000).await;
+    let (saga, _) = world.sagas().remove(0);
+    assert_eq!(saga.phase, Phase::Compensating, "given up");
+    let (_, next, gaps, _) = world.database.offset(&(format!("{TRADE}.replies").into(), 0)).unwrap();
+    assert_eq!((next, gaps), (1, 1), "the marker is a gap");
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_patience_compensates_nobody_who_was_answered() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    begin(&world, "k");
+    world.run(40).await;
+    // The engine is away for a minute; its command was answered meanwhile.
+    for _ in 0..3_000 {
+        world.now = world.now.plus_millis(20);
+    }
+    world.world.clock.advance(60_000);
+    world.database.set_now(world.now);
+    world.run(2_000).await;
+    let (saga, stored) = world.sagas().remove(0);
+    assert_eq!(saga.phase, Phase::Completed);
+    let journal: Vec<Transition> = stored.journal.iter().map(|facts| serde_json::from_slice(facts).unwrap()).collect();
+    assert!(!journal.iter().flat_map(|row| &row.facts).any(|fact| matches!(fact, Fact::GivenUp { .. })));
+}
+
+#[tokio::test]
+async fn an_operator_is_heard_within_a_second_and_refused_with_what_can_be_done() {
+    let mut world = MemoryWorld::new(Box::new(|command| match (&*command.step, command.action) {
+        ("clearing", Action::Do) => Behaviour::Silent,
+        _ => Behaviour::Answers,
+    }));
+    begin(&world, "k");
+    world.run(500).await;
+    let saga_id = world.sagas()[0].0.id;
+    let ask = |n: u128, verb| Operation {
+        id: Uuid::from_u128(n),
+        verb,
+        who: "ada".into(),
+        reason: "test".into(),
+        expect_seq: None,
+    };
+    world.database.ask(saga_id, ask(1, Verb::Cancel));
+    world.database.ask(saga_id, ask(2, Verb::Resume));
+    world.database.ask(Uuid::from_u128(7), ask(3, Verb::Cancel));
+    world.run(1_000).await;
+    let outcome = |n| world.database.outcome(Uuid::from_u128(n)).unwrap();
+    assert_eq!(outcome(1).state, OperationState::Decided);
+    assert_eq!(outcome(2).state, OperationState::Refused);
+    assert!(outcome(2).message.unwrap().contains("can: "));
+    assert_eq!(outcome(3).state, OperationState::Unknown);
+    world.run(8_000).await;
+    assert_eq!(world.sagas()[0].0.phase, Phase::Cancelled);
+}
+
+#[tokio::test]
+async fn replay_decides_every_recorded_input_as_it_was() {
+    let mut world = MemoryWorld::new(Box::new(|command| match (&*command.step, command.key.as_bytes()[1] % 4) {
+        ("risk", b'1') | ("verify", _) => Behaviour::Fails,
+        ("clearing", 0) => Behaviour::AnswersLate(7_000),
+        ("clearing", 1) => Behaviour::FailsAtFirst(2),
+        ("notification", 2) => Behaviour::AnswersTwice,
+        _ => Behaviour::Answers,
+    }));
+    for n in 0..12 {
+        begin(&world, &format!("k{n}"));
+    }
+    world.run(15_000).await;
+    let plan = world.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
+    for (saga, stored) in world.sagas() {
+        let journal = sagabus::replay::decode(stored.journal.iter().map(Vec::as_slice)).unwrap();
+        assert_eq!(sagabus::replay::run(plan, saga.id, &journal).unwrap(), None, "{}", saga.business_key);
+        assert_eq!(sagabus::replay::run_with(plan, plan, saga.id, &journal).unwrap(), None, "{}", saga.business_key);
+        assert!(sagabus::replay::verify(plan.definition(), &stored.row, &journal).is_empty());
+        let mut broken = journal.clone();
+        broken.truncate(journal.len() - 1);
+        assert!(!sagabus::replay::verify(plan.definition(), &stored.row, &broken).is_empty(), "a difference is found");
+    }
+}
