@@ -31,12 +31,15 @@ use crate::wire::{Event, Record, RecordHead};
 use super::super::Arrival;
 use super::settings::KafkaSettings;
 
-/// Records handed over together at most.
-const HAND_OVER: usize = 500;
-/// Hand-overs that wait for the engine at most: above it the partitions are paused.
-const WAITING: usize = 8;
+/// Records handed over together at most. While the engine is busy they are collected up to this; only then are the partitions paused,
+/// since pausing throws away what was fetched ahead.
+const HAND_OVER: usize = 4_000;
+/// Hand-overs that wait for the engine at most.
+const WAITING: usize = 2;
 /// How long a poll waits; orders are heard that late at most.
 const POLL: Duration = Duration::from_millis(20);
+/// The same while something waits to be handed over.
+const POLL_WAITING: Duration = Duration::from_millis(1);
 
 /// What the engine wants of the reader.
 #[derive(Debug)]
@@ -182,7 +185,7 @@ impl Thread {
     /// Collects what has arrived, up to a hand-over. Only the first poll waits. While the engine is behind, polling goes on (the
     /// group must hear of us) and collects nothing but rebalances, since the partitions are paused.
     fn poll(&mut self) {
-        let mut wait = POLL;
+        let mut wait = if self.collected.is_empty() { POLL } else { POLL_WAITING };
         loop {
             let polled = self.consumer.poll(wait);
             let is_quiet = polled.is_none();
@@ -217,7 +220,7 @@ impl Thread {
             }
             Err(TrySendError::Full((_, arrivals))) => {
                 self.collected = arrivals;
-                self.set_paused(true);
+                self.set_paused(self.collected.len() >= HAND_OVER);
                 true
             }
             Err(TrySendError::Closed(_)) => false,
