@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::definition::{Definition, StepIx};
-use super::fact::{Answer, Cause};
+use super::fact::{Answer, Cause, Outcome};
 use super::hash::Sha256;
 use super::json::Json;
-use super::saga::{Action, Backward, Block, Flight, Forward, Given, Phase, Saga, SagaError, StepState};
+use super::saga::{Action, Backward, Block, BlockKind, Flight, Forward, Given, Phase, Saga, SagaError, StepState};
 use super::time::Timestamp;
 
 /// When a fact was decided, and the definition that says what follows from it in time.
@@ -149,14 +149,15 @@ pub(super) fn blocked(clocks: Clocks<'_>, saga: &mut Saga, block: Block, message
     saga.blocks.push(block);
 }
 
-pub(super) fn phase_changed(clocks: Clocks<'_>, saga: &mut Saga, phase: Phase) {
+pub(super) fn phase_changed(now: Timestamp, saga: &mut Saga, phase: Phase) {
     saga.phase = phase;
-    saga.finished_at = phase.is_final().then_some(clocks.now);
-    saga.paused_at = (phase == Phase::Paused).then_some(clocks.now);
+    saga.finished_at = phase.is_final().then_some(now);
+    saga.paused_at = (phase == Phase::Paused).then_some(now);
 }
 
 pub(super) fn answered_early(saga: &mut Saga, step: StepIx, attempt: u16, answer: &Answer) {
     keep(saga, step, Action::Do, attempt, answer, false);
+    saga.steps[step.at()].reply.get_or_insert_with(|| answer.data.clone());
 }
 
 pub(super) fn retry_due(saga: &mut Saga, step: StepIx, action: Action, at: Timestamp) {
@@ -174,10 +175,12 @@ pub(super) fn given_up(saga: &mut Saga, step: StepIx) {
     }
 }
 
-/// A saga that turns leaves the queue: what was not issued never will be, and nothing is tried again.
+/// A saga that turns leaves the queue: what was not issued never will be, and nothing is tried again, so that a step which failed
+/// for good no longer needs a person.
 pub(super) fn turned(saga: &mut Saga, cause: Cause) {
     saga.turned = Some(cause);
     saga.wish = None;
+    saga.blocks.retain(|block| (block.action, block.kind) != (Action::Do, BlockKind::Failed));
     saga.steps.iter_mut().for_each(turn);
 }
 
@@ -193,8 +196,15 @@ pub(super) fn undo_skipped(saga: &mut Saga, step: StepIx) {
 }
 
 pub(super) fn came_late(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: &Answer) {
-    keep(saga, step, action, attempt, answer, false);
-    answered_late(&mut saga.steps[step.at()], action);
+    let state = &mut saga.steps[step.at()];
+    let happened = (action, answer.outcome) == (Action::Do, Outcome::Success) && state.backward == Backward::None;
+    let counts = happened && matches!(state.forward, Forward::Failed(_) | Forward::Skipped(_));
+    if counts && matches!(state.forward, Forward::Failed(_)) {
+        // Its undo may need it. Successors of a skipped step read what the operator gave.
+        state.reply = Some(answer.data.clone());
+    }
+    answered_late(state, action);
+    keep(saga, step, action, attempt, answer, counts);
 }
 
 fn turn(state: &mut StepState) {
@@ -236,10 +246,18 @@ pub(super) fn renewed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action:
     let patience_ends = clocks.now.plus_millis(clocks.patience(step, action));
     let state = &mut saga.steps[step.at()];
     state.failures = 0;
-    if let (Action::Undo, Backward::Exhausted(Some(_))) = (action, &state.backward)
-        && let Some(flight) = flight_of(std::mem::take(&mut state.backward))
-    {
-        state.backward = Backward::Issued(flight);
+    match (action, &mut state.forward, &mut state.backward) {
+        (Action::Do, Forward::Failed(flight), _) => {
+            if let Some(flight) = flight.take() {
+                state.forward = Forward::Issued(flight);
+            }
+        }
+        (Action::Undo, _, Backward::Exhausted(flight)) => {
+            if let Some(flight) = flight.take() {
+                state.backward = Backward::Issued(flight);
+            }
+        }
+        (Action::Do | Action::Undo, _, _) => {}
     }
     if let (Action::Do, Forward::Issued(flight), _) | (Action::Undo, _, Backward::Issued(flight)) =
         (action, &mut state.forward, &mut state.backward)

@@ -11,7 +11,8 @@ use super::fact::Fact;
 use super::hash::Sha256;
 use super::ids::{announcement_id, command_id};
 use super::json::Json;
-use super::saga::{Action, Backward, Flight, Forward, Phase, Saga, SagaError};
+use super::progress::flight;
+use super::saga::{Action, Flight, Phase, Saga, SagaError};
 use super::time::Timestamp;
 
 /// Something to send after the commit.
@@ -129,7 +130,8 @@ pub fn effects(
     for fact in facts {
         match fact {
             Fact::Issued { step, action, attempt, .. } | Fact::Resent { step, action, attempt } => {
-                if let Some(flight) = outstanding(saga, *step, *action, *attempt) {
+                // Only while it has no final answer.
+                if let Some(flight) = flight(saga, *step, *action).filter(|flight| flight.attempt == *attempt) {
                     found.push(command(rules, saga, *step, *action, flight));
                 }
             }
@@ -167,17 +169,6 @@ pub fn effects(
         }
     }
     found
-}
-
-/// The command of this attempt, while it has no final answer.
-fn outstanding(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> Option<&Flight> {
-    let state = saga.step(step);
-    let flight = match (action, &state.forward, &state.backward) {
-        (Action::Do, Forward::Issued(flight), _) => flight,
-        (Action::Undo, _, Backward::Issued(flight) | Backward::Exhausted(Some(flight))) => flight,
-        (Action::Do | Action::Undo, _, _) => return None,
-    };
-    (flight.attempt == attempt).then_some(flight)
 }
 
 fn command(rules: Rules<'_>, saga: &Saga, place: StepIx, action: Action, flight: &Flight) -> Result<Effect, Differs> {

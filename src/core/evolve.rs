@@ -10,7 +10,7 @@ use super::apply::{self, Clocks};
 use super::definition::Definition;
 use super::fact::{Fact, Transition};
 use super::input::Trigger;
-use super::saga::{Backward, Block, Phase, Saga, StepState};
+use super::saga::{Action, Block, Phase, Saga, StepState};
 use super::time::Timestamp;
 
 /// Why a journal does not fold.
@@ -79,7 +79,8 @@ pub(super) fn begin(definition: &Definition, id: Uuid, key: Arc<str>, trigger: T
 
 /// Applies one fact, decided at `now`, to the saga.
 pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &Fact) {
-    let clocks = Clocks { definition, now };
+    // While a saga is paused its clocks stand still; what is decided meanwhile is due as if it had been decided then.
+    let clocks = Clocks { definition, now: saga.paused_at.unwrap_or(now) };
     match fact {
         Fact::Started { .. } | Fact::Rearmed { .. } | Fact::Operated { .. } | Fact::Undeliverable { .. } => {}
         Fact::Ready { step, action } => apply::ready(saga, *step, *action),
@@ -102,13 +103,13 @@ pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &F
         Fact::Turned { cause } => apply::turned(saga, *cause),
         Fact::Exhausted { step, unanswered } => apply::exhausted(saga, *step, *unanswered),
         Fact::UndoSkipped { step } => apply::undo_skipped(saga, *step),
-        Fact::UndoDue { step } => saga.steps[step.at()].backward = Backward::Ready,
+        Fact::UndoDue { step } => apply::ready(saga, *step, Action::Undo),
         Fact::Blocked { step, action, kind, code, message } => {
             let block = Block { step: *step, action: *action, kind: *kind, code: Arc::clone(code) };
             apply::blocked(clocks, saga, block, message);
         }
         Fact::Unblocked { step } => saga.blocks.retain(|block| block.step != *step),
-        Fact::PhaseChanged { phase } => apply::phase_changed(clocks, saga, *phase),
+        Fact::PhaseChanged { phase } => apply::phase_changed(now, saga, *phase),
         Fact::AnsweredEarly { step, attempt, answer } => apply::answered_early(saga, *step, *attempt, answer),
         Fact::CameLate { step, action, attempt, answer } => apply::came_late(saga, *step, *action, *attempt, answer),
         Fact::Conflicted { step, action, attempt, answer } => apply::conflicted(saga, *step, *action, *attempt, answer),

@@ -62,6 +62,7 @@ pub use input::Verb;
 pub use input::Verdict;
 pub use json::Json;
 pub use progress::StepStateName;
+pub use progress::is_endless;
 pub use progress::next_due;
 pub use progress::ready;
 pub use progress::step_state_name;

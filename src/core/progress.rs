@@ -1,6 +1,6 @@
 //! Questions about a saga that several rings ask: what is ready, when to look again, what people are told.
 
-use super::definition::{Definition, StepIx};
+use super::definition::{Definition, StepIx, StepKind};
 use super::saga::{Action, Backward, BlockKind, Flight, Forward, Phase, Saga, StepState};
 use super::time::Timestamp;
 
@@ -14,6 +14,37 @@ pub fn ready(saga: &Saga) -> impl Iterator<Item = (StepIx, Action)> {
     undos.chain(dos).filter(move |_| !held)
 }
 
+/// True when the saga only goes forward: a pivot has succeeded (also by an answer to a command that is not issued yet), or counts
+/// so at an operator's word.
+pub(super) fn is_past_pivot(definition: &Definition, saga: &Saga) -> bool {
+    definition.places().filter(|step| definition.step(*step).kind == StepKind::Pivot).any(|step| {
+        let state = saga.step(step);
+        matches!(state.forward, Forward::Succeeded | Forward::Skipped(_)) || state.succeeded_once()
+    })
+}
+
+/// True when a failure of the step cannot turn the saga, and patience does not end it: it is asked without end. Once the saga has
+/// turned nothing is.
+pub fn is_endless(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
+    saga.turned.is_none() && (definition.step(step).is_endless() || is_past_pivot(definition, saga))
+}
+
+/// True when the end of its patience decides something for an outstanding `do` of the step.
+pub(super) fn patience_decides(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
+    let waits_for_person = saga.blocks.iter().any(|block| block.step == step);
+    saga.phase != Phase::Stuck && !waits_for_person && !is_endless(definition, saga, step)
+}
+
+/// The command of the step in this direction that waits for its answer.
+pub(super) fn flight(saga: &Saga, step: StepIx, action: Action) -> Option<&Flight> {
+    let state = saga.step(step);
+    match (action, &state.forward, &state.backward) {
+        (Action::Do, Forward::Issued(flight), _)
+        | (Action::Undo, _, Backward::Issued(flight) | Backward::Exhausted(Some(flight))) => Some(flight),
+        (Action::Do | Action::Undo, _, _) => None,
+    }
+}
+
 /// When the saga wants to be looked at again; `None` when only an answer or a person moves it.
 pub fn next_due(definition: &Definition, saga: &Saga) -> Option<Timestamp> {
     if matches!(saga.phase, Phase::Paused | Phase::Abandoned) {
@@ -25,12 +56,7 @@ pub fn next_due(definition: &Definition, saga: &Saga) -> Option<Timestamp> {
 fn forward_due(definition: &Definition, saga: &Saga, step: StepIx) -> Option<Timestamp> {
     match &saga.step(step).forward {
         Forward::Retrying(at) if saga.phase == Phase::Running => Some(*at),
-        Forward::Issued(flight) => {
-            let endless = definition.step(step).is_endless() && saga.turned.is_none();
-            let blocked = saga.blocks.iter().any(|block| block.step == step);
-            let patience_decides = !endless && !blocked && saga.phase != Phase::Stuck;
-            flight_due(saga, step, flight, patience_decides)
-        }
+        Forward::Issued(flight) => flight_due(saga, step, flight, patience_decides(definition, saga, step)),
         Forward::Pending
         | Forward::Ready
         | Forward::Retrying(_)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::definition::StepIx;
-use super::fact::{Answer, Cause};
+use super::fact::{Answer, Cause, Outcome};
 use super::hash::Sha256;
 use super::input::Trigger;
 use super::json::Json;
@@ -187,6 +187,24 @@ pub struct StepState {
     pub edited: Option<(Action, Json)>,
 }
 
+impl StepState {
+    /// True when a `do` had an effect that its state may not show: an attempt that was never issued by the facts that we have, one
+    /// that a repeat followed, or one that succeeded late, after it counted as not done.
+    pub(super) fn succeeded_once(&self) -> bool {
+        self.answers.iter().any(|given| {
+            let counts = given.believed || given.attempt > self.attempts;
+            given.action == Action::Do && given.answer.outcome == Outcome::Success && counts
+        })
+    }
+
+    /// True when an undo of the step is known to have succeeded: the participant refuses every later `do` of it.
+    pub(super) fn is_closed(&self) -> bool {
+        let undone =
+            |given: &Given| given.believed && given.action == Action::Undo && given.answer.outcome == Outcome::Success;
+        self.backward == Backward::Done || self.answers.iter().any(undone)
+    }
+}
+
 /// The `do` side of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Forward {
@@ -261,7 +279,7 @@ pub struct Given {
     pub attempt: u16,
     /// What it said.
     pub answer: Answer,
-    /// True for the one that was believed; false for late and conflicting ones.
+    /// True for one that was acted on; false for what was only noted: late, early and conflicting ones.
     pub believed: bool,
 }
 

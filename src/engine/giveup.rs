@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::bus::Bus;
-use crate::core::{Backward, Definition, Forward, Phase, Saga, StepIx, Timestamp};
+use crate::core::{Backward, Definition, Forward, Phase, Saga, StepIx, Timestamp, is_endless};
 use crate::store::{Store, StoreError};
 
 use super::batch::EmptyEnd;
@@ -104,9 +104,8 @@ pub(super) fn patience_ended(definition: &Definition, saga: &Saga, now: Timestam
     let ended = |at: Timestamp| (at <= now).then_some(at);
     let of_step = |step: StepIx| {
         let state = saga.step(step);
-        let endless = definition.step(step).is_endless() && saga.turned.is_none();
         let forward = match &state.forward {
-            Forward::Issued(flight) if !endless => ended(flight.patience_ends),
+            Forward::Issued(flight) if !is_endless(definition, saga, step) => ended(flight.patience_ends),
             Forward::Pending
             | Forward::Ready
             | Forward::Issued(_)

@@ -1,7 +1,8 @@
 //! What follows from the state, after every input: which steps are ready, in which order undos run, which phase it is.
 
 use super::super::definition::{StepIx, Undo};
-use super::super::fact::{Cause, Fact, Outcome};
+use super::super::fact::{Cause, Fact};
+use super::super::progress::flight;
 use super::super::saga::{Action, Backward, Forward, Phase, Saga};
 use super::draft::Draft;
 
@@ -84,19 +85,9 @@ pub(super) fn needs_undo(draft: &Draft<'_>, step: StepIx) -> bool {
             | Forward::Issued(_)
             | Forward::Retrying(_)
             | Forward::Failed(_)
-            | Forward::Skipped(_) => succeeded_once(draft, step),
+            | Forward::Skipped(_) => state.succeeded_once(),
         },
     }
-}
-
-/// True when an attempt had an effect that the step's state does not show: one that was never issued, by the facts that we
-/// have, or one that a repeat followed.
-fn succeeded_once(draft: &Draft<'_>, step: StepIx) -> bool {
-    let state = draft.saga.step(step);
-    state.answers.iter().any(|given| {
-        let counts = given.believed || given.attempt > state.attempts;
-        given.action == Action::Do && given.answer.outcome == Outcome::Success && counts
-    })
 }
 
 fn is_done(saga: &Saga, step: StepIx) -> bool {
@@ -112,10 +103,5 @@ fn is_undoing(saga: &Saga, step: StepIx) -> bool {
 
 /// True while this attempt waits for its answer.
 pub(super) fn is_outstanding(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> bool {
-    let state = saga.step(step);
-    match (action, &state.forward, &state.backward) {
-        (Action::Do, Forward::Issued(flight), _)
-        | (Action::Undo, _, Backward::Issued(flight) | Backward::Exhausted(Some(flight))) => flight.attempt == attempt,
-        (Action::Do | Action::Undo, _, _) => false,
-    }
+    flight(saga, step, action).is_some_and(|flight| flight.attempt == attempt)
 }

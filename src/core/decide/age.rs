@@ -2,10 +2,11 @@
 
 use uuid::Uuid;
 
-use super::super::definition::{Definition, StepIx};
+use super::super::definition::{Definition, StepIx, Undo};
 use super::super::ids::command_id;
 use super::super::limits;
-use super::super::saga::{Action, Backward, Flight, Forward, Phase, Saga};
+use super::super::saga::{Action, Backward, Forward, Phase, Saga};
+use super::advance::is_outstanding;
 
 /// A command by its place: what its id was derived from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(super) enum Age {
     Answered,
     /// Its patience ended; the step's undo covers it.
     GivenUp,
-    /// It was unanswered when an operator said that the step counts as not done.
+    /// It is unanswered, and an operator said that the step counts as not done.
     CountsAsNotDone,
     /// It was overtaken in another way: completed or resolved by hand, skipped, abandoned.
     Overtaken,
@@ -75,6 +76,7 @@ fn anywhere(definition: &Definition, saga: &Saga, id: Uuid) -> Option<Target> {
         let step_of = definition.step(step);
         let dos = upto(state.attempts, step_of.retry.maximum_attempts);
         let undos = upto(state.undo_attempts, step_of.compensation.retry.maximum_attempts);
+        let undos = if matches!(step_of.undo, Undo::Command(_)) { undos } else { 0 };
         [(Action::Do, dos), (Action::Undo, undos)]
             .into_iter()
             .flat_map(|(action, last)| (1..=last).map(move |attempt| Target { step, action, attempt }))
@@ -88,40 +90,35 @@ fn has_id(saga: &Saga, target: Target, id: Uuid) -> bool {
 
 /// How the command stands.
 pub(super) fn age(saga: &Saga, target: Target) -> Age {
-    let state = saga.step(target.step);
-    let is = |flight: &Flight| flight.attempt == target.attempt;
-    let abandoned = saga.phase == Phase::Abandoned;
-    let by_state = match (target.action, &state.forward, &state.backward) {
-        (Action::Do, Forward::Issued(flight), _) if is(flight) && !abandoned => Some(Age::Outstanding),
-        (Action::Undo, _, Backward::Issued(flight) | Backward::Exhausted(Some(flight))) if is(flight) && !abandoned => {
-            Some(Age::Outstanding)
-        }
-        (Action::Do, Forward::Failed(Some(flight)) | Forward::Skipped(Some(flight)), _) if is(flight) => {
-            Some(Age::CountsAsNotDone)
-        }
-        (Action::Do | Action::Undo, _, _) => None,
-    };
-    if let Some(age) = by_state {
-        return age;
+    let Target { step, action, attempt } = target;
+    let state = saga.step(step);
+    if saga.phase != Phase::Abandoned && is_outstanding(saga, step, action, attempt) {
+        return Age::Outstanding;
     }
-    if state.answers.iter().any(|given| given.action == target.action && given.attempt == target.attempt) {
+    // `saga.conflict` says nothing about the effect: it answers nothing.
+    let mut kept = state.answers.iter().filter(|given| given.action == action && given.attempt == attempt);
+    if kept.any(|given| !given.answer.is_conflict()) {
         return Age::Answered;
     }
-    let issued = match target.action {
+    let issued = match action {
         Action::Do => state.attempts,
         Action::Undo => state.undo_attempts,
     };
-    match &state.forward {
-        _ if target.attempt > issued => Age::NeverIssued,
-        Forward::GivenUp(flight) if target.action == Action::Do && is(flight) => Age::GivenUp,
-        Forward::Pending
-        | Forward::Ready
-        | Forward::Issued(_)
-        | Forward::Retrying(_)
-        | Forward::Succeeded
-        | Forward::Failed(_)
-        | Forward::GivenUp(_)
-        | Forward::Unclear
-        | Forward::Skipped(_) => Age::Overtaken,
+    match (action, &state.forward) {
+        _ if attempt > issued => Age::NeverIssued,
+        (Action::Do, Forward::Failed(_) | Forward::Skipped(_)) => Age::CountsAsNotDone,
+        (Action::Do, Forward::GivenUp(flight)) if flight.attempt == attempt => Age::GivenUp,
+        (
+            Action::Do | Action::Undo,
+            Forward::Pending
+            | Forward::Ready
+            | Forward::Issued(_)
+            | Forward::Retrying(_)
+            | Forward::Succeeded
+            | Forward::Failed(_)
+            | Forward::GivenUp(_)
+            | Forward::Unclear
+            | Forward::Skipped(_),
+        ) => Age::Overtaken,
     }
 }

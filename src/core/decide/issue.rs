@@ -3,6 +3,7 @@
 use super::super::definition::{RenderError, StepIx};
 use super::super::fact::{Answer, Cause, Fact, Outcome};
 use super::super::hash::Sha256;
+use super::super::json::Json;
 use super::super::progress::ready;
 use super::super::saga::{Action, Backward, BlockKind, Forward, Saga};
 use super::draft::Draft;
@@ -16,8 +17,8 @@ pub fn issue(rules: Rules<'_>, decision: Decision, step: StepIx, action: Action)
     }
     let (verdict, refusal) = (decision.verdict, decision.refusal.clone());
     let mut draft = Draft::of(rules, decision);
-    match rules.render.data(&draft.saga, step, action) {
-        Ok(data) => issued(&mut draft, step, action, Sha256::of(data.get().as_bytes())),
+    match next_attempt(&draft, step, action) {
+        Ok((attempt, data)) => issued(&mut draft, step, action, attempt, Sha256::of(data.get().as_bytes())),
         Err(error) => refused(&mut draft, step, action, error),
     }
     advance::advance(&mut draft);
@@ -37,22 +38,30 @@ fn is_ready(saga: &Saga, step: StepIx, action: Action) -> bool {
     ready(saga).any(|ready| ready == (step, action))
 }
 
-fn issued(draft: &mut Draft<'_>, step: StepIx, action: Action, data_hash: Sha256) {
+/// The number and the data of the attempt that is to be issued. A number is never used twice: its id would be.
+fn next_attempt(draft: &Draft<'_>, step: StepIx, action: Action) -> Result<(u16, Json), RenderError> {
     let state = draft.saga.step(step);
-    let attempt = 1 + match action {
+    let attempts = match action {
         Action::Do => state.attempts,
         Action::Undo => state.undo_attempts,
     };
+    let used_up = || RenderError { code: "saga.attempts", message: format!("all {attempts} attempts are used up") };
+    let attempt = attempts.checked_add(1).ok_or_else(used_up)?;
+    Ok((attempt, draft.rules.render.data(&draft.saga, step, action)?))
+}
+
+fn issued(draft: &mut Draft<'_>, step: StepIx, action: Action, attempt: u16, data_hash: Sha256) {
     draft.push(Fact::Issued { step, action, attempt, data_hash });
     if let Some(answer) = answered_early(&draft.saga, step, action, attempt) {
         outcome::succeeded(draft, step, action, attempt, answer);
     }
 }
 
-/// The answer that came before its command was issued (committed facts had been lost).
+/// The success that came before its command was issued (committed facts had been lost).
 fn answered_early(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> Option<Answer> {
-    let early = saga.step(step).answers.iter().find(|given| given.action == action && given.attempt == attempt)?;
-    (early.answer.outcome == Outcome::Success).then(|| early.answer.clone())
+    let answers = saga.step(step).answers.iter();
+    let mut of_attempt = answers.filter(|given| given.action == action && given.attempt == attempt);
+    of_attempt.find(|given| given.answer.outcome == Outcome::Success).map(|given| given.answer.clone())
 }
 
 /// The data cannot be made. Before a `do` that may fail this is a definitive failure; behind the pivot and in an undo a person
@@ -61,11 +70,7 @@ fn refused(draft: &mut Draft<'_>, step: StepIx, action: Action, error: RenderErr
     let RenderError { code, message } = error;
     draft.push(Fact::Refused { step, action, code: code.into(), message: message.clone() });
     match action {
-        Action::Do if draft.step(step).is_endless() => draft.block(step, action, BlockKind::Failed, code, message),
-        Action::Do => {
-            draft.push(Fact::FailedForGood { step, code: code.into(), message });
-            draft.turn(Cause::Step(step));
-        }
+        Action::Do => outcome::over(draft, step, Cause::Step(step), code, message),
         Action::Undo => draft.block(step, action, BlockKind::Failed, code, message),
     }
     debug_assert!(!matches!(

@@ -4,9 +4,9 @@
 use super::super::definition::{StepIx, StepKind};
 use super::super::fact::{Cause, Fact};
 use super::super::input::{Operation, Verb, Verdict};
-use super::super::saga::{Action, Backward, Block, BlockKind, Forward, Phase, Saga};
+use super::super::progress::is_past_pivot;
+use super::super::saga::{Action, Backward, Block, BlockKind, Forward, Phase};
 use super::draft::Draft;
-use super::outcome::is_past_pivot;
 use super::{Refusal, repair};
 
 /// Carries out `operation`, or leaves the draft as it was.
@@ -23,7 +23,7 @@ pub(super) fn operation(draft: &mut Draft<'_>, operation: &Operation) -> Result<
     carry_out(draft, operation).map_err(|reason| {
         draft.facts.clear();
         draft.saga = before;
-        let can = allowed(&draft.saga);
+        let can = repair::allowed(draft);
         let message = format!("{reason} (phase {}; can: {})", draft.saga.phase, can.join(", "));
         Refusal { can, ..Refusal::new(Verdict::Stale, "refused", message) }
     })
@@ -46,34 +46,23 @@ fn carry_out(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), String>
     }
 }
 
-/// The verbs that the saga's phase allows.
-fn allowed(saga: &Saga) -> Vec<&'static str> {
-    match saga.phase {
-        Phase::Running if saga.turned.is_none() => {
-            vec!["cancel", "compensate", "pause", "republish", "retry", "edit", "skip", "complete", "fail", "abandon"]
-        }
-        Phase::Running | Phase::Compensating => vec!["pause", "republish", "retry", "abandon"],
-        Phase::Paused => vec!["resume", "cancel", "compensate", "edit", "abandon"],
-        Phase::Stuck => {
-            vec!["resume", "republish", "retry", "edit", "skip", "complete", "fail", "resolve", "abandon"]
-        }
-        Phase::Completed | Phase::Compensated | Phase::CompensatedWithSkips | Phase::Cancelled | Phase::Abandoned => {
-            Vec::new()
-        }
-    }
-}
-
-fn turn(draft: &mut Draft<'_>, cause: Cause) -> Result<(), String> {
+/// Whether the saga may be turned, now or by a wish.
+pub(super) fn may_turn(draft: &Draft<'_>) -> Result<(), String> {
     if !matches!(draft.saga.phase, Phase::Running | Phase::Paused) || draft.saga.turned.is_some() {
         return Err("only a saga that goes forward can be turned".to_owned());
     }
-    if is_past_pivot(draft) {
+    if is_past_pivot(draft.definition(), &draft.saga) {
         return Err("its pivot has succeeded, so it only goes forward".to_owned());
     }
+    if draft.saga.wish.is_some() {
+        return Err("the wish to turn is kept already, until the pivot is answered".to_owned());
+    }
+    Ok(())
+}
+
+fn turn(draft: &mut Draft<'_>, cause: Cause) -> Result<(), String> {
+    may_turn(draft)?;
     if pivot_is_in_flight(draft) {
-        if draft.saga.wish.is_some() {
-            return Err("the wish to turn is kept already, until the pivot is answered".to_owned());
-        }
         draft.push(Fact::TurnWished { cause });
         return Ok(());
     }
@@ -89,22 +78,24 @@ fn pivot_is_in_flight(draft: &Draft<'_>) -> bool {
     })
 }
 
+/// True while there is something that a pause could freeze.
+pub(super) fn may_pause(draft: &Draft<'_>) -> bool {
+    matches!(draft.saga.phase, Phase::Running | Phase::Compensating)
+}
+
 fn pause(draft: &mut Draft<'_>) -> Result<(), String> {
-    if !matches!(draft.saga.phase, Phase::Running | Phase::Compensating) {
+    if !may_pause(draft) {
         return Err("only a saga that is under way can be paused".to_owned());
     }
     draft.enter(Phase::Paused);
     Ok(())
 }
 
-fn resume(draft: &mut Draft<'_>) -> Result<(), String> {
+/// Whether the saga can go on as it stands.
+pub(super) fn may_resume(draft: &Draft<'_>) -> Result<(), String> {
     match draft.saga.phase {
-        Phase::Paused => {
-            thaw(draft);
-            draft.enter(if draft.saga.turned.is_some() { Phase::Compensating } else { Phase::Running });
-            Ok(())
-        }
-        Phase::Stuck => draft.saga.blocks.clone().iter().try_for_each(|block| resume_block(draft, block)),
+        Phase::Paused => Ok(()),
+        Phase::Stuck => draft.saga.blocks.iter().try_for_each(|block| may_resume_block(draft, block)),
         Phase::Running
         | Phase::Compensating
         | Phase::Completed
@@ -115,8 +106,7 @@ fn resume(draft: &mut Draft<'_>) -> Result<(), String> {
     }
 }
 
-/// Where the last answer is a failure, a new attempt with a fresh count; where there is none, the same id with new patience.
-fn resume_block(draft: &mut Draft<'_>, block: &Block) -> Result<(), String> {
+fn may_resume_block(draft: &Draft<'_>, block: &Block) -> Result<(), String> {
     let Block { step, action, kind, code } = block;
     let name = &draft.step(*step).name;
     match kind {
@@ -124,17 +114,35 @@ fn resume_block(draft: &mut Draft<'_>, block: &Block) -> Result<(), String> {
         BlockKind::Undeliverable if &**code == "saga.rendering" => {
             Err(format!("the command of step {name} renders differently from what was issued: use resolve"))
         }
-        BlockKind::Failed => {
-            try_again(draft, *step, *action);
-            Ok(())
+        BlockKind::Failed if *action == Action::Do && draft.saga.step(*step).backward != Backward::None => {
+            Err(format!("the undo of step {name} closes it for good: skip or complete it by hand"))
         }
-        BlockKind::Unanswered | BlockKind::Undeliverable => {
-            draft.push(Fact::Unblocked { step: *step });
-            draft.push(Fact::Renewed { step: *step, action: *action });
-            repair::send_again(draft, *step, *action);
-            Ok(())
+        BlockKind::Failed | BlockKind::Unanswered | BlockKind::Undeliverable => Ok(()),
+    }
+}
+
+fn resume(draft: &mut Draft<'_>) -> Result<(), String> {
+    may_resume(draft)?;
+    if draft.saga.phase == Phase::Paused {
+        thaw(draft);
+        draft.enter(if draft.saga.turned.is_some() { Phase::Compensating } else { Phase::Running });
+        return Ok(());
+    }
+    for Block { step, action, kind, .. } in draft.saga.blocks.clone() {
+        if kind == BlockKind::Failed && !is_unanswered(draft, step, action) {
+            try_again(draft, step, action);
+        } else {
+            draft.push(Fact::Unblocked { step });
+            draft.push(Fact::Renewed { step, action });
+            repair::send_again(draft, step, action);
         }
     }
+    Ok(())
+}
+
+/// True where nobody but a person has said how the command ended: it is asked again, with the same id and new patience.
+fn is_unanswered(draft: &Draft<'_>, step: StepIx, action: Action) -> bool {
+    action == Action::Do && matches!(draft.saga.step(step).forward, Forward::Failed(Some(_)))
 }
 
 /// A new attempt with a fresh count.
@@ -160,9 +168,4 @@ fn thaw(draft: &mut Draft<'_>) {
         let millis = draft.now.millis_since(paused_at);
         draft.push(Fact::Thawed { millis });
     }
-}
-
-/// True when the step's undo is at work or at its end: what an operator says of the step is then about the undo.
-pub(super) fn is_undoing(draft: &Draft<'_>, step: StepIx) -> bool {
-    draft.saga.step(step).backward != Backward::None
 }

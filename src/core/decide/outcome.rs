@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::super::definition::{OnExhausted, StepIx, StepKind};
 use super::super::fact::{Answer, Cause, Fact};
-use super::super::saga::{Action, BlockKind, Forward};
+use super::super::progress::is_endless;
+use super::super::saga::{Action, BlockKind};
 use super::advance;
 use super::draft::Draft;
 
@@ -53,18 +54,26 @@ fn failed_forward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &A
     unblock(draft, step);
     let rule = draft.step(step);
     let failures = draft.saga.step(step).failures;
+    let endless = is_endless(draft.definition(), &draft.saga, step);
     let wish = draft.saga.wish.filter(|_| rule.kind == StepKind::Pivot);
     if draft.saga.turned.is_some() {
         // Once turned, no step gets a new attempt: a definite failure settles it.
     } else if let Some(wish) = wish {
         draft.turn(wish);
-    } else if retryable && (rule.is_endless() || failures < rule.retry.maximum_attempts) {
+    } else if retryable && (endless || failures < rule.retry.maximum_attempts) {
         retry(draft, step, Action::Do);
-    } else if rule.is_endless() {
+    } else {
+        over(draft, step, Cause::Step(step), code, message);
+    }
+}
+
+/// The step is over without success. That turns the saga; where nothing may be undone a person has to look.
+pub(super) fn over(draft: &mut Draft<'_>, step: StepIx, cause: Cause, code: &str, message: String) {
+    if is_endless(draft.definition(), &draft.saga, step) {
         draft.block(step, Action::Do, BlockKind::Failed, code, message);
     } else {
-        draft.push(Fact::FailedForGood { step, code: Arc::clone(code), message });
-        draft.turn(Cause::Step(step));
+        draft.push(Fact::FailedForGood { step, code: code.into(), message });
+        draft.turn(cause);
     }
 }
 
@@ -91,7 +100,8 @@ fn retry(draft: &mut Draft<'_>, step: StepIx, action: Action) {
     seed.extend_from_slice(&step.0.to_be_bytes());
     seed.extend_from_slice(action.name().as_bytes());
     seed.extend_from_slice(&attempt.to_be_bytes());
-    let at = draft.now.plus_millis(policy.delay_ms(state.failures, &seed));
+    let clock = draft.saga.paused_at.unwrap_or(draft.now);
+    let at = clock.plus_millis(policy.delay_ms(state.failures, &seed));
     draft.push(Fact::RetryDue { step, action, at });
 }
 
@@ -150,12 +160,4 @@ fn unblock(draft: &mut Draft<'_>, step: StepIx) {
     {
         draft.push(Fact::Unblocked { step });
     }
-}
-
-/// True when the saga only goes forward: a pivot has succeeded, or counts so at an operator's word.
-pub(super) fn is_past_pivot(draft: &Draft<'_>) -> bool {
-    draft.definition().places().any(|step| {
-        draft.step(step).kind == StepKind::Pivot
-            && matches!(draft.saga.step(step).forward, Forward::Succeeded | Forward::Skipped(_))
-    })
 }

@@ -3,10 +3,10 @@
 use super::super::definition::{StepKind, Undo};
 use super::super::fact::{Answer, Cause, Fact, Outcome};
 use super::super::input::{Reply, Verdict};
+use super::super::progress::is_past_pivot;
 use super::super::saga::{Action, Backward, BlockKind, Forward, Phase};
 use super::age::{Age, Target, age, locate};
 use super::draft::Draft;
-use super::outcome::is_past_pivot;
 use super::{Refusal, outcome};
 
 /// What the reply means for the saga.
@@ -32,7 +32,8 @@ pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal>
     }
     let answer = reply.answer.clone();
     match (age(&draft.saga, target), answer.outcome) {
-        (Age::Outstanding, Outcome::Failure) if answer.is_conflict() => Err(contradicted(draft, target, answer)),
+        (Age::Answered, _) => Err(answered(draft, target, answer)),
+        (_, Outcome::Failure) if answer.is_conflict() => Err(disputed(draft, target, answer)),
         (Age::Outstanding, Outcome::Success) => {
             outcome::succeeded(draft, target.step, target.action, target.attempt, answer);
             Ok(())
@@ -47,8 +48,6 @@ pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal>
             Ok(())
         }
         (Age::NeverIssued, Outcome::Success) => never_issued(draft, target, answer),
-        (Age::Answered, _) => Err(answered(draft, target, answer)),
-        (_, Outcome::Failure) if answer.is_conflict() => Err(contradicted(draft, target, answer)),
         (Age::CountsAsNotDone, Outcome::Success) => done_after_all(draft, target, answer),
         (Age::NeverIssued, Outcome::Failure | Outcome::Progress)
         | (Age::GivenUp | Age::CountsAsNotDone | Age::Overtaken, Outcome::Progress) => {
@@ -85,6 +84,18 @@ fn answered(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
     }
 }
 
+/// `saga.conflict` for a command that has no other answer: noted once.
+fn disputed(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
+    let mut answers = draft.saga.step(target.step).answers.iter();
+    let known = answers.any(|given| {
+        given.action == target.action && given.attempt == target.attempt && given.answer.says_the_same(&answer)
+    });
+    if known {
+        return Refusal::new(Verdict::Duplicate, "known-answer", "the same was said before");
+    }
+    contradicted(draft, target, answer)
+}
+
 /// The participant contradicts itself, or saw the same id with other data. The first answer wins; a person has to look.
 fn contradicted(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
     let Target { step, action, attempt } = target;
@@ -103,13 +114,13 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
     let Target { step, action, attempt } = target;
     let undoable = matches!(draft.step(step).undo, Undo::Command(_));
     match action {
-        Action::Undo if draft.saga.step(step).backward == Backward::Done => {
+        Action::Undo if draft.saga.step(step).is_closed() => {
             Err(late(draft, target, answer, "undone-before", "the step is undone already"))
         }
         Action::Undo if draft.saga.is_final() => Err(contradicted(draft, target, answer)),
         Action::Undo => {
             outcome::succeeded(draft, step, action, attempt, answer);
-            if is_past_pivot(draft) {
+            if is_past_pivot(draft.definition(), &draft.saga) {
                 let message = "undone behind the pivot, by a command that was never issued";
                 draft.block(step, action, BlockKind::Conflict, "saga.lost_commits", message);
             } else {
@@ -120,13 +131,17 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
         Action::Do if draft.saga.step(step).forward == Forward::Succeeded => {
             Err(late(draft, target, answer, "done-before", "the step is done already, by another attempt"))
         }
-        Action::Do if draft.saga.step(step).backward == Backward::Done => Err(contradicted(draft, target, answer)),
+        Action::Do if draft.saga.step(step).is_closed() => Err(contradicted(draft, target, answer)),
         Action::Do if draft.saga.step(step).backward != Backward::None => {
             Err(late(draft, target, answer, "undo-under-way", "its undo covers it"))
         }
+        Action::Do if draft.step(step).kind == StepKind::Pivot && draft.saga.turned.is_some() => {
+            Err(contradicted(draft, target, answer))
+        }
         Action::Do => {
             draft.push(Fact::AnsweredEarly { step, attempt, answer });
-            if draft.saga.is_final() && draft.saga.phase != Phase::Abandoned && undoable {
+            let skipped = draft.saga.turned.is_none() && matches!(draft.saga.step(step).forward, Forward::Skipped(_));
+            if undoable && (skipped || draft.saga.is_final()) && draft.saga.phase != Phase::Abandoned {
                 draft.push(Fact::UndoDue { step });
             }
             Ok(())
@@ -134,7 +149,8 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
     }
 }
 
-/// A late success of a step that counts as not done: it gets an undo of its own, also when the saga has ended.
+/// A late success of a step that counts as not done: it gets an undo of its own, also when the saga has ended. While the saga is
+/// being undone it takes its place in that order.
 fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result<(), Refusal> {
     if draft.saga.step(target.step).backward != Backward::None {
         return Err(late(draft, target, answer, "undo-known", "its undo, done or due, covers it"));
@@ -144,7 +160,9 @@ fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Resu
     if undo_is_due {
         let Target { step, action, attempt } = target;
         draft.push(Fact::CameLate { step, action, attempt, answer });
-        draft.push(Fact::UndoDue { step });
+        if draft.saga.turned.is_none() || draft.saga.is_final() {
+            draft.push(Fact::UndoDue { step });
+        }
         return Ok(());
     }
     if rule.kind == StepKind::Pivot && draft.saga.turned.is_some() {

@@ -2,7 +2,7 @@
 
 use super::super::definition::{StepIx, StepKind};
 use super::super::fact::Fact;
-use super::super::progress::next_due;
+use super::super::progress::{next_due, patience_decides};
 use super::super::saga::{Action, Backward, BlockKind, Flight, Forward, Phase};
 use super::super::time::Timestamp;
 use super::draft::Draft;
@@ -30,7 +30,7 @@ fn forward(draft: &mut Draft<'_>, step: StepIx, read_until: Timestamp, acknowled
             draft.push(Fact::Ready { step, action: Action::Do });
         }
         Forward::Issued(flight) if acknowledged && phase != Phase::Abandoned => {
-            if ends_patience(draft, step, &flight) {
+            if flight.patience_ends <= now && patience_decides(draft.definition(), &draft.saga, step) {
                 if read_until >= flight.patience_ends {
                     patience_over(draft, step, &flight);
                 }
@@ -76,14 +76,6 @@ fn backward(draft: &mut Draft<'_>, step: StepIx, read_until: Timestamp, acknowle
         | Backward::Exhausted(_)
         | Backward::Skipped(_) => {}
     }
-}
-
-/// True when the end of patience decides something for this command, now. (Where a step is asked without end it does not.)
-fn ends_patience(draft: &Draft<'_>, step: StepIx, flight: &Flight) -> bool {
-    let rule = draft.step(step);
-    let waits_for_person = draft.saga.blocks.iter().any(|block| block.step == step);
-    let endless = rule.is_endless() && draft.saga.turned.is_none();
-    flight.patience_ends <= draft.now && draft.saga.phase != Phase::Stuck && !endless && !waits_for_person
 }
 
 fn patience_over(draft: &mut Draft<'_>, step: StepIx, flight: &Flight) {
