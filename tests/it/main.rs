@@ -14,6 +14,7 @@ mod every_step_fails;
 mod faults;
 mod given;
 mod hostile;
+mod kafka;
 mod postgres;
 mod properties;
 mod scenarios;

@@ -117,7 +117,7 @@ impl ConsumerContext for Context {
         let notice = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             Arrival::Assigned(partitions)
         } else {
-            if let Err(error) = consumer.unassign() {
+            if let Err(error) = consumer.unassign().and_then(|()| stops_done(consumer)) {
                 tracing::warn!(%error, "partitions not given back");
             }
             Arrival::Revoked(partitions)
@@ -170,7 +170,10 @@ impl Thread {
                 self.epoch = epoch;
                 self.collected.clear();
                 self.is_paused = false;
-                list_of(&starts).and_then(|list| self.consumer.assign(&list))
+                list_of(&starts).and_then(|list| {
+                    self.consumer.assign(&list)?;
+                    stops_done(&self.consumer)
+                })
             }
             Order::Progress(positions) => {
                 list_of(&positions).and_then(|list| self.consumer.commit(&list, rdkafka::consumer::CommitMode::Async))
@@ -269,6 +272,15 @@ impl Thread {
         };
         assigned.elements().into_iter().filter_map(outside).collect()
     }
+}
+
+/// Waits until the partitions that an assignment replaced have stopped. librdkafka 2.12 aborts the process when a partition is told
+/// to stop twice before it has (`rd_kafka_assignment_partition_stopped`), so assignments must not overtake each other. Its main
+/// thread serves one queue in order: the stops lie in it before the first question is answered, their replies before the second.
+fn stops_done(consumer: &BaseConsumer<Context>) -> Result<(), KafkaError> {
+    consumer.assignment()?;
+    consumer.assignment()?;
+    Ok(())
 }
 
 fn list_of(positions: &[(Partition, i64)]) -> Result<TopicPartitionList, KafkaError> {
