@@ -9,6 +9,9 @@ use crate::wire::{Event, Outgoing, Record, RecordHead};
 
 use super::{Arrival, Bus, BusError, Delivery, From, Tag};
 
+/// What a broker takes at most, in bytes: Kafka's default.
+const RECORD_MAX: usize = 1_048_588;
+
 /// Topics that live as long as their handles.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBroker {
@@ -152,14 +155,33 @@ impl Bus for MemoryBus {
     }
 
     fn start(&mut self, starts: Vec<(Partition, i64)>) {
-        self.starts = starts.into_iter().collect();
+        self.notices.retain(|notice| !matches!(notice, Arrival::Stopped { .. }));
+        self.starts.clear();
+        let mut log = self.broker.lock();
+        for (partition, start) in starts {
+            let end = log.end(&partition);
+            if start > end {
+                let reason = format!("offset {start} is outside the log, which holds 0 to {end}");
+                self.notices.push_back(Arrival::Stopped { partition, reason });
+            } else {
+                self.starts.insert(partition, start);
+            }
+        }
     }
 
     fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
-        if !self.is_cut_off {
-            records.iter().for_each(|record| self.broker.publish(record));
-            self.deliveries.push(Delivery::Settled { tag });
+        if self.is_cut_off {
+            return;
         }
+        for (index, record) in records.iter().enumerate() {
+            if record.value.get().len() > RECORD_MAX {
+                let error = "the record is too large".to_owned();
+                self.deliveries.push(Delivery::Refused { tag, index, error });
+            } else {
+                self.broker.publish(record);
+            }
+        }
+        self.deliveries.push(Delivery::Settled { tag });
     }
 
     fn delivered(&mut self) -> Vec<Delivery> {

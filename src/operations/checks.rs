@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::bus::{Admin, Finding, Level, Purpose, TopicNeed, judge_topics};
 use crate::engine::wall_clock;
-use crate::store::{Console, Durability};
+use crate::store::{Balance, Console, Durability};
 
 use super::failure::{Exit, Failure};
 use super::places::Places;
@@ -24,7 +24,7 @@ pub(super) async fn check(
     let admin = Admin::connect(&settings)?;
     let brokers = admin.brokers()?;
     let mut findings = judge_topics(&admin.diff(needs).await?, brokers);
-    findings.extend(unread_triggers(&admin, console, options, needs).await?);
+    findings.extend(judge_offsets(&admin, console, options, needs).await?);
     findings.extend(judge_postgres(&console.durability().await?));
     if settings.is_plaintext() && !options.allow_plaintext && !settings.bootstrap.split(',').all(is_loopback) {
         let hint = "set security.protocol=ssl or sasl_ssl, or say --allow-plaintext";
@@ -73,8 +73,8 @@ fn is_loopback(server: &str) -> bool {
         || host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
-/// A week of orders replayed by accident is worse than an error.
-async fn unread_triggers(
+/// Holds what Postgres knows of the topics that are read against what the cluster has.
+async fn judge_offsets(
     admin: &Admin,
     console: &Console,
     options: &ServeOptions,
@@ -82,29 +82,53 @@ async fn unread_triggers(
 ) -> Result<Vec<Finding>, Failure> {
     let known = console.balance().await?;
     let mut findings = Vec::new();
-    for need in needs.iter().filter(|need| need.purpose == Purpose::Trigger) {
-        let is_known = known.iter().any(|balance| balance.partition.0 == need.name);
+    for need in needs.iter().filter(|need| matches!(need.purpose, Purpose::Trigger | Purpose::Reply)) {
         // A missing topic is a finding of its own.
         let marks = admin.watermarks(&need.name).unwrap_or_default();
-        let records: i64 = marks.iter().map(|(_, low, high)| high - low).sum();
-        if !is_known && records > 0 && options.from.is_none() {
-            let subject = format!("topic {}", need.name);
-            let hint = "say where to begin: --from earliest, latest or a time";
-            findings.push(refuse(&subject, &format!("holds {records} records and was never read"), hint));
-        }
-        for (number, low, high) in marks {
-            let stands = known
-                .iter()
-                .find(|balance| balance.partition == (need.name.clone(), number))
-                .map(|balance| balance.next_offset);
-            if let Some(next) = stands.filter(|next| !(low..=high).contains(next)) {
-                let found = format!("offset {next} is outside the log, which holds {low} to {high}");
-                let hint = "the topic was made anew or has lost records: sagabus topics seek restarts the partition";
-                findings.push(refuse(&format!("partition {}/{number}", need.name), &found, hint));
-            }
-        }
+        let known: Vec<&Balance> = known.iter().filter(|balance| balance.partition.0 == need.name).collect();
+        findings.extend(judge_unread(need, &known, &marks, options.from.is_some()));
+        findings.extend(judge_known(need, &known, &marks));
     }
     Ok(findings)
+}
+
+/// A week of orders replayed by accident is worse than an error.
+fn judge_unread(
+    need: &TopicNeed,
+    known: &[&Balance],
+    marks: &[(i32, i64, i64)],
+    is_told_where: bool,
+) -> Option<Finding> {
+    let records: i64 = marks.iter().map(|(_, low, high)| high - low).sum();
+    let is_unread = need.purpose == Purpose::Trigger && known.is_empty() && records > 0 && !is_told_where;
+    let hint = "say where to begin: --from earliest, latest or a time";
+    is_unread.then(|| {
+        refuse(&format!("topic {}", need.name), &format!("holds {records} records and was never read"), hint)
+    })
+}
+
+/// A topic that lost partitions is another one. An offset outside its log stops its partition alone, and is said.
+fn judge_known(need: &TopicNeed, known: &[&Balance], marks: &[(i32, i64, i64)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !marks.is_empty() && known.len() > marks.len() {
+        let found = format!("has {} partitions, {} were read before", marks.len(), known.len());
+        let hint = "it was made anew: give it the partitions that it had";
+        findings.push(refuse(&format!("topic {}", need.name), &found, hint));
+    }
+    for balance in known {
+        let number = balance.partition.1;
+        let mark = marks.iter().find(|(partition, ..)| *partition == number);
+        if let Some((_, low, high)) = mark.filter(|(_, low, high)| !(*low..=*high).contains(&balance.next_offset)) {
+            findings.push(Finding {
+                level: Level::Warn,
+                subject: format!("partition {}/{number}", need.name),
+                found: format!("offset {} is outside the log, which holds {low} to {high}", balance.next_offset),
+                hint: "the topic was made anew or has lost records: sagabus topics seek restarts the partition"
+                    .to_owned(),
+            });
+        }
+    }
+    findings
 }
 
 fn judge_postgres(settings: &Durability) -> Vec<Finding> {
@@ -141,4 +165,43 @@ fn judge_postgres(settings: &Durability) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need() -> TopicNeed {
+        TopicNeed { name: "orders".to_owned(), purpose: Purpose::Trigger }
+    }
+
+    fn read(partition: i32, next_offset: i64) -> Balance {
+        let partition = ("orders".to_owned(), partition);
+        Balance { partition, first_offset: 0, next_offset, gaps: 0, counts: [0; 7], stopped_because: None }
+    }
+
+    #[test]
+    fn a_topic_that_holds_records_and_was_never_read_needs_a_word_where_to_begin() {
+        let marks = [(0, 5, 9), (1, 0, 0)];
+        assert_eq!(judge_unread(&need(), &[], &marks, false).unwrap().level, Level::Refuse);
+        assert!(judge_unread(&need(), &[], &marks, true).is_none());
+        assert!(judge_unread(&need(), &[&read(0, 5)], &marks, false).is_none());
+        assert!(judge_unread(&need(), &[], &[(0, 7, 7)], false).is_none(), "it is empty");
+    }
+
+    #[test]
+    fn a_topic_with_fewer_partitions_is_refused_and_one_with_more_is_fine() {
+        let known = [&read(0, 5), &read(1, 5)];
+        assert_eq!(judge_known(&need(), &known, &[(0, 0, 9)])[0].level, Level::Refuse);
+        assert!(judge_known(&need(), &known, &[(0, 0, 9), (1, 0, 9), (2, 0, 9)]).is_empty());
+    }
+
+    #[test]
+    fn an_offset_outside_its_log_is_said_and_refuses_nothing_since_its_partition_stops_alone() {
+        for outside in [2, 10] {
+            let findings = judge_known(&need(), &[&read(0, outside)], &[(0, 3, 9)]);
+            assert_eq!((findings.len(), findings[0].level), (1, Level::Warn));
+        }
+        assert!(judge_known(&need(), &[&read(0, 9)], &[(0, 3, 9)]).is_empty(), "at its end");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sagabus::bus::{Admin, Arrival, Bus, Delivery, KafkaBus, KafkaSettings, Producer};
+use sagabus::bus::{KafkaSettings, Producer};
 use sagabus::core::{Action, Json};
 use sagabus::engine::wall_clock;
 use sagabus::participant::{self, Done, Handler, Service};
@@ -205,10 +205,7 @@ async fn a_partition_outside_its_log_stops_alone_and_goes_on_where_an_operator_s
         "UPDATE input_offset SET next_offset = 900, gaps = gaps + 900 - next_offset WHERE topic = '{topic}' AND partition = 0"
     );
     served._databases[0].run(&statement).await;
-    let publish = |number: usize| publish_to(&topic, number);
-    for number in 1..40 {
-        publish(number);
-    }
+    publish_to(&topic, 1..40);
     served
         .until("the partition is stopped", || async {
             served.count("SELECT count(*) FROM input_offset WHERE stopped_because IS NOT NULL").await == 1
@@ -227,83 +224,17 @@ async fn a_partition_outside_its_log_stops_alone_and_goes_on_where_an_operator_s
     assert_eq!(served.count("SELECT count(*) FROM audit WHERE verb = 'seek'").await, 1);
 }
 
-fn publish_to(topic: &str, number: usize) {
+fn publish_to(topic: &str, numbers: std::ops::Range<usize>) {
     let mut producer = Producer::new(&KafkaSettings::new(&bootstrap(), "publisher", None)).unwrap();
-    let key = format!("k{number}");
-    let data = Json::parse(format!(r#"{{"id":"{key}"}}"#).as_bytes()).unwrap();
-    producer.emit(1, vec![wire::new_trigger(topic, &key, "go", &key, "/test", data)]);
+    let trigger = |number: usize| {
+        let key = format!("k{number}");
+        let data = Json::parse(format!(r#"{{"id":"{key}"}}"#).as_bytes()).unwrap();
+        wire::new_trigger(topic, &key, "go", &key, "/test", data)
+    };
+    producer.emit(1, numbers.map(trigger).collect());
     let until = wall_clock().plus_millis(10_000);
     while producer.unacknowledged() > 0 {
         assert!(wall_clock() < until, "the broker takes it");
         _ = producer.delivered();
     }
-}
-
-/// What arrives within ten seconds, until `is_enough`.
-async fn arrivals(bus: &mut KafkaBus, is_enough: impl Fn(&[Arrival]) -> bool) -> Vec<Arrival> {
-    let until = wall_clock().plus_millis(20_000);
-    let mut found = Vec::new();
-    while !is_enough(&found) && wall_clock() < until {
-        found.extend(bus.arrived(1_000, Duration::from_millis(100)).await);
-    }
-    found
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn records_are_read_from_where_the_engine_says_and_none_of_a_former_start_arrives() {
-    let name = unique("reader");
-    let settings = KafkaSettings::new(&bootstrap(), &name, None);
-    let need = sagabus::bus::TopicNeed { name: name.clone(), purpose: sagabus::bus::Purpose::Trigger };
-    Admin::connect(&settings).unwrap().ensure(std::slice::from_ref(&need), 1, 1).await.unwrap();
-    (0..10).for_each(|number| publish_to(&name, number));
-    let mut bus = KafkaBus::connect(&settings).unwrap();
-    bus.subscribe(&[Arc::from(name.as_str())]);
-    let assigned =
-        arrivals(&mut bus, |found| found.iter().any(|arrival| matches!(arrival, Arrival::Assigned(_)))).await;
-    assert!(matches!(&assigned[..], [Arrival::Assigned(partitions)] if partitions.len() == 1), "{assigned:?}");
-    let partition = (Arc::from(name.as_str()), 0);
-    let offsets = |found: &[Arrival]| -> Vec<i64> {
-        let offset =
-            |arrival: &Arrival| if let Arrival::Record(record, _) = arrival { Some(record.offset()) } else { None };
-        found.iter().filter_map(offset).collect()
-    };
-    bus.start(vec![(partition.clone(), 7)]);
-    let read = arrivals(&mut bus, |found| found.len() >= 3).await;
-    assert_eq!(offsets(&read), [7, 8, 9]);
-    // librdkafka aborts when such starts overtake each other.
-    (0..200).for_each(|offset| bus.start(vec![(partition.clone(), offset % 4)]));
-    bus.start(vec![(partition.clone(), 4)]);
-    let read = arrivals(&mut bus, |found| found.len() >= 6).await;
-    assert_eq!(offsets(&read), [4, 5, 6, 7, 8, 9]);
-    assert_eq!(bus.ends(&name, Duration::from_secs(5)).await.unwrap(), [(0, 10)]);
-    assert_eq!(bus.end_without_records(&partition, 10, Duration::from_secs(5)).await.unwrap(), Some(10));
-    assert_eq!(bus.end_without_records(&partition, 9, Duration::from_secs(5)).await.unwrap(), None);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_is_settled_when_every_record_is_and_what_is_too_large_is_refused() {
-    let name = unique("sender");
-    let settings = KafkaSettings::new(&bootstrap(), &name, None);
-    let need = sagabus::bus::TopicNeed { name: name.clone(), purpose: sagabus::bus::Purpose::Command };
-    Admin::connect(&settings).unwrap().ensure(std::slice::from_ref(&need), 3, 1).await.unwrap();
-    let mut producer = Producer::new(&settings).unwrap();
-    let record = |size: usize| {
-        let data = Json::parse(format!("\"{}\"", "x".repeat(size)).as_bytes()).unwrap();
-        wire::new_trigger(&name, "k", "t", "i", "/test", data)
-    };
-    producer.emit(7, vec![record(10), record(1_300_000), record(10)]);
-    producer.emit(8, (0..500).map(|_| record(100)).collect());
-    let mut found = Vec::new();
-    let until = wall_clock().plus_millis(20_000);
-    while found.len() < 3 {
-        assert!(wall_clock() < until, "{found:?}");
-        found.extend(producer.delivered());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(matches!(
-        found.iter().find(|one| matches!(one, Delivery::Refused { .. })),
-        Some(Delivery::Refused { tag: 7, index: 1, .. })
-    ));
-    assert!(found.contains(&Delivery::Settled { tag: 7 }) && found.contains(&Delivery::Settled { tag: 8 }));
-    assert_eq!(producer.unacknowledged(), 0);
 }

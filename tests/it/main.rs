@@ -1,5 +1,5 @@
-//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults` and `kafka`
-//! need `scripts/services up`.
+//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults`, `kafka` and
+//! `bus_conformance::kafka` need `scripts/services up`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "fault tests say what they fired")]
@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read where the services are")]
 
 mod barrier;
+mod bus_conformance;
 mod cli;
 mod definitions;
 mod engine;
