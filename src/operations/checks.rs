@@ -102,9 +102,8 @@ fn judge_unread(
     let records: i64 = marks.iter().map(|(_, low, high)| high - low).sum();
     let is_unread = need.purpose == Purpose::Trigger && known.is_empty() && records > 0 && !is_told_where;
     let hint = "say where to begin: --from earliest, latest or a time";
-    is_unread.then(|| {
-        refuse(&format!("topic {}", need.name), &format!("holds {records} records and was never read"), hint)
-    })
+    is_unread
+        .then(|| refuse(&format!("topic {}", need.name), &format!("holds {records} records and was never read"), hint))
 }
 
 /// A topic that lost partitions is another one. An offset outside its log stops its partition alone, and is said.
