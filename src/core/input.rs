@@ -33,7 +33,8 @@ pub enum Input {
     },
     /// An operator's action.
     Operation(Operation),
-    /// The broker refused a command for good, or its data renders differently from what the journal says.
+    /// The broker refused a command for good, its data renders differently from what the journal says, or Postgres refuses what
+    /// its timer led to.
     Undeliverable {
         /// The step whose command it is.
         step: StepIx,
@@ -41,9 +42,9 @@ pub enum Input {
         action: Action,
         /// Its attempt.
         attempt: u16,
-        /// `saga.undeliverable` or `saga.rendering`.
+        /// `saga.undeliverable`, `saga.rendering` or `store.<sqlstate>`.
         code: Arc<str>,
-        /// The broker's words, for people.
+        /// The broker's or Postgres's words, for people.
         message: String,
     },
 }

@@ -64,6 +64,7 @@ pub use json::Json;
 pub use progress::StepStateName;
 pub use progress::is_endless;
 pub use progress::next_due;
+pub use progress::outstanding;
 pub use progress::ready;
 pub use progress::step_state_name;
 pub use retry::Jitter;

@@ -45,6 +45,13 @@ pub(super) fn flight(saga: &Saga, step: StepIx, action: Action) -> Option<&Fligh
     }
 }
 
+/// Every command that waits for its answer, in file order.
+pub fn outstanding(saga: &Saga) -> impl Iterator<Item = (StepIx, Action, u16)> {
+    let places = (0..saga.steps.len()).map(|at| StepIx(u16::try_from(at).expect("at most 500 steps")));
+    let both = places.flat_map(|step| [(step, Action::Do), (step, Action::Undo)]);
+    both.filter_map(|(step, action)| flight(saga, step, action).map(|flight| (step, action, flight.attempt)))
+}
+
 /// When the saga wants to be looked at again; `None` when only an answer or a person moves it.
 pub fn next_due(definition: &Definition, saga: &Saga) -> Option<Timestamp> {
     if matches!(saga.phase, Phase::Paused | Phase::Abandoned) {

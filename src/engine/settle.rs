@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::bus::Bus;
-use crate::core::{Refusal, Saga, Transition, Verdict, fold};
+use crate::core::{Input, Refusal, Saga, Transition, Verdict, fold, outstanding};
 use crate::store::{OperationOutcome, OperationState, SagaKey, Store, StoreError, Stored};
 
 use super::batch::Batch;
@@ -91,7 +93,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                     if batch.len() > 1 {
                         return Ok(Settled::Halve(batch));
                     }
-                    set_aside(&mut batch, &sqlstate, &message);
+                    set_aside(&mut batch, &judged, &sqlstate, &message);
                     judged = self.judge(&batch, &mut known).await?;
                 }
                 Err(error) => return Err(error),
@@ -206,22 +208,30 @@ fn keys_of(batch: &Batch, judged: &Judged) -> Vec<SagaKey> {
     keys
 }
 
-/// The only input of the batch holds a value that Postgres refuses: a record is parked, an action refused, a wake-up dropped
-/// with an alarm (its saga comes back by its lease).
-fn set_aside(batch: &mut Batch, sqlstate: &str, message: &str) {
+/// The only input of the batch leads to a value that Postgres refuses: a record is parked; a timer makes its saga stuck at the
+/// command that it waits for; an action is refused, since a person is there to be told.
+fn set_aside(batch: &mut Batch, judged: &Judged, sqlstate: &str, message: &str) {
     tracing::error!(sqlstate, message, "value refused by the database, its input is set aside");
-    let code = "store";
+    let message = format!("store.{sqlstate}: {message}");
     for arrived in &mut batch.records {
-        let message = format!("store.{sqlstate}: {message}");
+        let (code, message) = ("store", message.clone());
         arrived.meaning = Meaning::Settled(Refusal { verdict: Verdict::Malformed, code, message, can: Vec::new() });
     }
-    batch.wakes.clear();
+    let waiting = |id: Uuid| {
+        let work = judged.works.iter().find(|work| work.id == id)?;
+        let (step, action, attempt) = outstanding(&work.decisions.first()?.saga).next()?;
+        let code = Arc::from(format!("store.{sqlstate}"));
+        Some((id, Input::Undeliverable { step, action, attempt, code, message: message.clone() }))
+    };
+    // What was set aside before and is refused again is dropped with the alarm above: its saga comes back by its lease.
+    let timers = batch.wakes.drain(..).filter(|(_, input)| matches!(input, Input::Timer { .. }));
+    batch.wakes = timers.filter_map(|(id, _)| waiting(id)).collect();
     batch.refused = std::mem::take(&mut batch.operations)
         .into_iter()
         .map(|pending| OperationOutcome {
             id: pending.operation.id,
             state: OperationState::Refused,
-            message: Some(format!("store.{sqlstate}: {message}")),
+            message: Some(message.clone()),
             seq_before: None,
             seq_after: None,
         })

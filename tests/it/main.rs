@@ -19,5 +19,6 @@ mod kafka;
 mod postgres;
 mod properties;
 mod scenarios;
+mod statement_errors;
 mod store_conformance;
 mod support;

@@ -1,6 +1,7 @@
 //! What several test modules use.
 
 pub(crate) mod database;
+pub(crate) mod faulty;
 pub(crate) mod participants;
 pub(crate) mod served;
 pub(crate) mod world;

@@ -119,14 +119,21 @@ impl<S: Store> World<S> {
 }
 
 /// A world in memory, by virtual time.
-pub(crate) struct MemoryWorld {
-    pub(crate) world: World<MemoryStore>,
+pub(crate) struct MemoryWorld<S = MemoryStore> {
+    pub(crate) world: World<S>,
     pub(crate) database: MemoryDatabase,
     pub(crate) now: Timestamp,
 }
 
 impl MemoryWorld {
     pub(crate) fn new(script: Script) -> Self {
+        Self::on(script, MemoryDatabase::store)
+    }
+}
+
+impl<S: Store> MemoryWorld<S> {
+    /// A world whose engine reaches the database by `store`.
+    pub(crate) fn on(script: Script, store: impl FnOnce(&MemoryDatabase) -> S) -> Self {
         let examples = examples();
         let database = MemoryDatabase::default();
         let now = Timestamp::from_millis(1_700_000_000_000);
@@ -134,7 +141,7 @@ impl MemoryWorld {
         let rows: Vec<DefinitionRow> = examples.iter().map(|(source, compiled)| row_of(source, compiled)).collect();
         database.deploy(&rows, false).unwrap();
         let plans = examples.into_iter().map(|(_, compiled)| compiled).collect();
-        Self { world: World::new(database.store(), plans, script), database, now }
+        Self { world: World::new(store(&database), plans, script), database, now }
     }
 
     /// Runs for this long, in steps of 20 ms.

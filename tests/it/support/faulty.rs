@@ -1,0 +1,130 @@
+//! A store whose statements fail where a test says so.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use sagabus::core::{Partition, Sha256};
+use sagabus::store::{
+    Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, NewPartition, PartitionOffset, PendingOperation,
+    Receipt, Registration, SagaKey, Store, StoreError, Stored, UnemittedRow,
+};
+use uuid::Uuid;
+
+/// What happens to one commit.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// Nothing is written.
+    Before(StoreError),
+    /// It is written, and the answer is lost.
+    AnswerLost,
+}
+
+/// Looks at a change before it is committed.
+type Faults = Box<dyn FnMut(&Change) -> Option<Fault>>;
+
+/// The store inside, and how often a fault fired.
+pub(crate) struct Faulty<S> {
+    inner: S,
+    faults: Faults,
+    pub(crate) seen: Rc<RefCell<Seen>>,
+}
+
+/// What a test may ask afterwards.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) fired: usize,
+    pub(crate) registrations: usize,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl<S> Faulty<S> {
+    pub(crate) fn new(inner: S, faults: impl FnMut(&Change) -> Option<Fault> + 'static) -> Self {
+        Self { inner, faults: Box::new(faults), seen: Rc::default() }
+    }
+}
+
+impl<S: Store> Store for Faulty<S> {
+    async fn register(&mut self, instance: Option<&str>, age: Option<i64>) -> Result<Registration, StoreError> {
+        self.seen.borrow_mut().registrations += 1;
+        self.inner.register(instance, age).await
+    }
+
+    async fn commit(&mut self, fence: &Fence, change: &Change) -> Result<Receipt, StoreError> {
+        self.seen.borrow_mut().changes.push(change.clone());
+        let fault = (self.faults)(change);
+        self.seen.borrow_mut().fired += usize::from(fault.is_some());
+        match fault {
+            Some(Fault::Before(error)) => Err(error),
+            Some(Fault::AnswerLost) => {
+                self.inner.commit(fence, change).await?;
+                Err(StoreError::Unknown("answer lost".to_owned()))
+            }
+            None => self.inner.commit(fence, change).await,
+        }
+    }
+
+    async fn load(&mut self, keys: &[SagaKey]) -> Result<Vec<Stored>, StoreError> {
+        self.inner.load(keys).await
+    }
+
+    async fn offsets(&mut self, partitions: &[Partition]) -> Result<Vec<PartitionOffset>, StoreError> {
+        self.inner.offsets(partitions).await
+    }
+
+    async fn add_partitions(&mut self, partitions: &[NewPartition]) -> Result<Vec<PartitionOffset>, StoreError> {
+        self.inner.add_partitions(partitions).await
+    }
+
+    async fn stop_partition(&mut self, topic: &str, partition: i32, reason: &str) -> Result<(), StoreError> {
+        self.inner.stop_partition(topic, partition, reason).await
+    }
+
+    async fn read_ends(&mut self, topic: &str) -> Result<Vec<(i32, i64)>, StoreError> {
+        self.inner.read_ends(topic).await
+    }
+
+    async fn catalogue(&mut self) -> Result<Catalogue, StoreError> {
+        self.inner.catalogue().await
+    }
+
+    async fn definition(&mut self, hash: Sha256) -> Result<Option<DefinitionRow>, StoreError> {
+        self.inner.definition(hash).await
+    }
+
+    async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        self.inner.claim_due(overdue_ms, limit).await
+    }
+
+    async fn dead_writers(
+        &mut self,
+        silent_ms: u64,
+        instance: Option<&str>,
+        fence: &Fence,
+    ) -> Result<Vec<DeadWriter>, StoreError> {
+        self.inner.dead_writers(silent_ms, instance, fence).await
+    }
+
+    async fn take_over(&mut self, fence: &Fence, dead: &DeadWriter) -> Result<Vec<UnemittedRow>, StoreError> {
+        self.inner.take_over(fence, dead).await
+    }
+
+    async fn forget_writers(&mut self, fence: &Fence) -> Result<(), StoreError> {
+        self.inner.forget_writers(fence).await
+    }
+
+    async fn resign(&mut self, fence: &Fence) -> Result<(), StoreError> {
+        self.inner.resign(fence).await
+    }
+
+    async fn unemitted_of(&mut self, sagas: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        self.inner.unemitted_of(sagas).await
+    }
+
+    async fn pending_operations(&mut self, limit: usize) -> Result<Vec<PendingOperation>, StoreError> {
+        self.inner.pending_operations(limit).await
+    }
+
+    async fn has_younger_namesake(&mut self, instance: &str, age: i64) -> Result<bool, StoreError> {
+        self.inner.has_younger_namesake(instance, age).await
+    }
+}
