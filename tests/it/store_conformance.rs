@@ -202,6 +202,27 @@ async fn a_zombie_behind_a_takeover_writes_nothing(bench: &impl Bench) {
     assert_eq!(seqs(&mut taker, "y").await, 0);
 }
 
+async fn a_taker_that_was_itself_taken_over_takes_nothing(bench: &impl Bench) {
+    let (mut dead, mut taker, mut third) = (bench.writer(), bench.writer(), bench.writer());
+    let mut fence = register(&mut dead).await;
+    commit(&mut dead, &mut fence, &Change { emitting: vec![(key("x"), 1)], ..born("x") }).await.unwrap();
+    let taker_fence = register(&mut taker).await;
+    bench.pass(9_000).await;
+    let mut third_fence = register(&mut third).await;
+    let silent = third.dead_writers(8_000, None, &third_fence).await.unwrap();
+    let of = |writer: i64| silent.iter().find(|found| found.writer == writer).unwrap();
+    assert!(third.take_over(&third_fence, of(taker_fence.writer)).await.unwrap().is_empty());
+    // The taker wakes up and goes on with what it had seen before it stopped.
+    let zombie = taker.take_over(&taker_fence, of(fence.writer)).await;
+    assert!(matches!(&zombie, Err(StoreError::Fenced)) || zombie.as_ref().is_ok_and(Vec::is_empty), "{zombie:?}");
+    let now_dead = third.dead_writers(8_000, None, &third_fence).await.unwrap();
+    let seen_again = now_dead.iter().find(|found| found.writer == fence.writer).unwrap();
+    let taken = third.take_over(&third_fence, seen_again).await.unwrap();
+    assert_eq!(taken[0].rows, [(key("x"), 1)], "what the zombie touched is not lost");
+    let name = (taken[0].writer, taken[0].batch);
+    commit(&mut third, &mut third_fence, &Change { acknowledged: vec![name], ..Change::default() }).await.unwrap();
+}
+
 async fn lost_commits_are_noticed_by_the_first_statement(bench: &impl Bench) {
     let mut writer = bench.writer();
     let mut fence = register(&mut writer).await;
@@ -333,6 +354,7 @@ conformance!(
     second_writer_for_one_saga_is_refused_whole,
     a_business_key_has_one_saga_whatever_its_id,
     a_zombie_behind_a_takeover_writes_nothing,
+    a_taker_that_was_itself_taken_over_takes_nothing,
     lost_commits_are_noticed_by_the_first_statement,
     an_offset_moves_only_from_where_it_stands,
     yesterdays_definitions_decide_nothing,
