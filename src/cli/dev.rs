@@ -7,13 +7,24 @@ use crate::dev::{self, DevOptions};
 use crate::engine::Stop;
 use crate::operations::{Exit, Failure};
 
-use super::arguments::DevArguments;
+use super::arguments::{Arguments, DevArguments, Verb};
 use super::run::on_signal;
+
+fn options(arguments: &DevArguments) -> DevOptions {
+    DevOptions { once: arguments.once, plain: arguments.plain, listen: arguments.listen }
+}
+
+/// Where the live view's logs go: `sagabus-dev.log` in the folder for temporary files.
+pub(super) fn log_file(arguments: &Arguments) -> Option<std::fs::File> {
+    let Verb::Dev(dev) = &arguments.verb else { return None };
+    let path = std::env::temp_dir().join("sagabus-dev.log");
+    if options(dev).is_live() { std::fs::File::create(path).ok() } else { None }
+}
 
 /// Runs the demonstration.
 pub(super) async fn run(arguments: DevArguments) -> Result<ExitCode, Failure> {
     let metrics = crate::api::install_metrics().map_err(|error| Failure::new(Exit::Failed, error, ""))?;
-    let options = DevOptions { once: arguments.once, plain: arguments.plain, listen: arguments.listen };
+    let options = options(&arguments);
     let stop = Arc::new(Stop::default());
     let listen = arguments.listen;
     let beside = |health| {

@@ -6,6 +6,7 @@ mod dev;
 mod output;
 mod run;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -15,8 +16,7 @@ use arguments::Arguments;
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SAGABUS_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    log_to(dev::log_file(&arguments));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
@@ -33,5 +33,15 @@ pub fn main() -> ExitCode {
             output::complain(&failure);
             ExitCode::from(failure.exit as u8)
         }
+    }
+}
+
+/// Logs go to standard error, or to a file while a terminal is drawn on.
+fn log_to(file: Option<std::fs::File>) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SAGABUS_LOG").unwrap_or_else(|_| "info".into());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    match file {
+        Some(file) => logs.with_ansi(false).with_writer(file).init(),
+        None => logs.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init(),
     }
 }

@@ -1,6 +1,7 @@
 //! The demonstration: starts everything, begins a trickle of sagas, shows them, and ends clean.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,13 @@ pub struct DevOptions {
     pub listen: Option<SocketAddr>,
 }
 
+impl DevOptions {
+    /// True when a terminal is drawn on: then nothing else may write to it.
+    pub fn is_live(&self) -> bool {
+        !self.plain && self.once.is_none() && std::io::stdout().is_terminal()
+    }
+}
+
 /// Why the demonstration did not run.
 #[derive(Debug, thiserror::Error)]
 #[error("{attempted}: {message}")]
@@ -62,7 +70,7 @@ fn failed<E: std::fmt::Display>(attempted: &'static str) -> impl Fn(E) -> DevErr
 
 /// Everything that runs.
 struct Stage {
-    _postgres: PrivatePostgres,
+    postgres: PrivatePostgres,
     _cluster: Cluster,
     kafka: KafkaSettings,
     console: Console,
@@ -130,24 +138,13 @@ impl Stage {
         let (engine, health) = spawn_engine(&kafka, &engine_url, Arc::clone(&stop))?;
         let plans = examples.into_iter().map(|(_, plan)| (plan.definition().hash, Arc::new(plan))).collect();
         let threads = vec![engine, services];
-        Ok(Self {
-            _postgres: postgres,
-            _cluster: cluster,
-            kafka,
-            console,
-            ledger,
-            plans,
-            stop,
-            services_stop,
-            threads,
-            health,
-        })
+        Ok(Self { postgres, _cluster: cluster, kafka, console, ledger, plans, stop, services_stop, threads, health })
     }
 
     /// Begins sagas and shows them.
     async fn play(&mut self, options: &DevOptions) -> Result<bool, DevError> {
         let mut producer = Producer::new(&self.kafka).map_err(failed("make a producer"))?;
-        let mut view = View::open(options.plain || options.once.is_some());
+        let mut view = View::open(options, self.hint());
         let (mut begun, mut next_at, mut look_at) = (0_usize, Instant::now(), Instant::now());
         let until = Instant::now() + ONCE_WITHIN;
         let order: Vec<Arc<Compiled>> = self.plans.values().cloned().collect();
@@ -187,6 +184,14 @@ impl Stage {
             tokio::time::sleep(QUICK / 2).await;
         }
         Ok(true)
+    }
+
+    /// How to look inside from another terminal.
+    fn hint(&self) -> String {
+        let (kafka, database) = (&self.kafka.bootstrap, self.postgres.url("sagabus"));
+        format!(
+            "look inside: export SAGABUS_KAFKA={kafka} SAGABUS_DATABASE_URL={database}; sagabus list; sagabus show demo-0"
+        )
     }
 
     fn clear(&mut self) {
