@@ -143,3 +143,16 @@ fn hostile_expressions_are_refused_without_a_panic() {
         assert!(Compiled::load(&source(&yaml)).is_err(), "{text}");
     }
 }
+
+#[test]
+fn the_definition_in_the_readme_is_valid() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let text = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let folder = std::env::temp_dir().join(format!("readme-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("readme.saga.yaml"), text).unwrap();
+    let found = sagabus::definition::read_folder(&folder);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let found = found.unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(found[0].1.definition().steps.len(), 5);
+}
