@@ -151,7 +151,7 @@ fn the_definition_in_the_readme_is_valid() {
     let folder = std::env::temp_dir().join(format!("readme-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("readme.saga.yaml"), text).unwrap();
-    let found = sagabus::definition::read_folder(&folder);
+    let found = read_folder(&folder);
     std::fs::remove_dir_all(&folder).unwrap();
     let found = found.unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(found[0].1.definition().steps.len(), 5);
