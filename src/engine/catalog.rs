@@ -38,6 +38,11 @@ impl Catalog {
         }
     }
 
+    /// Takes over definitions that are compiled already.
+    pub(super) fn know(&mut self, plans: impl IntoIterator<Item = Arc<Compiled>>) {
+        self.plans.extend(plans.into_iter().map(|plan| (plan.definition().hash, plan)));
+    }
+
     /// Adds one definition that an ended saga is pinned to.
     pub(super) fn compile(&mut self, hash: Sha256, body: &str) -> Option<Arc<Compiled>> {
         if let Some(plan) = self.plans.get(&hash) {

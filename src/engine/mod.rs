@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 use crate::bus::{Arrival, Bus, From};
 use crate::core::{Input, Partition, Timestamp, limits};
+use crate::definition::Compiled;
 use crate::store::{Fence, Store, StoreError};
 
 use batch::{Arrived, Batch};
@@ -108,6 +109,13 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             chores: Chores::default(),
             pending: Vec::new(),
         }
+    }
+
+    /// Definitions that are compiled already: those of them that Postgres names are not compiled again.
+    #[must_use]
+    pub fn with_plans(mut self, plans: impl IntoIterator<Item = Arc<Compiled>>) -> Self {
+        self.catalog.know(plans);
+        self
     }
 
     /// What others may know of it while it runs.

@@ -148,6 +148,27 @@ impl MemoryDatabase {
         Some((offset.first_offset, offset.next_offset, offset.gaps, offset.counts))
     }
 
+    /// The database as it stands, apart from it from now on: a standby.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        Self { tables: Arc::new(Mutex::new(self.lock().clone())) }
+    }
+
+    /// What `snapshot` kept takes this database's place, as when a standby takes over that lacks the last commits. Incarnations
+    /// are chance in Postgres, and so are never given twice here either.
+    pub fn restore(&self, snapshot: &Self) {
+        let kept = snapshot.lock().clone();
+        let mut tables = self.lock();
+        let last_age = tables.last_age;
+        *tables = Tables { last_age, ..kept };
+    }
+
+    /// Operators' actions that nobody has decided.
+    pub fn undecided(&self) -> usize {
+        let tables = self.lock();
+        tables.operations.iter().filter(|(_, outcome)| outcome.state == OperationState::Pending).count()
+    }
+
     /// Batches that are not known to have been sent.
     pub fn unemitted(&self) -> usize {
         self.lock().unemitted.len()

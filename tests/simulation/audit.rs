@@ -1,0 +1,240 @@
+//! What must be true at the end, worked out from what was written to Kafka and done by participants, and from nothing of ours but the
+//! stored result. Knows no rule of `core`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use sagabus::core::{
+    Action, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepKind, Timestamp, Transition, Undo, fold,
+};
+use sagabus::store::Stored;
+use uuid::Uuid;
+
+use super::participants::effect_at;
+use super::world::World;
+
+/// A partition that is not read to its end.
+pub(crate) fn unread(world: &World) -> Option<String> {
+    let broker = world.broker.borrow();
+    for plan in &world.plans {
+        let definition = plan.definition();
+        for topic in [&definition.trigger_topic, &definition.reply_topic] {
+            for (number, end) in broker.ends(topic) {
+                let partition = (Arc::clone(topic), number);
+                let next = world.database.offset(&partition).map_or(0, |(_, next, ..)| next);
+                // Markers at the end are passed over when a give-up asks; nothing waits for them.
+                let left = end - next - broker.markers(&partition, next, end);
+                if left > 0 {
+                    return Some(format!("{topic}/{number} at {next} of {end}"));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Audits a world that has come to its end.
+pub(crate) fn audit(world: &Rc<World>) {
+    if !world.violations.borrow().is_empty() {
+        return;
+    }
+    let sagas = world.database.sagas();
+    every_trigger_has_its_saga(world, &sagas);
+    for stored in &sagas {
+        let plan = world.plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash);
+        let definition = plan.expect("it is deployed").definition();
+        match read_journal(definition, stored) {
+            Ok((saga, journal)) => Audited { world, definition, stored, saga: &saga, journal: &journal }.audit(),
+            Err(why) => world.violated(format!("saga {}: {why}", stored.row.business_key)),
+        }
+    }
+}
+
+/// P1: each trigger started its saga.
+fn every_trigger_has_its_saga(world: &World, sagas: &[Stored]) {
+    for (topic, key) in world.triggered.borrow().iter() {
+        let names = world.plans.iter().map(|plan| plan.definition()).filter(|definition| definition.trigger_topic == *topic);
+        for name in names.map(|definition| &definition.name) {
+            let is_there =
+                sagas.iter().any(|stored| stored.row.definition_name == *name && *stored.row.business_key == **key);
+            if !is_there {
+                world.violated(format!("trigger {key} of {name} started no saga"));
+            }
+        }
+    }
+}
+
+fn read_journal(definition: &Definition, stored: &Stored) -> Result<(Saga, Vec<Transition>), String> {
+    let journal: Result<Vec<Transition>, _> = stored.journal.iter().map(|facts| serde_json::from_slice(facts)).collect();
+    let journal = journal.map_err(|error| error.to_string())?;
+    let saga = fold(definition, stored.row.id, &journal).map_err(|error| error.to_string())?;
+    Ok((saga, journal))
+}
+
+/// One saga, with all that is known of it.
+struct Audited<'a> {
+    world: &'a Rc<World>,
+    definition: &'a Definition,
+    stored: &'a Stored,
+    saga: &'a Saga,
+    journal: &'a [Transition],
+}
+
+impl Audited<'_> {
+    fn violated(&self, what: &str) {
+        let row = &self.stored.row;
+        self.world.violated(format!("saga {} ({}, {}): {what}", row.business_key, row.definition_name, row.phase));
+    }
+
+    fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.journal.iter().flat_map(|row| &row.facts)
+    }
+
+    fn audit(&self) {
+        if self.saga.phase != self.stored.row.phase {
+            self.violated(&format!("its journal says {}", self.saga.phase));
+        }
+        if self.saga.is_final() != self.stored.row.finished_at.is_some() {
+            self.violated("its row does not say when it was finished");
+        }
+        self.is_announced();
+        self.patience_was_kept();
+        let has_person = self.facts().any(|fact| matches!(fact, Fact::Operated { .. }));
+        // A person's word, or a participant that contradicts itself, excuses what follows.
+        if has_person || self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. })) {
+            return;
+        }
+        self.effects_fit_the_outcome();
+        self.commands_had_their_causes();
+        self.undone_in_reverse();
+    }
+
+    /// Each end and each `stuck` is an event.
+    fn is_announced(&self) {
+        let id = self.stored.row.id.to_string();
+        let kind = format!("sagabus.saga.{}", self.saga.phase);
+        if !self.saga.is_final() && self.saga.phase != Phase::Stuck {
+            return;
+        }
+        let broker = self.world.broker.borrow();
+        let is_there = broker.records(&self.definition.outcome_topic).any(|record| {
+            let header = |name: &str| record.headers().find(|(key, _)| *key == name).and_then(|(_, value)| value);
+            header("ce_correlationid") == Some(id.as_bytes()) && header("ce_type") == Some(kind.as_bytes())
+        });
+        drop(broker);
+        if !is_there {
+            self.violated("its end was not announced");
+        }
+    }
+
+    /// Nothing is given up before its patience has ended.
+    fn patience_was_kept(&self) {
+        let mut issued: BTreeMap<(u16, u16), Timestamp> = BTreeMap::new();
+        for row in self.journal {
+            for fact in &row.facts {
+                match fact {
+                    Fact::Issued { step, action: Action::Do, attempt, .. } => {
+                        issued.insert((step.0, *attempt), row.now);
+                    }
+                    Fact::GivenUp { step, attempt } => {
+                        let patience = self.definition.step(*step).patience_ms;
+                        let waited = issued.get(&(step.0, *attempt)).map_or(0, |at| row.now.millis_since(*at));
+                        if waited < patience {
+                            self.violated(&format!("step {} was given up after {waited} ms", step.0));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn effect(&self, step: &str) -> i32 {
+        self.world.participants.borrow().effect(&(self.stored.row.id, Arc::from(step)))
+    }
+
+    /// P4, P8: what is there is what the outcome says.
+    fn effects_fit_the_outcome(&self) {
+        for step in self.definition.steps.iter().filter(|step| step.kind != StepKind::ReadOnly) {
+            let expected = match (self.saga.phase, &step.undo) {
+                (Phase::Completed, _) => 1,
+                (Phase::Compensated, Undo::Command(_)) => 0,
+                (Phase::Compensated, Undo::Nothing) if step.kind == StepKind::Pivot || step.behind_pivot => 0,
+                _ => continue,
+            };
+            let there = self.effect(&step.name);
+            if there != expected {
+                self.violated(&format!("step {} has effect {there}, not {expected}", step.name));
+            }
+        }
+        let may_skip = self.definition.steps.iter().any(|step| step.compensation.on_exhausted == OnExhausted::Skip);
+        if self.saga.phase == Phase::CompensatedWithSkips && !may_skip {
+            self.violated("nothing may be skipped");
+        }
+        if matches!(self.saga.phase, Phase::Cancelled | Phase::Abandoned | Phase::Paused) {
+            self.violated("nobody asked for that");
+        }
+    }
+
+    /// A command goes out after what it depends on has answered; a new attempt after a failure that may be tried again.
+    fn commands_had_their_causes(&self) {
+        let broker = self.world.broker.borrow();
+        let participants = self.world.participants.borrow();
+        let id = self.stored.row.id;
+        let answered = |step: &str, action: Action, attempt: Option<u16>, outcome: Outcome, before: i64| {
+            participants.answers.iter().any(|(at, command, answer)| {
+                *at <= before
+                    && command.saga_id == id
+                    && *command.step == *step
+                    && command.action == action
+                    && attempt.is_none_or(|attempt| command.attempt == attempt)
+                    && answer.outcome == outcome
+                    && (outcome != Outcome::Failure || answer.retryable)
+            })
+        };
+        let mut wrong = Vec::new();
+        for written in broker.commands.values().filter(|written| written.command.saga_id == id) {
+            let command = &written.command;
+            let place = self.definition.place_of(&command.step).expect("steps of the definition");
+            if command.action == Action::Do {
+                for before in &self.definition.step(place).after {
+                    let name = &self.definition.step(*before).name;
+                    if !answered(name, Action::Do, None, Outcome::Success, written.at) {
+                        wrong.push(format!("{} went out before {name} was done", command.step));
+                    }
+                }
+            }
+            let is_next = command.attempt > 1;
+            if is_next && !answered(&command.step, command.action, Some(command.attempt - 1), Outcome::Failure, written.at) {
+                wrong.push(format!("attempt {} of {} without a failure before", command.attempt, command.step));
+            }
+        }
+        drop((broker, participants));
+        wrong.iter().for_each(|what| self.violated(what));
+    }
+
+    /// A step is undone only after everything that depends on it.
+    fn undone_in_reverse(&self) {
+        if self.facts().any(|fact| matches!(fact, Fact::UndoSkipped { .. } | Fact::UndoDue { .. })) {
+            return;
+        }
+        let participants = self.world.participants.borrow();
+        let id: Uuid = self.stored.row.id;
+        let ledger = |name: &Arc<str>| participants.ledger.get(&(id, Arc::clone(name)));
+        let mut wrong = Vec::new();
+        for step in &self.definition.steps {
+            let Some(effects) = ledger(&step.name) else { continue };
+            for (at, _) in effects.iter().filter(|(_, sign)| *sign < 0) {
+                for after in step.before.iter().map(|place| self.definition.step(*place)) {
+                    let there = ledger(&after.name).map_or(0, |effects| effect_at(effects, *at));
+                    if there != 0 && after.undo != Undo::Nothing {
+                        wrong.push(format!("{} was undone before {}", step.name, after.name));
+                    }
+                }
+            }
+        }
+        drop(participants);
+        wrong.iter().for_each(|what| self.violated(what));
+    }
+}

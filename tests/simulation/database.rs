@@ -1,0 +1,281 @@
+//! Postgres, simulated: the store in memory behind a connection that is slow, breaks before or after a statement, loses answers,
+//! executes a statement after its sender has given up, and fails over to a standby that lags.
+
+use std::rc::Rc;
+
+use sagabus::core::{Partition, Sha256, Timestamp};
+use sagabus::store::{
+    Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, MemoryDatabase, MemoryStore, NewPartition,
+    PartitionOffset, PendingOperation, Receipt, Registration, SagaKey, Store, StoreError, Stored, UnemittedRow,
+};
+use uuid::Uuid;
+
+use super::watch;
+use super::world::{Life, World, instantly};
+
+/// Commits that a standby may lag behind.
+const LAG_MAX: usize = 30;
+
+/// What is wrong with the database itself.
+#[derive(Default)]
+pub(crate) struct Outage {
+    away_until: i64,
+    clock_ahead: i64,
+    /// The tables after each of the last commits, when a standby may take over.
+    behind: Vec<MemoryDatabase>,
+    failovers: u32,
+}
+
+impl Outage {
+    /// The database is well.
+    pub(crate) fn heal(&mut self) {
+        self.away_until = 0;
+    }
+
+    /// The database's clock.
+    pub(crate) fn database_now(&self, world_now: i64) -> Timestamp {
+        Timestamp::from_micros(world_now + self.clock_ahead)
+    }
+}
+
+/// The primary dies; a standby takes over, perhaps without its last commits, with a clock of its own.
+pub(crate) fn fail_over(world: &Rc<World>) {
+    world.saw("database failed over");
+    let (lost_max, jump) = {
+        let knobs = world.knobs.borrow();
+        (knobs.commits_lost_max, knobs.clock_jump_s)
+    };
+    let away = world.delay(500, 4_000);
+    let mut outage = world.outage.borrow_mut();
+    outage.failovers += 1;
+    if outage.failovers == 2 {
+        world.saw("database failed over twice");
+    }
+    outage.away_until = world.now() + away;
+    let lost = usize::try_from(world.choices.borrow_mut().below(lost_max + 1)).expect("small");
+    let known = outage.behind.len();
+    if lost > 0 && known > 1 {
+        let place = known.saturating_sub(1 + lost);
+        world.saw("commits lost");
+        world.tell("postgres", "all", || format!("fails over, loses {} commits", known - 1 - place));
+        world.database.restore(&outage.behind[place]);
+        outage.behind.truncate(place + 1);
+    }
+    if jump > 0 {
+        world.saw("database clock jumped");
+        outage.clock_ahead += i64::from(world.choices.borrow_mut().below(jump + 1)) * 1_000_000;
+    }
+    let now = outage.database_now(world.now());
+    drop(outage);
+    world.database.set_now(now);
+}
+
+/// One engine's connection.
+#[derive(Debug)]
+pub(crate) struct SimStore {
+    world: Reach,
+    inner: MemoryStore,
+    life: Life,
+}
+
+/// The world, without a picture of it.
+struct Reach(Rc<World>);
+
+impl std::fmt::Debug for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("World")
+    }
+}
+
+fn unknown(what: &str) -> StoreError {
+    StoreError::Unknown(what.to_owned())
+}
+
+impl SimStore {
+    pub(crate) fn connect(world: &Rc<World>, life: Life) -> Self {
+        Self { world: Reach(Rc::clone(world)), inner: world.database.store(), life }
+    }
+
+    /// A statement travels to the database.
+    async fn reach(&self) -> Result<(), StoreError> {
+        let world = &self.world.0;
+        let (slow, fails) = {
+            let knobs = world.knobs.borrow();
+            (knobs.statement_slow, knobs.statement_fails)
+        };
+        let delay = if world.happens(slow) { world.delay(20, 4_000) } else { world.delay(0, 2) };
+        world.sleep(delay).await;
+        if world.outage.borrow().away_until > world.now() {
+            world.sleep(200_000).await;
+            return Err(unknown("the database is away"));
+        }
+        if world.happens(fails) {
+            world.saw("statement failed before it committed");
+            return Err(unknown("connection lost"));
+        }
+        Ok(())
+    }
+
+    /// Its answer travels back.
+    async fn answered<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        let world = &self.world.0;
+        world.sleep(world.delay(0, 2)).await;
+        let lost = world.knobs.borrow().answer_lost;
+        if answer.is_ok() && world.happens(lost) { Err(unknown("answer lost")) } else { answer }
+    }
+
+    fn execute(world: &Rc<World>, inner: &mut MemoryStore, life: Life, fence: &Fence, change: &Change) -> Result<Receipt, StoreError> {
+        let answer = instantly(inner.commit(fence, change));
+        match &answer {
+            Ok(_) => {
+                watch::committed(world, life, change);
+                if world.knobs.borrow().failovers > 0 {
+                    let mut outage = world.outage.borrow_mut();
+                    if outage.behind.len() > LAG_MAX {
+                        outage.behind.remove(0);
+                    }
+                    outage.behind.push(world.database.snapshot());
+                }
+            }
+            Err(error) => watch::refused(world, life, error),
+        }
+        answer
+    }
+}
+
+impl Store for SimStore {
+    async fn register(&mut self, instance: Option<&str>, age: Option<i64>) -> Result<Registration, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.register(instance, age));
+        self.answered(answer).await
+    }
+
+    async fn commit(&mut self, fence: &Fence, change: &Change) -> Result<Receipt, StoreError> {
+        let world = Rc::clone(&self.world.0);
+        let (late, contended) = {
+            let knobs = world.knobs.borrow();
+            (knobs.statement_late, knobs.contention)
+        };
+        if world.happens(late) {
+            // The connection breaks; the server executes the statement all the same, some time later.
+            let (mut inner, life, fence, change) = (self.inner.clone(), self.life, fence.clone(), change.clone());
+            world.carry(world.delay(1, 3_000), move |world| {
+                if Self::execute(world, &mut inner, life, &fence, &change).is_ok() {
+                    world.saw("statement committed after its writer had given up");
+                }
+            });
+            world.sleep(1_000).await;
+            return Err(unknown("connection lost"));
+        }
+        self.reach().await?;
+        if world.happens(contended) {
+            world.saw("statement contended");
+            return Err(StoreError::Contention("40P01".to_owned()));
+        }
+        let answer = Self::execute(&world, &mut self.inner, self.life, fence, change);
+        let committed = answer.is_ok();
+        let answered = self.answered(answer).await;
+        if committed && answered.is_err() {
+            world.saw("answer of a commit lost");
+        }
+        answered
+    }
+
+    async fn load(&mut self, keys: &[SagaKey]) -> Result<Vec<Stored>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.load(keys));
+        self.answered(answer).await
+    }
+
+    async fn offsets(&mut self, partitions: &[Partition]) -> Result<Vec<PartitionOffset>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.offsets(partitions));
+        self.answered(answer).await
+    }
+
+    async fn add_partitions(&mut self, partitions: &[NewPartition]) -> Result<Vec<PartitionOffset>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.add_partitions(partitions));
+        self.answered(answer).await
+    }
+
+    async fn stop_partition(&mut self, topic: &str, partition: i32, reason: &str) -> Result<(), StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.stop_partition(topic, partition, reason));
+        self.answered(answer).await
+    }
+
+    async fn read_ends(&mut self, topic: &str) -> Result<Vec<(i32, i64)>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.read_ends(topic));
+        self.answered(answer).await
+    }
+
+    async fn catalogue(&mut self) -> Result<Catalogue, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.catalogue());
+        self.answered(answer).await
+    }
+
+    async fn definition(&mut self, hash: Sha256) -> Result<Option<DefinitionRow>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.definition(hash));
+        self.answered(answer).await
+    }
+
+    async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.claim_due(overdue_ms, limit));
+        self.answered(answer).await
+    }
+
+    async fn dead_writers(
+        &mut self,
+        silent_ms: u64,
+        instance: Option<&str>,
+        fence: &Fence,
+    ) -> Result<Vec<DeadWriter>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.dead_writers(silent_ms, instance, fence));
+        self.answered(answer).await
+    }
+
+    async fn take_over(&mut self, fence: &Fence, dead: &DeadWriter) -> Result<Vec<UnemittedRow>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.take_over(fence, dead));
+        if answer.as_ref().is_ok_and(|rows| !rows.is_empty()) {
+            self.world.0.saw("writer taken over with something to send");
+        }
+        self.answered(answer).await
+    }
+
+    async fn forget_writers(&mut self, fence: &Fence) -> Result<(), StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.forget_writers(fence));
+        self.answered(answer).await
+    }
+
+    async fn resign(&mut self, fence: &Fence) -> Result<(), StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.resign(fence));
+        self.answered(answer).await
+    }
+
+    async fn unemitted_of(&mut self, sagas: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.unemitted_of(sagas));
+        self.answered(answer).await
+    }
+
+    async fn pending_operations(&mut self, limit: usize) -> Result<Vec<PendingOperation>, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.pending_operations(limit));
+        self.answered(answer).await
+    }
+
+    async fn has_younger_namesake(&mut self, instance: &str, age: i64) -> Result<bool, StoreError> {
+        self.reach().await?;
+        let answer = instantly(self.inner.has_younger_namesake(instance, age));
+        self.answered(answer).await
+    }
+}

@@ -1,0 +1,101 @@
+//! Definitions of many shapes, made by chance once and compiled once: chains, forks, joins, pivots, steps that nothing undoes. Each in
+//! two versions, the second of which takes over while sagas of the first are running.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sagabus::definition::{Compiled, Source};
+use sagabus::store::DefinitionRow;
+
+use super::choices::Choices;
+
+/// Two versions of one definition.
+pub(crate) struct Shape {
+    pub(crate) plans: [Arc<Compiled>; 2],
+    pub(crate) rows: [DefinitionRow; 2],
+}
+
+/// Shapes that every schedule chooses from.
+const SHAPES: u64 = 160;
+
+/// All shapes, the simple ones first.
+pub(crate) fn shapes() -> Vec<Shape> {
+    (0..SHAPES).map(|number| shape(number)).collect()
+}
+
+fn shape(number: u64) -> Shape {
+    let most = match number {
+        0..4 => u32::try_from(number).expect("small") + 1,
+        159 => 60,
+        _ => 8,
+    };
+    let steps = Choices::from_seed(number).between(1, most);
+    let versions = [1, 2].map(|version| {
+        // A shape that the linter refuses is drawn again: it knows better which graphs can be undone.
+        (0..).find_map(|draw| load(number, version, draw, steps)).expect("a shape is accepted some time")
+    });
+    let [(first, first_row), (second, second_row)] = versions;
+    Shape { plans: [first, second], rows: [first_row, second_row] }
+}
+
+fn load(number: u64, version: u32, draw: u64, steps: u32) -> Option<(Arc<Compiled>, DefinitionRow)> {
+    let mut choices = Choices::from_seed(number * 1_000_003 + draw);
+    let yaml = text(number, version, steps, &mut choices);
+    let source = Source { file: format!("d{number}.saga.yaml"), yaml, schemas: BTreeMap::new() };
+    let compiled = Compiled::load(&source).ok()?;
+    let definition = compiled.definition();
+    let row = DefinitionRow { hash: definition.hash, name: Arc::clone(&definition.name), version, body: source.body() };
+    Some((Arc::new(compiled), row))
+}
+
+/// The text of one definition. In front of the pivot (if there is one) steps may fail; behind it they are retried without end.
+fn text(number: u64, version: u32, steps: u32, choices: &mut Choices) -> String {
+    let name = format!("d{number}");
+    let on_exhausted = if choices.below(3) == 2 { "skip" } else { "block" };
+    let mut text = format!(
+        "saga: v1\nname: {name}\nversion: {version}\ntrigger: {{topic: {name}.triggers, type: go}}\nbusinessKey: ${{trigger.data.id}}\n\
+         defaults:\n  timeout: 1s\n  patience: 5s\n  retry: {{maximumAttempts: 3, initialInterval: 200ms, maximumInterval: 2s}}\n  \
+         compensation: {{timeout: 1s, patience: 6s, retry: {{maximumAttempts: 4, maximumInterval: 2s}}, onExhausted: {on_exhausted}}}\n\
+         steps:\n"
+    );
+    let pivot = (choices.below(2) == 1).then(|| choices.below(steps));
+    for step in 0..steps {
+        let after = predecessors(step, pivot, choices);
+        let is_before = pivot.is_none_or(|pivot| step < pivot);
+        let participant = choices.below(3);
+        let data = if choices.below(2) == 0 { "\"${trigger.data}\"".to_owned() } else { "{id: \"${trigger.data.id}\"}".to_owned() };
+        let (kind, command, undo) = if Some(step) == pivot {
+            ("pivot", "act", "")
+        } else if !is_before {
+            ("retriable", "act", "")
+        } else {
+            match choices.below(6) {
+                0..4 => ("compensatable", "act", ", compensate: {type: undo}"),
+                4 => ("readOnly", "read", ""),
+                _ => ("retriable", "act", ", compensate: {type: undo}"),
+            }
+        };
+        let after = if after.is_empty() { String::new() } else { format!("after: [{}], ", after.join(", ")) };
+        _ = writeln!(
+            text,
+            "  s{step}: {{{after}participant: p{participant}, kind: {kind}, command: {{type: {command}.s{step}, data: {data}}}{undo}}}"
+        );
+    }
+    text
+}
+
+fn predecessors(step: u32, pivot: Option<u32>, choices: &mut Choices) -> Vec<String> {
+    let name = |step: u32| format!("s{step}");
+    match pivot {
+        // Everything that may fail comes before the pivot.
+        Some(pivot) if step == pivot => (0..step).map(name).collect(),
+        Some(pivot) if step > pivot => vec![name(choices.between(pivot, step - 1))],
+        Some(_) | None => {
+            let mut after: Vec<u32> = (0..choices.below(3).min(step)).map(|_| choices.below(step)).collect();
+            after.sort_unstable();
+            after.dedup();
+            after.into_iter().map(name).collect()
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Everybody who is neither engine nor participant: who starts sagas, operators, deployments, whoever writes rubbish, and fate.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use sagabus::core::{Json, Operation, Resolution, Verb};
+use sagabus::wire;
+use uuid::Uuid;
+
+use super::broker::{append, append_raw, rebalance};
+use super::database::fail_over;
+use super::definitions::Shape;
+use super::world::World;
+
+/// Plans what people and fate will do while faults happen.
+pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
+    let knobs = world.knobs.borrow().clone();
+    let some_time = || i64::from(world.choices.borrow_mut().below(knobs.unsafe_ms)) * 1_000;
+    for number in 0..knobs.sagas {
+        let shape = shapes[usize::try_from(number).expect("few sagas") % shapes.len()];
+        let (topic, key) = (Arc::clone(&shape.plans[0].definition().trigger_topic), format!("k{number}"));
+        let at = some_time();
+        {
+            let (topic, key) = (Arc::clone(&topic), key.clone());
+            world.carry(at, move |world| trigger(world, &topic, &key, 0));
+        }
+        if world.happens(knobs.trigger_again) {
+            let other = world.choices.borrow_mut().below(2);
+            world.carry(at + some_time(), move |world| {
+                world.saw(if other == 0 { "trigger again: duplicate" } else { "trigger again: conflict" });
+                trigger(world, &topic, &key, other);
+            });
+        }
+    }
+    for number in 0..knobs.operations {
+        world.carry(some_time(), move |world| operate(world, number));
+    }
+    for _ in 0..knobs.hostile {
+        world.carry(some_time(), write_rubbish);
+    }
+    for _ in 0..knobs.reloads {
+        let rows = shapes[0].rows.clone();
+        world.carry(some_time(), move |world| {
+            world.saw("definition reloaded");
+            world.database.deploy(&rows[1..], false).expect("versions grow");
+        });
+    }
+    for _ in 0..knobs.rebalances {
+        world.after(some_time(), |world| {
+            world.saw("rebalance");
+            rebalance(world);
+        });
+    }
+    for _ in 0..knobs.broker_outages {
+        world.after(some_time(), |world| {
+            world.saw("broker away");
+            let back = world.now() + world.delay(200, 8_000);
+            world.tell("kafka", "all", || "is away".to_owned());
+            world.broker.borrow_mut().away_until = back;
+        });
+    }
+    for _ in 0..knobs.failovers {
+        world.after(some_time(), fail_over);
+    }
+}
+
+/// An event that starts a saga. `other`: with other data than the first of its key.
+fn trigger(world: &Rc<World>, topic: &Arc<str>, key: &str, other: u32) {
+    let data = Json::parse(format!(r#"{{"id":"{key}","amount":{}}}"#, 100 + other).as_bytes()).expect("it is JSON");
+    world.triggered.borrow_mut().insert((Arc::clone(topic), key.to_owned()));
+    world.tell("people", "kafka", || format!("{topic} {key}"));
+    append(world, &wire::new_trigger(topic, key, "go", &format!("t-{key}"), "/people", data));
+}
+
+/// An operator acts on some saga.
+fn operate(world: &Rc<World>, number: u32) {
+    let sagas = world.database.sagas();
+    if sagas.is_empty() {
+        return;
+    }
+    let mut choices = world.choices.borrow_mut();
+    let stored = &sagas[usize::try_from(choices.below(u32::try_from(sagas.len()).expect("few"))).expect("few")];
+    let plan = world.plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash).expect("deployed");
+    let steps = &plan.definition().steps;
+    let step = steps[usize::try_from(choices.below(u32::try_from(steps.len()).expect("few"))).expect("few")].name.to_string();
+    let data = || Json::parse(br#"{"token":"by-hand"}"#).expect("it is JSON");
+    let verb = match choices.below(14) {
+        0 => Verb::Cancel,
+        1 => Verb::Resume,
+        2 => Verb::Republish { step },
+        3 => Verb::Retry { step: Some(step), force: false },
+        4 => Verb::Edit { step, data: data() },
+        5 => Verb::Skip { step, reply: Some(data()) },
+        6 => Verb::Complete { step, reply: data() },
+        7 => Verb::Fail { step, code: "BY_HAND".to_owned() },
+        8 => Verb::Compensate,
+        9 | 10 => Verb::Pause,
+        11 => Verb::Resolve { step, outcome: Resolution::Left },
+        12 => Verb::Resolve { step, outcome: Resolution::Undone },
+        _ => Verb::Abandon,
+    };
+    let is_pause = verb == Verb::Pause;
+    drop(choices);
+    world.tell("people", "postgres", || format!("{} {verb:?}", stored.row.business_key));
+    ask(world, stored.row.id, u128::from(number), verb);
+    if is_pause {
+        let (id, delay) = (stored.row.id, world.delay(100, 8_000));
+        world.carry(delay, move |world| ask(world, id, 1_000 + u128::from(number), Verb::Resume));
+    }
+}
+
+fn ask(world: &Rc<World>, saga_id: Uuid, id: u128, verb: Verb) {
+    let operation = Operation {
+        id: Uuid::from_u128(id),
+        verb,
+        who: "ada".to_owned(),
+        reason: "simulated".to_owned(),
+        expect_seq: None,
+    };
+    world.database.ask(saga_id, operation);
+}
+
+/// A record that nobody should have written.
+fn write_rubbish(world: &Rc<World>) {
+    let shape = world.choices.borrow_mut().below(8);
+    let definition = world.plans[0].definition();
+    let (triggers, replies) = (Arc::clone(&definition.trigger_topic), Arc::clone(&definition.reply_topic));
+    let go: [(&str, Option<&[u8]>); 1] = [("ce_type", Some(b"go"))];
+    world.saw("hostile record parked");
+    match shape {
+        0 => append_raw(world, &triggers, Some(b"x"), Some(b"not json"), &go, None),
+        1 => append_raw(world, &triggers, None, None, &go, None),
+        2 => append_raw(world, &triggers, Some(b"x"), Some(b"{}"), &go, None),
+        3 => append_raw(world, &replies, Some(b"x"), Some(b"{}"), &[], None),
+        4 => append_raw(world, &replies, Some(b"x"), Some(b"\xff\xfe"), &[("ce_id", Some(b"\0"))], None),
+        5 => append_raw(world, &triggers, Some(b"x"), Some(b"{}"), &[("ce_type", Some(b"a")), ("CE_TYPE", None)], None),
+        _ => forge(world),
+    }
+}
+
+/// An answer to a real command from a topic that is not its reply topic, or to a command that was never sent.
+fn forge(world: &Rc<World>) {
+    let broker = world.broker.borrow();
+    let Some(written) = broker.commands.values().next() else { return };
+    let mut command = written.command.clone();
+    drop(broker);
+    let definition = world.plans[0].definition();
+    let unknown = world.choices.borrow_mut().below(2) == 1;
+    if unknown {
+        command.id = Uuid::from_u128(7);
+        command.reply_to = Arc::clone(&definition.reply_topic);
+    } else if let Some(other) = world.plans.iter().find(|plan| plan.definition().reply_topic != command.reply_to) {
+        command.reply_to = Arc::clone(&other.definition().reply_topic);
+    } else {
+        return;
+    }
+    world.saw("forged reply parked");
+    let answer = sagabus::core::Answer {
+        id: Arc::from("forged"),
+        outcome: sagabus::core::Outcome::Success,
+        data: Json::empty_object(),
+        code: None,
+        retryable: false,
+        without_effect: false,
+    };
+    append(world, &wire::answer(&command, "mallory", &answer));
+}

@@ -1,0 +1,334 @@
+//! One schedule: a world is drawn, faults happen, the world heals, everything must come to its end, and is audited.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use sagabus::bus::From;
+use sagabus::core::Phase;
+use sagabus::engine::{Clock, Engine, EngineError, Settings, Stop};
+
+use super::audit;
+use super::broker::{SimBus, rebalance};
+use super::choices::Choices;
+use super::database::SimStore;
+use super::definitions::Shape;
+use super::knobs::Knobs;
+use super::people;
+use super::sometimes::Sometimes;
+use super::story::Story;
+use super::watch;
+use super::world::{BEGINS, Life, Next, World};
+
+/// Virtual time within which a healed world must come to its end, in microseconds.
+const SETTLES_WITHIN: i64 = 400_000_000;
+/// Events of one schedule at most: more is a livelock.
+const EVENTS_MAX: u64 = 3_000_000;
+/// How often a healed world is looked at.
+const LOOK: i64 = 500_000;
+
+/// How one schedule ended.
+pub(crate) struct Ended {
+    pub(crate) violations: Vec<String>,
+    pub(crate) tape: Vec<u32>,
+    pub(crate) sometimes: Sometimes,
+    pub(crate) story: String,
+    pub(crate) polls: u64,
+}
+
+/// What is done to one engine besides what chance does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Interference {
+    /// Its process is killed at this poll.
+    pub(crate) killed_at: Option<u64>,
+}
+
+/// The process of an engine.
+struct Task {
+    life: Life,
+    future: Pin<Box<dyn Future<Output = Result<(), EngineError>>>>,
+    alive: Rc<Cell<bool>>,
+    stop: Arc<Stop>,
+    stopped_until: i64,
+}
+
+/// The clock of an engine's machine.
+struct SimClock {
+    world: Rc<World>,
+}
+
+impl std::fmt::Debug for SimClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SimClock")
+    }
+}
+
+impl Clock for SimClock {
+    fn monotonic_micros(&self) -> i64 {
+        let passed = self.world.now() - BEGINS;
+        passed + passed / 100 * i64::from(self.world.knobs.borrow().drift_percent)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.world.sleep(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)).await;
+    }
+}
+
+/// Every engine process.
+struct Engines {
+    world: Rc<World>,
+    tasks: Vec<Task>,
+    lives: BTreeMap<usize, u32>,
+    interference: Interference,
+    polls: u64,
+}
+
+impl Engines {
+    fn start(&mut self, slot: usize) {
+        let number = self.lives.entry(slot).or_insert(0);
+        *number += 1;
+        let life = (slot, *number);
+        let world = &self.world;
+        let alive = Rc::new(Cell::new(true));
+        let store = SimStore::connect(world, life);
+        let bus = SimBus::connect(world, life, Rc::clone(&alive));
+        let clock = SimClock { world: Rc::clone(world) };
+        let instance = world.knobs.borrow().has_names.then(|| Arc::from(format!("engine-{slot}")));
+        let settings = Settings { instance, from: From::Earliest, seed: u64::from(life.1) };
+        let mut engine = Engine::new(store, bus, clock, settings).with_plans(world.plans.iter().cloned());
+        let stop = Arc::new(Stop::default());
+        let ends = Arc::clone(&stop);
+        let future = Box::pin(async move { engine.run(&ends).await });
+        self.tasks.push(Task { life, future, alive, stop, stopped_until: 0 });
+        world.tell(&watch::name(life), "all", || "starts".to_owned());
+        world.wake(life, 0);
+    }
+
+    /// A process ends; the group hears of it later, and whoever looks after it starts it again.
+    fn end(&mut self, life: Life, after_ms: (u32, u32)) {
+        let Some(place) = self.tasks.iter().position(|task| task.life == life) else { return };
+        let task = self.tasks.remove(place);
+        task.alive.set(false);
+        drop(task.future);
+        let world = &self.world;
+        world.carry(world.delay(after_ms.0, after_ms.1), move |world| {
+            world.broker.borrow_mut().leave(life);
+            rebalance(world);
+        });
+        if world.is_unsafe.get() || life.0 == 0 {
+            world.carry(world.delay(10, 12_000), move |world| world.starting.borrow_mut().push(life.0));
+        }
+    }
+
+    fn poll(&mut self, life: Life) {
+        let Some(place) = self.tasks.iter().position(|task| task.life == life) else { return };
+        let now = self.world.now();
+        if self.tasks[place].stopped_until > now {
+            self.world.wake(life, self.tasks[place].stopped_until - now);
+            return;
+        }
+        self.polls += 1;
+        let is_killed = self.interference.killed_at == Some(self.polls);
+        if self.interfere(place, is_killed) {
+            return;
+        }
+        let task = &mut self.tasks[place];
+        self.world.set_polling(Some(life));
+        let polled = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.world.set_polling(None);
+        match polled {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => {
+                self.world.saw("engine drained");
+                self.end(life, (0, 50));
+            }
+            Poll::Ready(Err(EngineError::Superseded(_))) => {
+                self.world.saw("engine superseded by its namesake");
+                self.end(life, (0, 50));
+            }
+            Poll::Ready(Err(error)) => {
+                self.world.violated(format!("an engine ended: {error}"));
+                self.end(life, (0, 50));
+            }
+        }
+    }
+
+    /// True when the process was killed or stopped instead of polled.
+    fn interfere(&mut self, place: usize, is_killed: bool) -> bool {
+        let (world, life) = (Rc::clone(&self.world), self.tasks[place].life);
+        let (crash, stop, has_names) = {
+            let knobs = world.knobs.borrow();
+            (knobs.crash, knobs.stop, knobs.has_names)
+        };
+        if is_killed || world.happens(crash) {
+            if !is_killed && world.choices.borrow_mut().below(8) == 7 {
+                // SIGTERM instead: it drains.
+                self.tasks[place].stop.request();
+                return false;
+            }
+            world.saw("engine killed");
+            world.tell(&watch::name(life), "all", || "is killed".to_owned());
+            self.end(life, (100, 8_000));
+            return true;
+        }
+        if world.happens(stop) {
+            world.saw("engine stopped and gone on");
+            let pause = world.delay(100, 20_000);
+            world.tell(&watch::name(life), "all", || format!("is stopped for {} ms", pause / 1_000));
+            self.tasks[place].stopped_until = world.now() + pause;
+            world.wake(life, pause);
+            if has_names && world.choices.borrow_mut().below(2) == 1 {
+                // Whoever looks after it believes it dead, and starts another of its name.
+                world.carry(world.delay(10, 4_000), move |world| world.starting.borrow_mut().push(life.0));
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Faults end: one engine is well, the others are dead for good, or well too.
+    fn heal(&mut self) {
+        let world = Rc::clone(&self.world);
+        world.is_unsafe.set(false);
+        let healed = world.knobs.borrow().healed();
+        *world.knobs.borrow_mut() = healed;
+        world.outage.borrow_mut().heal();
+        world.broker.borrow_mut().away_until = 0;
+        world.tell("world", "all", || "heals".to_owned());
+        let others_live = world.choices.borrow_mut().below(2) == 0;
+        let lives: Vec<Life> = self.tasks.iter().map(|task| task.life).collect();
+        for life in lives {
+            if life.0 != 0 && !others_live {
+                self.end(life, (1_000, 8_000));
+            }
+        }
+        for task in &mut self.tasks {
+            if task.stopped_until > world.now() {
+                task.stopped_until = 0;
+                world.wake(task.life, 0);
+            }
+        }
+        if !self.tasks.iter().any(|task| task.life.0 == 0) && !world.starting.borrow().contains(&0) {
+            self.start(0);
+        }
+    }
+}
+
+/// Runs one schedule to its end.
+pub(crate) fn run(mut choices: Choices, shapes: &[Shape], story: Story) -> Ended {
+    let knobs = Knobs::draw(&mut choices);
+    let count = 1 + choices.below(2);
+    let most = u32::try_from(shapes.len()).expect("few shapes");
+    let chosen: Vec<&Shape> =
+        (0..count).map(|_| &shapes[usize::try_from(choices.below(most)).expect("few shapes")]).collect();
+    run_with(choices, knobs, &chosen, story, Interference::default())
+}
+
+/// The same with everything given.
+pub(crate) fn run_with(
+    choices: Choices,
+    knobs: Knobs,
+    shapes: &[&Shape],
+    story: Story,
+    interference: Interference,
+) -> Ended {
+    let world = build(choices, knobs, shapes, story);
+    let engines = world.knobs.borrow().engines;
+    people::plan(&world, shapes);
+    let mut engines_of_world =
+        Engines { world: Rc::clone(&world), tasks: Vec::new(), lives: BTreeMap::new(), interference, polls: 0 };
+    (0..engines).for_each(|slot| engines_of_world.start(usize::try_from(slot).expect("few engines")));
+    let heals_at = BEGINS + i64::from(world.knobs.borrow().unsafe_ms) * 1_000;
+    turn_until(&mut engines_of_world, heals_at, |_| false);
+    engines_of_world.heal();
+    let settled = turn_until(&mut engines_of_world, world.now().max(heals_at) + SETTLES_WITHIN, is_settled);
+    if !settled {
+        unsettled(&world);
+    }
+    audit::audit(&world);
+    let polls = engines_of_world.polls;
+    drop(engines_of_world);
+    let violations = world.violations.take();
+    let story = world.story.borrow().draw();
+    let tape = std::mem::take(&mut world.choices.borrow_mut().made);
+    Ended { violations, tape, sometimes: world.sometimes.take(), story, polls }
+}
+
+fn build(choices: Choices, knobs: Knobs, shapes: &[&Shape], story: Story) -> Rc<World> {
+    let plans = shapes.iter().flat_map(|shape| shape.plans.iter().cloned()).collect();
+    let world = World::new(choices, knobs, plans, story);
+    let partitions = world.knobs.borrow().partitions;
+    for plan in &world.plans {
+        let definition = plan.definition();
+        let mut broker = world.broker.borrow_mut();
+        for topic in [&definition.trigger_topic, &definition.reply_topic, &definition.outcome_topic] {
+            broker.create(topic, partitions);
+        }
+        definition.steps.iter().for_each(|step| broker.create(&step.command_topic, partitions));
+    }
+    for shape in shapes {
+        world.database.deploy(&shape.rows[..1], false).expect("the first versions");
+    }
+    world
+}
+
+/// Goes on until a moment, or until what is looked for is so. True when it was.
+fn turn_until(engines: &mut Engines, until: i64, is_so: impl Fn(&World) -> bool) -> bool {
+    let world = Rc::clone(&engines.world);
+    let (mut events, mut look_at) = (0_u64, 0);
+    loop {
+        match world.next(until) {
+            Next::Wake(life) => engines.poll(life),
+            Next::Acted => {}
+            Next::Nothing => return false,
+        }
+        let starting = std::mem::take(&mut *world.starting.borrow_mut());
+        starting.into_iter().for_each(|slot| engines.start(slot));
+        events += 1;
+        if events > EVENTS_MAX {
+            world.violated("a livelock: too many events".to_owned());
+            return true;
+        }
+        if world.now() >= look_at && !world.is_unsafe.get() {
+            look_at = world.now() + LOOK;
+            if is_so(&world) {
+                return true;
+            }
+        }
+        if world.violations.borrow().len() > 3 {
+            return true;
+        }
+    }
+}
+
+/// Nothing is under way, every record is judged, everything decided was sent, no saga moves by itself any more.
+fn is_settled(world: &World) -> bool {
+    let is_open = |phase: Phase| matches!(phase, Phase::Running | Phase::Compensating);
+    world.under_way.get() == 0
+        && world.database.undecided() == 0
+        && world.database.unemitted() == 0
+        && audit::unread(world).is_none()
+        && !world.database.sagas().iter().any(|stored| is_open(stored.row.phase))
+}
+
+fn unsettled(world: &World) {
+    let open: Vec<String> = world
+        .database
+        .sagas()
+        .iter()
+        .filter(|stored| matches!(stored.row.phase, Phase::Running | Phase::Compensating))
+        .map(|stored| format!("{} {}", stored.row.business_key, stored.row.phase))
+        .collect();
+    world.violated(format!(
+        "the healed world does not come to its end: open {open:?}, under way {}, undecided {}, unemitted {}, unread {:?}",
+        world.under_way.get(),
+        world.database.undecided(),
+        world.database.unemitted(),
+        audit::unread(world)
+    ));
+}

@@ -1,0 +1,130 @@
+//! Rare situations that must be met: a simulator that never meets them shows nothing about them.
+
+use std::collections::BTreeMap;
+
+use sagabus::core::{Action, BlockKind, Cause, Fact, Phase, Verb};
+
+/// How often each situation was met.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sometimes {
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Sometimes {
+    pub(crate) fn saw(&mut self, what: &'static str) {
+        debug_assert!(EXPECTED.contains(&what), "{what} is listed");
+        *self.counts.entry(what).or_insert(0) += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (what, count) in &other.counts {
+            *self.counts.entry(what).or_insert(0) += count;
+        }
+    }
+
+    /// Every expected situation with its count, in the order of the list.
+    pub(crate) fn table(&self) -> Vec<(&'static str, u64)> {
+        EXPECTED.iter().map(|what| (*what, self.counts.get(what).copied().unwrap_or(0))).collect()
+    }
+}
+
+/// What a million schedules must have met at least 100 times each.
+pub(crate) const EXPECTED: [&str; 64] = [
+    "engine killed",
+    "engine stopped and gone on",
+    "engine superseded by its namesake",
+    "engine drained",
+    "writer taken over with something to send",
+    "statement refused to a zombie",
+    "statement failed before it committed",
+    "answer of a commit lost",
+    "statement committed after its writer had given up",
+    "statement contended",
+    "saga raced by another writer",
+    "offset moved by another writer",
+    "catalogue changed under a batch",
+    "database failed over",
+    "database failed over twice",
+    "commits lost",
+    "database clock jumped",
+    "broker away",
+    "rebalance",
+    "records read by two engines",
+    "batch written twice",
+    "batch lost with its process",
+    "command refused by the broker",
+    "transaction marker",
+    "answer dropped",
+    "answer doubled",
+    "answer before the engine heard of its own delivery",
+    "command delivered twice",
+    "undo before its do",
+    "late do refused",
+    "second undo attempt found nothing",
+    "expired do refused",
+    "participant contradicted itself",
+    "hostile record parked",
+    "forged reply parked",
+    "trigger again: duplicate",
+    "trigger again: conflict",
+    "definition reloaded",
+    "resent",
+    "progressed",
+    "failed for good",
+    "retry due",
+    "attempts used up",
+    "given up",
+    "turned by a step",
+    "turned by an operator",
+    "turned by lost commits",
+    "undo failed for good",
+    "undo unanswered for its patience",
+    "undo skipped",
+    "late success covered by its undo",
+    "late success undone on its own",
+    "answered early",
+    "conflict kept",
+    "pivot unanswered past patience",
+    "stuck and gone on",
+    "rearmed",
+    "wish kept while the pivot is in flight",
+    "wish refused",
+    "paused and thawed",
+    "edited",
+    "skipped by an operator",
+    "completed by an operator",
+    "abandoned",
+];
+
+/// What a fact is an example of.
+pub(crate) fn of_fact(fact: &Fact) -> Option<&'static str> {
+    Some(match fact {
+        Fact::Resent { .. } => "resent",
+        Fact::Progressed { .. } => "progressed",
+        Fact::Failed { answer: Some(answer), .. } if !answer.retryable => "failed for good",
+        Fact::RetryDue { .. } => "retry due",
+        Fact::FailedForGood { code, .. } if &**code == "BUSY" => "attempts used up",
+        Fact::GivenUp { .. } => "given up",
+        Fact::Turned { cause: Cause::Step(_) } => "turned by a step",
+        Fact::Turned { cause: Cause::Cancel | Cause::Compensate } => "turned by an operator",
+        Fact::Turned { cause: Cause::LostCommits(_) } => "turned by lost commits",
+        Fact::Exhausted { unanswered: false, .. } => "undo failed for good",
+        Fact::Exhausted { unanswered: true, .. } => "undo unanswered for its patience",
+        Fact::UndoSkipped { .. } => "undo skipped",
+        Fact::UndoDue { .. } => "late success undone on its own",
+        Fact::CameLate { action: Action::Do, .. } => "late success covered by its undo",
+        Fact::AnsweredEarly { .. } => "answered early",
+        Fact::Conflicted { .. } => "conflict kept",
+        Fact::Blocked { kind: BlockKind::Unanswered, action: Action::Do, .. } => "pivot unanswered past patience",
+        Fact::Unblocked { .. } => "stuck and gone on",
+        Fact::Rearmed { .. } => "rearmed",
+        Fact::TurnWished { .. } => "wish kept while the pivot is in flight",
+        Fact::WishRefused => "wish refused",
+        Fact::Thawed { .. } => "paused and thawed",
+        Fact::Edited { .. } => "edited",
+        Fact::Skipped { .. } => "skipped by an operator",
+        Fact::Operated { operation } if matches!(operation.verb, Verb::Complete { .. }) => "completed by an operator",
+        Fact::PhaseChanged { phase: Phase::Abandoned } => "abandoned",
+        _ => return None,
+    })
+}
