@@ -33,6 +33,7 @@ pub(super) struct Drafted {
 /// The change that `judged` asks for. Generation and acknowledgements are the caller's.
 pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Drafted {
     let mut drafted = Drafted::default();
+    drafted.change.now = batch.now;
     for work in &judged.works {
         journal(&mut drafted, work);
         let row = saga_row(&mut drafted.change, work);

@@ -11,6 +11,8 @@ use crate::core::{Phase, Sha256, Timestamp};
 pub struct Change {
     /// The catalogue's generation that the batch was decided with.
     pub generation: i64,
+    /// When it was decided, by the engine's estimate of the database's clock: never written ahead of that clock.
+    pub now: Timestamp,
     /// Offsets that move.
     pub partitions: Vec<Advance>,
     /// Journal rows.

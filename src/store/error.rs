@@ -15,7 +15,7 @@ pub enum StoreError {
     /// Another writer was first at a saga of the batch.
     #[error("advance a saga: another writer was first")]
     SagaRaced,
-    /// Contention: the same statement may succeed now.
+    /// Contention, or decided a moment ahead of the database's clock: the same statement may succeed now.
     #[error("write a batch: contention ({0})")]
     Contention(String),
     /// The connection or its answer was lost: whether it was written is unknown.

@@ -308,6 +308,16 @@ async fn a_value_that_cannot_be_stored_is_refused_by_its_sqlstate(bench: &impl B
     assert!(matches!(refused, Err(StoreError::Refused { sqlstate, .. }) if sqlstate == "22021"));
 }
 
+async fn nothing_is_written_ahead_of_the_databases_clock(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let registered = writer.register(None, None).await.unwrap();
+    let mut fence = Fence { writer: registered.writer, incarnation: registered.incarnation, batch: 0 };
+    let early = Change { now: registered.now.plus_millis(60_000), ..born("x") };
+    assert!(matches!(commit(&mut writer, &mut fence, &early).await, Err(StoreError::Contention(_))));
+    assert_eq!(seqs(&mut writer, "x").await, 0);
+    commit(&mut writer, &mut fence, &Change { now: registered.now, ..born("x") }).await.unwrap();
+}
+
 async fn a_saga_row_that_is_not_there_is_a_defect(bench: &impl Bench) {
     let mut writer = bench.writer();
     let mut fence = register(&mut writer).await;
@@ -361,6 +371,7 @@ conformance!(
     a_due_saga_is_claimed_by_one_and_comes_back_after_its_lease,
     an_operation_is_decided_once,
     a_value_that_cannot_be_stored_is_refused_by_its_sqlstate,
+    nothing_is_written_ahead_of_the_databases_clock,
     a_saga_row_that_is_not_there_is_a_defect,
     an_older_registration_of_a_name_is_dead_at_once,
 );

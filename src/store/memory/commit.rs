@@ -31,6 +31,9 @@ impl Tables {
         if self.generation != change.generation {
             return Err(StoreError::CatalogueChanged);
         }
+        if change.now > self.now {
+            return Err(StoreError::Contention("SG007: decided ahead of the clock".to_owned()));
+        }
         for advance in &change.partitions {
             let offset = self.offsets.get(&(Arc::clone(&advance.topic), advance.partition));
             if offset.map(|offset| offset.next_offset) != Some(advance.from) {

@@ -66,7 +66,8 @@ pub(super) async fn commit(
         .bind(change.operations.iter().map(|outcome| outcome.state.name()).collect::<Vec<&str>>())
         .bind(change.operations.iter().map(|outcome| outcome.message.as_deref()).collect::<Vec<Option<&str>>>())
         .bind(change.operations.iter().map(|outcome| outcome.seq_before.map(seq)).collect::<Vec<Option<i32>>>())
-        .bind(change.operations.iter().map(|outcome| outcome.seq_after.map(seq)).collect::<Vec<Option<i32>>>());
+        .bind(change.operations.iter().map(|outcome| outcome.seq_after.map(seq)).collect::<Vec<Option<i32>>>())
+        .bind(moment(change.now));
     let (batch, now): (i64, DateTime<Utc>) = query.fetch_one(connection).await?;
     Ok(Receipt { batch, now: timestamp(now) })
 }

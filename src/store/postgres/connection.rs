@@ -108,7 +108,7 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
         "SG005" => StoreError::SagaRaced,
         "SG006" => StoreError::Refused { sqlstate: state, message },
         "23505" if table.starts_with("journal") || table == "saga" => StoreError::SagaRaced,
-        "40001" | "40P01" | "55P03" => StoreError::Contention(state),
+        "40001" | "40P01" | "55P03" | "SG007" => StoreError::Contention(state),
         "25006" => StoreError::Unknown(message),
         _ => match &state[..2.min(state.len())] {
             "08" | "57" | "53" | "58" => StoreError::Unknown(format!("{state}: {message}")),

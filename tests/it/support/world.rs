@@ -63,20 +63,19 @@ pub(crate) fn trigger_data(key: &str) -> Json {
 }
 
 /// One engine on a store, with everything around it in memory.
-pub(crate) struct World<S> {
+pub(crate) struct World<S, C = HandClock> {
     pub(crate) broker: MemoryBroker,
-    pub(crate) engine: Engine<S, MemoryBus, HandClock>,
+    pub(crate) engine: Engine<S, MemoryBus, C>,
     pub(crate) participants: Participants,
     pub(crate) plans: Vec<Arc<Compiled>>,
-    pub(crate) clock: HandClock,
+    pub(crate) clock: C,
     pub(crate) stop: Stop,
     command_topics: Vec<Arc<str>>,
 }
 
-impl<S: Store> World<S> {
-    pub(crate) fn new(store: S, plans: Vec<Arc<Compiled>>, script: Script) -> Self {
+impl<S: Store, C: Clock + Clone> World<S, C> {
+    pub(crate) fn new(store: S, plans: Vec<Arc<Compiled>>, script: Script, clock: C) -> Self {
         let broker = MemoryBroker::default();
-        let clock = HandClock::default();
         let mut partitions = Vec::new();
         let mut command_topics: Vec<Arc<str>> = Vec::new();
         for plan in &plans {
@@ -141,7 +140,7 @@ impl<S: Store> MemoryWorld<S> {
         let rows: Vec<DefinitionRow> = examples.iter().map(|(source, compiled)| row_of(source, compiled)).collect();
         database.deploy(&rows, false).unwrap();
         let plans = examples.into_iter().map(|(_, compiled)| compiled).collect();
-        Self { world: World::new(store(&database), plans, script), database, now }
+        Self { world: World::new(store(&database), plans, script, HandClock::default()), database, now }
     }
 
     /// Runs for this long, in steps of 20 ms.
