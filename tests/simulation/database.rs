@@ -24,12 +24,18 @@ pub(crate) struct Outage {
     /// The tables after each of the last commits, when a standby may take over.
     behind: Vec<MemoryDatabase>,
     failovers: u32,
+    has_lost_commits: bool,
 }
 
 impl Outage {
     /// The database is well.
     pub(crate) fn heal(&mut self) {
         self.away_until = 0;
+    }
+
+    /// True once a standby took over that lacked commits.
+    pub(crate) fn has_lost_commits(&self) -> bool {
+        self.has_lost_commits
     }
 
     /// The database's clock.
@@ -57,6 +63,7 @@ pub(crate) fn fail_over(world: &Rc<World>) {
     if lost > 0 && known > 1 {
         let place = known.saturating_sub(1 + lost);
         world.saw("commits lost");
+        outage.has_lost_commits = true;
         world.tell("postgres", "all", || format!("fails over, loses {} commits", known - 1 - place));
         world.database.restore(&outage.behind[place]);
         outage.behind.truncate(place + 1);
@@ -124,7 +131,13 @@ impl SimStore {
         if answer.is_ok() && world.happens(lost) { Err(unknown("answer lost")) } else { answer }
     }
 
-    fn execute(world: &Rc<World>, inner: &mut MemoryStore, life: Life, fence: &Fence, change: &Change) -> Result<Receipt, StoreError> {
+    fn execute(
+        world: &Rc<World>,
+        inner: &mut MemoryStore,
+        life: Life,
+        fence: &Fence,
+        change: &Change,
+    ) -> Result<Receipt, StoreError> {
         let answer = instantly(inner.commit(fence, change));
         match &answer {
             Ok(_) => {

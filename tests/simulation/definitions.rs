@@ -64,7 +64,11 @@ fn text(number: u64, version: u32, steps: u32, choices: &mut Choices) -> String 
         let after = predecessors(step, pivot, choices);
         let is_before = pivot.is_none_or(|pivot| step < pivot);
         let participant = choices.below(3);
-        let data = if choices.below(2) == 0 { "\"${trigger.data}\"".to_owned() } else { "{id: \"${trigger.data.id}\"}".to_owned() };
+        let data = if choices.below(2) == 0 {
+            "\"${trigger.data}\"".to_owned()
+        } else {
+            "{id: \"${trigger.data.id}\"}".to_owned()
+        };
         let (kind, command, undo) = if Some(step) == pivot {
             ("pivot", "act", "")
         } else if !is_before {

@@ -158,14 +158,17 @@ fn report(arguments: &Arguments, seed: u64, tape: Vec<u32>, violations: &[String
     violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
     if !arguments.no_shrink && !tape.is_empty() {
         println!("shrinking a tape of {} choices", tape.len());
-        let fails = |tape: &[u32]| {
-            !attempt(Choices::from_tape(tape.to_vec()), &shapes, Story::default()).violations.is_empty()
-        };
+        let fails =
+            |tape: &[u32]| !attempt(Choices::from_tape(tape.to_vec()), &shapes, Story::default()).violations.is_empty();
         let small = shrink::shrink(tape, Duration::from_secs(40), fails);
         let ended = attempt(Choices::from_tape(small.clone()), &shapes, Story::told());
         println!("{}", ended.story);
         ended.violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
-        println!("shrunk to {} choices, {} of them not 0", small.len(), small.iter().filter(|choice| **choice != 0).count());
+        println!(
+            "shrunk to {} choices, {} of them not 0",
+            small.len(),
+            small.iter().filter(|choice| **choice != 0).count()
+        );
     }
     println!("again: make sim ARGS=\"--seed {seed}\"");
 }

@@ -9,7 +9,7 @@ use sagabus::core::{Action, Answer, Json, Outcome, Sha256};
 use sagabus::wire::{self, Received};
 use uuid::Uuid;
 
-use super::broker::append_answer;
+use super::broker::{append_answer, is_excused};
 use super::world::World;
 
 /// A step of a saga.
@@ -22,6 +22,8 @@ pub(crate) struct Participants {
     closed: BTreeSet<Place>,
     /// Effects of each step in order: when, and +1 done or -1 undone.
     pub(crate) ledger: BTreeMap<Place, Vec<(i64, i32)>>,
+    /// Sagas with a participant that changed its mind, whether anybody heard of it or not.
+    pub(crate) contradicted: BTreeSet<Uuid>,
     /// Every answer that was written, and when.
     pub(crate) answers: Vec<(i64, Received, Answer)>,
 }
@@ -44,14 +46,17 @@ fn handle(world: &Rc<World>, command: &Received) {
     let stored = world.participants.borrow().stored.get(&command.id).cloned();
     let answer = match stored {
         Some((hash, _)) if hash != command.data_hash => {
-            world.violated(format!("command {} came with other data", command.id));
-            return;
+            if !is_excused(world, command) {
+                world.violated(format!("command {} came with other data", command.id));
+            }
+            failure(command, Answer::CONFLICT, false)
         }
         Some((_, stored)) => {
             world.saw("command delivered twice");
             let contradicts = world.knobs.borrow().contradicts;
             if world.happens(contradicts) {
                 world.saw("participant contradicted itself");
+                world.participants.borrow_mut().contradicted.insert(command.saga_id);
                 failure(command, "CHANGED_ITS_MIND", false)
             } else {
                 stored
@@ -184,4 +189,3 @@ fn send(world: &Rc<World>, command: &Received, answer: Answer, delay: i64) {
 pub(crate) fn effect_at(effects: &[(i64, i32)], at: i64) -> i32 {
     effects.iter().filter(|(when, _)| *when <= at).map(|(_, sign)| sign).sum()
 }
-

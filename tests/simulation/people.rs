@@ -82,7 +82,8 @@ fn operate(world: &Rc<World>, number: u32) {
     let stored = &sagas[usize::try_from(choices.below(u32::try_from(sagas.len()).expect("few"))).expect("few")];
     let plan = world.plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash).expect("deployed");
     let steps = &plan.definition().steps;
-    let step = steps[usize::try_from(choices.below(u32::try_from(steps.len()).expect("few"))).expect("few")].name.to_string();
+    let step =
+        steps[usize::try_from(choices.below(u32::try_from(steps.len()).expect("few"))).expect("few")].name.to_string();
     let data = || Json::parse(br#"{"token":"by-hand"}"#).expect("it is JSON");
     let verb = match choices.below(14) {
         0 => Verb::Cancel,
@@ -110,6 +111,7 @@ fn operate(world: &Rc<World>, number: u32) {
 }
 
 fn ask(world: &Rc<World>, saga_id: Uuid, id: u128, verb: Verb) {
+    world.steered.borrow_mut().insert(saga_id);
     let operation = Operation {
         id: Uuid::from_u128(id),
         verb,

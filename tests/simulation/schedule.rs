@@ -28,7 +28,7 @@ use super::world::{BEGINS, Life, Next, World};
 /// Virtual time within which a healed world must come to its end, in microseconds.
 const SETTLES_WITHIN: i64 = 400_000_000;
 /// Events of one schedule at most: more is a livelock.
-const EVENTS_MAX: u64 = 3_000_000;
+const EVENTS_MAX: u64 = 400_000;
 /// How often a healed world is looked at.
 const LOOK: i64 = 500_000;
 
@@ -89,7 +89,11 @@ struct Engines {
 }
 
 impl Engines {
+    /// Starts a slot's process, unless it runs: one that is stopped looks dead to whoever looks after it.
     fn start(&mut self, slot: usize) {
+        if self.tasks.iter().any(|task| task.life.0 == slot && task.stopped_until <= self.world.now()) {
+            return;
+        }
         let number = self.lives.entry(slot).or_insert(0);
         *number += 1;
         let life = (slot, *number);
@@ -105,7 +109,7 @@ impl Engines {
         let ends = Arc::clone(&stop);
         let future = Box::pin(async move { engine.run(&ends).await });
         self.tasks.push(Task { life, future, alive, stop, stopped_until: 0 });
-        world.tell(&watch::name(life), "all", || "starts".to_owned());
+        world.tell(&watch::name(life), "all", || format!("[{}] starts", life.1));
         world.wake(life, 0);
     }
 
@@ -145,10 +149,12 @@ impl Engines {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => {
                 self.world.saw("engine drained");
+                self.world.tell(&watch::name(life), "all", || format!("[{}] has drained", life.1));
                 self.end(life, (0, 50));
             }
             Poll::Ready(Err(EngineError::Superseded(_))) => {
                 self.world.saw("engine superseded by its namesake");
+                self.world.tell(&watch::name(life), "all", || format!("[{}] is superseded", life.1));
                 self.end(life, (0, 50));
             }
             Poll::Ready(Err(error)) => {
@@ -172,14 +178,14 @@ impl Engines {
                 return false;
             }
             world.saw("engine killed");
-            world.tell(&watch::name(life), "all", || "is killed".to_owned());
+            world.tell(&watch::name(life), "all", || format!("[{}] is killed", life.1));
             self.end(life, (100, 8_000));
             return true;
         }
         if world.happens(stop) {
             world.saw("engine stopped and gone on");
             let pause = world.delay(100, 20_000);
-            world.tell(&watch::name(life), "all", || format!("is stopped for {} ms", pause / 1_000));
+            world.tell(&watch::name(life), "all", || format!("[{}] is stopped for {} ms", life.1, pause / 1_000));
             self.tasks[place].stopped_until = world.now() + pause;
             world.wake(life, pause);
             if has_names && world.choices.borrow_mut().below(2) == 1 {

@@ -29,7 +29,7 @@ impl Sometimes {
 }
 
 /// What a million schedules must have met at least 100 times each.
-pub(crate) const EXPECTED: [&str; 64] = [
+pub(crate) const EXPECTED: [&str; 65] = [
     "engine killed",
     "engine stopped and gone on",
     "engine superseded by its namesake",
@@ -49,6 +49,7 @@ pub(crate) const EXPECTED: [&str; 64] = [
     "database clock jumped",
     "broker away",
     "rebalance",
+    "fenced consumer joined again",
     "records read by two engines",
     "batch written twice",
     "batch lost with its process",

@@ -17,7 +17,7 @@ struct Line {
 }
 
 /// Lines that are shown at most, the last ones.
-const LINES: usize = 400;
+const LINES: usize = 3_000;
 
 impl Story {
     /// A story that is read.

@@ -11,7 +11,7 @@ use super::world::{Life, World};
 
 /// A statement was refused.
 pub(crate) fn refused(world: &Rc<World>, life: Life, error: &StoreError) {
-    world.tell(&name(life), "postgres", || format!("refused: {error}"));
+    world.tell(&name(life), "postgres", || format!("[{}] refused: {error}", life.1));
     match error {
         StoreError::Fenced => world.saw("statement refused to a zombie"),
         StoreError::SagaRaced => world.saw("saga raced by another writer"),
@@ -38,24 +38,29 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
     let now = world.outage.borrow().database_now(world.now());
     for row in &change.journal {
         let transition: Transition = serde_json::from_slice(&row.facts).expect("facts read back");
-        world.tell(&name(life), "postgres", || tale(row.saga_id, row.seq, &transition.facts));
+        world.tell(&name(life), "postgres", || tale(life, row.saga_id, row.seq, &transition.facts));
         for fact in &transition.facts {
             if let Some(what) = of_fact(fact) {
                 world.saw(what);
             }
         }
         if transition.now > now {
-            world.violated(format!("row {} of saga {} was decided {} ahead of the database's clock", row.seq, row.saga_id, transition.now.millis_since(now)));
+            world.violated(format!(
+                "row {} of saga {} was decided {} ahead of the database's clock",
+                row.seq,
+                row.saga_id,
+                transition.now.millis_since(now)
+            ));
         }
     }
 }
 
 /// An engine's column in the story.
-pub(crate) fn name((slot, number): Life) -> String {
-    format!("engine{slot}.{number}")
+pub(crate) fn name((slot, _): Life) -> String {
+    format!("engine{slot}")
 }
 
-fn tale(saga: uuid::Uuid, seq: u32, facts: &[Fact]) -> String {
+fn tale((_, life): Life, saga: uuid::Uuid, seq: u32, facts: &[Fact]) -> String {
     let words: Vec<String> = facts
         .iter()
         .map(|fact| {
@@ -65,5 +70,5 @@ fn tale(saga: uuid::Uuid, seq: u32, facts: &[Fact]) -> String {
             step.map_or(word.clone(), |step| format!("{word} s{step}"))
         })
         .collect();
-    format!("{}#{seq}: {}", &saga.to_string()[24..], words.join(", "))
+    format!("[{life}] {}#{seq}: {}", &saga.to_string()[24..], words.join(", "))
 }

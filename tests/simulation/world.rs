@@ -88,6 +88,8 @@ pub(crate) struct World {
     pub(crate) under_way: Cell<usize>,
     /// Slots whose process is to be started.
     pub(crate) starting: RefCell<Vec<usize>>,
+    /// Sagas that an operator acted on, also by an action that a fail-over lost.
+    pub(crate) steered: RefCell<BTreeSet<uuid::Uuid>>,
     /// Triggers that were written: topic and key.
     pub(crate) triggered: RefCell<BTreeSet<(Arc<str>, String)>>,
     /// False once the faults have ended.
@@ -113,6 +115,7 @@ impl World {
             violations: RefCell::default(),
             under_way: Cell::new(0),
             starting: RefCell::default(),
+            steered: RefCell::default(),
             triggered: RefCell::default(),
             is_unsafe: Cell::new(true),
             now: Cell::new(BEGINS),

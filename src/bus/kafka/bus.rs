@@ -20,6 +20,9 @@ use super::settings::KafkaSettings;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// A reader that polls no more has hung: it is replaced.
 const HUNG: Duration = Duration::from_secs(30);
+/// A reader that has ended is replaced after this long: a younger process of our name may just have taken our place in the group,
+/// and then Postgres ends us first.
+const REJOIN: Duration = Duration::from_secs(4);
 
 /// How often a flush looks for reports.
 const LOOK: Duration = Duration::from_millis(5);
@@ -92,8 +95,8 @@ impl KafkaBus {
         let polled = self.reader.polled.load(Ordering::Relaxed);
         if polled != self.seen.0 {
             self.seen = (polled, now);
-        } else if now - self.seen.1 >= HUNG || self.reader.arrivals.is_closed() {
-            tracing::error!("consumer hangs, replacing it");
+        } else if now - self.seen.1 >= HUNG || self.reader.arrivals.is_closed() && now - self.seen.1 >= REJOIN {
+            tracing::error!("consumer has ended or hangs, replacing it");
             self.seen = (polled, now);
             if let Ok(reader) = Reader::spawn(&self.settings) {
                 self.reader = reader;

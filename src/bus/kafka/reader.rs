@@ -80,6 +80,7 @@ impl Reader {
             topics: HashMap::new(),
             collected: Vec::new(),
             is_paused: false,
+            is_fatal: false,
             polled: Arc::clone(&polled),
         };
         std::thread::Builder::new()
@@ -140,6 +141,8 @@ struct Thread {
     topics: HashMap<String, Arc<str>>,
     collected: Vec<Arrival>,
     is_paused: bool,
+    /// The client will never read again: this thread ends, and the bus makes a new one.
+    is_fatal: bool,
     polled: Arc<AtomicU64>,
 }
 
@@ -153,7 +156,7 @@ impl Thread {
                 self.obey(order);
             }
             self.poll();
-            if !self.pass_on() {
+            if !self.pass_on() || self.is_fatal {
                 return;
             }
             self.polled.fetch_add(1, Ordering::Relaxed);
@@ -246,7 +249,9 @@ impl Thread {
 
     /// Most errors pass by themselves. An offset outside the log stops its partition; librdkafka does not say which one, so the
     /// broker is asked.
-    fn failed(&self, error: &KafkaError) -> Vec<Arrival> {
+    fn failed(&mut self, error: &KafkaError) -> Vec<Arrival> {
+        // Another consumer with this `group.instance.id` has joined, or the like: librdkafka never recovers from it.
+        self.is_fatal |= matches!(error, KafkaError::MessageConsumptionFatal(_));
         let is_outside = matches!(
             error,
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
