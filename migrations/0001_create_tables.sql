@@ -117,9 +117,10 @@ CREATE TABLE parked_message (
     key bytea,
     value bytea,
     headers bytea NOT NULL,
-    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT parked_message_place_is_unique UNIQUE (topic, partition, "offset")
+    parked_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- Not unique: what is read again after a seek is parked again, and a topic made anew has other records at the same offsets.
+CREATE INDEX parked_message_place ON parked_message (topic, partition, "offset");
 
 -- What operators ask. An engine decides.
 CREATE TABLE operation (

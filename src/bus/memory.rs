@@ -179,13 +179,17 @@ impl Bus for MemoryBus {
                 self.deliveries.push(Delivery::Refused { tag, index, error });
             } else {
                 self.broker.publish(record);
+                self.deliveries.push(Delivery::Acknowledged { tag, index });
             }
         }
-        self.deliveries.push(Delivery::Settled { tag });
     }
 
     fn delivered(&mut self) -> Vec<Delivery> {
         std::mem::take(&mut self.deliveries)
+    }
+
+    fn forget(&mut self) {
+        self.deliveries.clear();
     }
 
     async fn flush(&mut self, _at_most: Duration) {}

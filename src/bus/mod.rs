@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! consumer thread: poll, decode --(bounded channel)--> arrived        start(offsets from Postgres) --> assign
-//! emit --> producer's queue --> delivery reports --> delivered, by batch
+//! emit --> producer's queue --> delivery reports --> delivered, by record
 //! ```
-//! Must hold: records of a former `start` never arrive after the next one; a batch counts as delivered only when the broker has
-//! acknowledged every record of it.
+//! Must hold: records of a former `start` never arrive after the next one; a record counts as delivered only when the broker has
+//! acknowledged it.
 
 mod kafka;
 mod memory;
@@ -37,7 +37,7 @@ pub type Tag = u64;
 /// What the engine needs of a broker.
 #[expect(async_fn_in_trait, reason = "the engine is one task and needs no Send bound")]
 pub trait Bus {
-    /// What has arrived, at most `max` of it: as soon as there is something, or after `wait` with nothing.
+    /// What has arrived, at most `max` of it and some 16 MiB: as soon as there is something, or after `wait` with nothing.
     async fn arrived(&mut self, max: usize, wait: Duration) -> Vec<Arrival>;
 
     /// Reads these topics from now on.
@@ -52,8 +52,11 @@ pub trait Bus {
     /// Sends a batch. Never waits.
     fn emit(&mut self, tag: Tag, records: Vec<Outgoing>);
 
-    /// What the broker has said of sent batches since the last call.
+    /// What the broker has said of sent records since the last call.
     fn delivered(&mut self) -> Vec<Delivery>;
+
+    /// Nobody waits any more for what was emitted: what has not left yet need not leave.
+    fn forget(&mut self);
 
     /// Waits until everything that was sent is settled, at most this long.
     async fn flush(&mut self, at_most: Duration);
@@ -92,15 +95,17 @@ pub enum Arrival {
     },
 }
 
-/// What the broker said of a sent batch.
+/// What the broker said of one record of a sent batch: each record gets one word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Every record of it is settled: acknowledged, or reported as refused before.
-    Settled {
+    /// It is written.
+    Acknowledged {
         /// The batch.
         tag: Tag,
+        /// The record's place in it.
+        index: usize,
     },
-    /// One record of it was refused for good.
+    /// It was refused for good.
     Refused {
         /// The batch.
         tag: Tag,

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::{Phase, Verb as Ask};
 use crate::definition::{json_schema, lint_files, read_folder};
@@ -93,14 +94,24 @@ async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// A drain that takes longer is cut off: what is not done is done by whoever takes over, and supervisors kill what does not end.
+const DRAIN_AT_MOST: Duration = Duration::from_millis(9_500);
+
 /// The first signal asks to drain, the second one ends at once.
 pub(super) async fn on_signal(stop: Arc<Stop>) {
     signal().await;
     tracing::info!("stopping: finishing what is in hand");
     stop.request();
-    signal().await;
-    tracing::warn!("stopping at once");
-    std::process::exit(130);
+    tokio::select! {
+        () = signal() => {
+            tracing::warn!("stopping at once");
+            std::process::exit(130);
+        }
+        () = tokio::time::sleep(DRAIN_AT_MOST) => {
+            tracing::warn!("not drained in time: whoever takes over goes on");
+            std::process::exit(1);
+        }
+    }
 }
 
 async fn signal() {

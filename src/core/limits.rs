@@ -3,6 +3,8 @@
 /// Records handled by one batch at most. 500 rows commit in 7 to 24 ms on two shared cores (BATCH.md); four times that keeps a
 /// backlog flowing while a statement stays far below `statement_timeout`.
 pub const BATCH_RECORDS: usize = 2_000;
+/// Bytes of the records of one batch, about: 2,000 records of 8 KiB. The statement carries them again as facts or parked messages.
+pub const BATCH_BYTES: usize = 16 * 1_024 * 1_024;
 /// Bytes of a record's value, and of a rendered command: Kafka's default `max.message.bytes`.
 pub const VALUE_BYTES: usize = 1_048_576;
 /// Headers that a record may have (RELIABILITY.md E10).

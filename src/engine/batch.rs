@@ -10,6 +10,9 @@ use crate::wire::{Event, Malformed, Record};
 use super::route::Meaning;
 use crate::core::Partition;
 
+/// Inputs of a batch that are named in a log line at most.
+const PLACES_SHOWN: usize = 20;
+
 /// Everything that is decided together. Records keep their order within a partition.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -37,6 +40,20 @@ impl Batch {
     /// Inputs of all kinds.
     pub(super) fn len(&self) -> usize {
         self.records.len() + self.wakes.len() + self.operations.len()
+    }
+
+    /// Where its inputs come from, for people: partitions with their offsets, sagas.
+    pub(super) fn places(&self) -> Vec<String> {
+        let record =
+            |arrived: &Arrived| format!("{}/{}@{}", arrived.partition.0, arrived.partition.1, arrived.record.offset());
+        let wake = |(id, _): &(Uuid, Input)| format!("wake-up of saga {id}");
+        let operation = |pending: &PendingOperation| format!("operation {}", pending.operation.id);
+        let records = self.records.iter().map(record);
+        records
+            .chain(self.wakes.iter().map(wake))
+            .chain(self.operations.iter().map(operation))
+            .take(PLACES_SHOWN)
+            .collect()
     }
 
     /// Two batches that hold the same inputs in the same order, the first half of them in the first; `None` when there is

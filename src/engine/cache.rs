@@ -19,6 +19,8 @@ pub(super) struct Cached {
     /// When its entry in the timers fires: never later than `due`. It is not moved with each answer, so that a saga which
     /// finishes within its first timeout costs one entry.
     armed: Option<Timestamp>,
+    /// The cache's turn when it was last put.
+    used: u64,
 }
 
 /// What the row `saga` says of a saga: it is only written when it must change.
@@ -34,7 +36,14 @@ pub(super) struct Row {
 pub(super) struct Cache {
     sagas: FxHashMap<Uuid, Cached>,
     timers: BinaryHeap<Reverse<(Timestamp, Uuid)>>,
+    turn: u64,
 }
+
+/// Sagas in memory at most, a few KiB each. What is not there is read when it is needed: a reply finds it by its id, and what is due
+/// is claimed by its `wake_at`, which is never later than its timer.
+const SAGAS_MAX: usize = 100_000;
+/// Timers of sagas that have ended are thrown out when they are this many beside those that are armed.
+const TIMERS_SPARE: usize = 10_000;
 
 impl Cache {
     pub(super) fn get(&self, id: Uuid) -> Option<&Cached> {
@@ -54,8 +63,25 @@ impl Cache {
             return;
         }
         let armed = self.sagas.get(&id).and_then(|cached| cached.armed);
-        self.sagas.insert(id, Cached { saga, row, due, armed });
+        self.turn += 1;
+        self.sagas.insert(id, Cached { saga, row, due, armed, used: self.turn });
         self.arm(id);
+        self.keep_within(SAGAS_MAX);
+    }
+
+    /// Forgets the half that was not used for the longest time when there are more than `most`, and timers that mean nothing.
+    fn keep_within(&mut self, most: usize) {
+        if self.sagas.len() > most {
+            let mut used: Vec<u64> = self.sagas.values().map(|cached| cached.used).collect();
+            let middle = used.len() / 2;
+            let (_, median, _) = used.select_nth_unstable(middle);
+            let oldest = *median;
+            self.sagas.retain(|_, cached| cached.used >= oldest);
+        }
+        if self.timers.len() > 2 * self.sagas.len() + TIMERS_SPARE {
+            let armed = self.sagas.iter().filter_map(|(id, cached)| Some(Reverse((cached.armed?, *id))));
+            self.timers = armed.collect();
+        }
     }
 
     /// The sagas that are due, oldest first, at most `limit`.
@@ -103,5 +129,47 @@ impl Cache {
     pub(super) fn clear(&mut self) {
         self.sagas.clear();
         self.timers.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{Compiled, Source};
+
+    fn saga(number: u64, definition: &Compiled) -> Saga {
+        let data = crate::core::Json::parse(br#"{"id":"k"}"#).expect("it is JSON");
+        let trigger = crate::core::Trigger {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: Timestamp::from_millis(1_000),
+            id: None,
+            kind: "go".into(),
+            data,
+            traceparent: None,
+            tracestate: None,
+        };
+        let id = Uuid::from_u128(u128::from(number));
+        crate::core::start(definition.rules(), id, "k".into(), trigger, Timestamp::from_millis(1_000)).saga
+    }
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_is_forgotten_with_its_timers() {
+        let yaml = "saga: v1\nname: d\nversion: 1\ntrigger: {topic: t, type: go}\nbusinessKey: ${trigger.data.id}\n\
+                    steps:\n  a: {command: {type: t}, compensate: {type: u}}\n";
+        let source = Source { file: "d.saga.yaml".to_owned(), yaml: yaml.to_owned(), schemas: [].into() };
+        let plan = Compiled::load(&source).expect("it is right");
+        let mut cache = Cache::default();
+        for number in 0..10 {
+            let row = Row { phase: Phase::Running, wake_at: Some(Timestamp::from_millis(9_000)), error: None };
+            cache.put(plan.definition(), saga(number, &plan), row);
+        }
+        cache.keep_within(8);
+        assert_eq!(cache.len(), 5);
+        assert!((5..10).all(|number| cache.get(Uuid::from_u128(number)).is_some()), "the younger half stays");
+        cache.timers.extend((0..20_100).map(|at| Reverse((Timestamp::from_millis(at), Uuid::nil()))));
+        cache.keep_within(8);
+        assert_eq!(cache.timers.len(), 5, "one for each saga");
     }
 }

@@ -18,24 +18,28 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    /// Takes over what Postgres says, keeping what is compiled already. A stored definition that this version cannot compile is
+    /// Takes over what Postgres says, keeping what is compiled already. A pinned definition that this version cannot compile is
     /// left out, loudly: its sagas are left alone.
-    pub(super) fn replace(&mut self, catalogue: &Catalogue) {
+    ///
+    /// # Errors
+    /// The name of an active definition that this version cannot compile. Its triggers may come on a topic that others share, where
+    /// they would be ignored, so sagas would be lost.
+    pub(super) fn replace(&mut self, catalogue: &Catalogue) -> Result<(), String> {
         self.generation = catalogue.generation;
         self.by_trigger_topic.clear();
         self.reply_topics.clear();
         for row in &catalogue.active {
-            if let Some(plan) = self.compile(row.hash, &row.body) {
-                let topic = Arc::clone(&plan.definition().trigger_topic);
-                self.reply_topics.insert(Arc::clone(&plan.definition().reply_topic));
-                self.by_trigger_topic.entry(topic).or_default().push(plan);
-            }
+            let plan = self.compile(row.hash, &row.body).ok_or_else(|| format!("{} v{}", row.name, row.version))?;
+            let topic = Arc::clone(&plan.definition().trigger_topic);
+            self.reply_topics.insert(Arc::clone(&plan.definition().reply_topic));
+            self.by_trigger_topic.entry(topic).or_default().push(plan);
         }
         for row in &catalogue.pinned {
             if let Some(plan) = self.compile(row.hash, &row.body) {
                 self.reply_topics.insert(Arc::clone(&plan.definition().reply_topic));
             }
         }
+        Ok(())
     }
 
     /// Takes over definitions that are compiled already.

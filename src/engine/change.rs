@@ -16,6 +16,7 @@ use super::positions::{Moves, Positions};
 #[derive(Debug)]
 pub(super) struct Sending {
     pub(super) saga_id: Uuid,
+    pub(super) seq: u32,
     pub(super) effect: Effect,
 }
 
@@ -73,7 +74,7 @@ fn journal(drafted: &mut Drafted, work: &Work) {
         }
         for effect in found {
             match effect {
-                Ok(effect) => drafted.sending.push(Sending { saga_id: work.id, effect }),
+                Ok(effect) => drafted.sending.push(Sending { saga_id: work.id, seq, effect }),
                 Err(differs) => drafted.differing.push((work.id, differing(differs))),
             }
         }

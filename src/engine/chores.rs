@@ -61,7 +61,39 @@ impl Chores {
     }
 }
 
+/// What another writer holds at the moment is left for the next time: it is no reason to begin anew.
+fn passing(done: Result<(), StoreError>) -> Result<(), StoreError> {
+    match done {
+        Err(StoreError::Contention(what)) => {
+            tracing::debug!(what, "chore put off: another writer is at it");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
+    /// What may change what is read: done with nothing in hand, since records that were taken in before would lie elsewhere after.
+    pub(super) async fn housekeep(&mut self) -> Result<(), StoreError> {
+        let now = self.now();
+        for (partition, reason) in std::mem::take(&mut self.outside) {
+            let Some(at) = self.positions.next(&partition) else { continue };
+            tracing::error!(topic = %partition.0, partition = partition.1, reason, "partition stopped, restart it with topics seek");
+            self.store.stop_partition(&partition, at, &reason).await?;
+            self.positions.remove(&partition);
+        }
+        if self.chores.takeover > now {
+            return Ok(());
+        }
+        self.chores.takeover = now.plus_millis(TAKEOVER_MS);
+        self.emission.look_after(&mut self.bus, now);
+        let done = match self.take_over_the_dead().await {
+            Ok(()) => self.read_again_what_has_moved().await,
+            Err(error) => Err(error),
+        };
+        passing(done)
+    }
+
     /// Does the chores that are due; what they bring comes down the line in this batch.
     pub(super) async fn chores(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let now = batch.now;
@@ -69,14 +101,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             self.chores.operations = now.plus_millis(OPERATIONS_MS);
             batch.operations = self.store.pending_operations(WAKES_MAX).await?;
         }
-        if self.chores.takeover <= now {
-            self.chores.takeover = now.plus_millis(TAKEOVER_MS);
-            self.take_over_the_dead().await?;
-            self.read_again_what_may_be_read().await?;
-        }
         if self.chores.claims <= now {
             self.chores.claims = now.plus_millis(CLAIMS_MS);
-            self.claim().await?;
+            passing(self.claim().await)?;
         }
         batch.ends = self.gates.look(&mut self.bus, &mut self.store, now).await?;
         self.health.set_figures(self.cache.len(), self.emission.len(), self.gates.waiting());

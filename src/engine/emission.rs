@@ -1,14 +1,16 @@
 //! What is on its way to the broker: commands and announcements whose facts are committed and which nobody has acknowledged yet.
 //!
 //! ```text
-//! commit (unemitted row: writer, batch) -> emit (tag) -> every record acknowledged -> the next statement deletes the row
+//! commit (unemitted row: writer, batch) -> emit (tag) -> each record acknowledged -> the next statement deletes the row
+//!                                                     -> some of them for a while -> a statement shrinks the row
 //! ```
 
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use crate::bus::{Bus, Delivery, Tag};
-use crate::core::{Effect, Input};
+use crate::core::{Effect, Input, Timestamp};
+use crate::store::Shrunk;
 use crate::wire::{self, Outgoing};
 
 use super::change::Sending;
@@ -16,80 +18,152 @@ use super::change::Sending;
 /// The name of a batch for ever: the writer that committed it, and its number.
 pub(super) type BatchName = (i64, i64);
 
+/// Records on their way above which nothing more is taken in: the broker is behind, and memory is bounded (P11, B16).
+const RECORDS_MAX: usize = 50_000;
+/// A batch that is partly acknowledged for this long tells Postgres what is left of it, so that the sagas of the rest are not taken
+/// for unsent.
+const LINGERS_MS: u64 = 2_000;
+
 /// Batches on their way.
 #[derive(Debug, Default)]
 pub(super) struct Emission {
     under_way: FxHashMap<Tag, UnderWay>,
-    /// Commands and announcements on their way, by saga: nothing is re-sent or given up while there is one.
+    batches: FxHashMap<BatchName, Left>,
+    /// Records on their way, by saga: nothing is re-sent or given up while there is one.
     by_saga: FxHashMap<Uuid, u32>,
+    records: usize,
     acknowledged: Vec<BatchName>,
+    shrunk: Vec<Shrunk>,
+    /// Announcements that the broker refused: nobody can be stuck over them, so they are sent again until it takes them.
+    refused: Vec<(BatchName, Sending)>,
     next_tag: Tag,
 }
 
 #[derive(Debug)]
 struct UnderWay {
     name: BatchName,
-    sending: Vec<Sending>,
+    sending: Vec<Option<Sending>>,
+    left: usize,
+}
+
+/// What is left of a batch.
+#[derive(Debug, Default)]
+struct Left {
+    records: usize,
+    emitted_at: Timestamp,
+    /// Records as Postgres was told last.
+    told: usize,
+    /// A part of it could not be read: its row stays, for a version that can.
+    is_kept: bool,
 }
 
 impl Emission {
-    /// Hands a committed batch to the bus. A batch with nothing to send is acknowledged at once.
-    pub(super) fn emit(&mut self, bus: &mut impl Bus, name: BatchName, sending: Vec<Sending>) {
+    /// Hands a committed batch to the bus. A batch with nothing to send is acknowledged at once. `is_kept`: not everything of it could
+    /// be read, so its row must stay.
+    pub(super) fn emit(
+        &mut self,
+        bus: &mut impl Bus,
+        name: BatchName,
+        sending: Vec<Sending>,
+        now: Timestamp,
+        is_kept: bool,
+    ) {
+        let left = Left { records: sending.len(), emitted_at: now, told: sending.len(), is_kept };
         if sending.is_empty() {
-            self.acknowledged.push(name);
+            if !is_kept {
+                self.acknowledged.push(name);
+            }
             return;
         }
+        self.batches.insert(name, left);
         for sending in &sending {
             *self.by_saga.entry(sending.saga_id).or_insert(0) += 1;
         }
+        self.records += sending.len();
+        self.send(bus, name, sending);
+    }
+
+    fn send(&mut self, bus: &mut impl Bus, name: BatchName, sending: Vec<Sending>) {
         let outgoing = sending.iter().map(|sending| encode(&sending.effect)).collect();
         let tag = self.next_tag;
         self.next_tag += 1;
-        self.under_way.insert(tag, UnderWay { name, sending });
+        let left = sending.len();
+        self.under_way.insert(tag, UnderWay { name, sending: sending.into_iter().map(Some).collect(), left });
         bus.emit(tag, outgoing);
     }
 
-    /// Takes in what the broker said. What it refused for good comes back as inputs that make sagas stuck.
+    /// Takes in what the broker said. Commands that it refused for good come back as inputs that make their sagas stuck.
     pub(super) fn take_in(&mut self, deliveries: Vec<Delivery>) -> Vec<(Uuid, Input)> {
-        let mut refused = Vec::new();
+        let mut stuck = Vec::new();
         for delivery in deliveries {
-            match delivery {
-                Delivery::Settled { tag } => self.settle(tag),
-                Delivery::Refused { tag, index, error } => {
-                    let Some(under_way) = self.under_way.get(&tag) else { continue };
-                    let Some(Sending { saga_id, effect }) = under_way.sending.get(index) else { continue };
-                    match effect {
-                        Effect::Command(command) => refused.push((
-                            *saga_id,
-                            Input::Undeliverable {
-                                step: command.step,
-                                action: command.action,
-                                attempt: command.attempt,
-                                code: "saga.undeliverable".into(),
-                                message: error,
-                            },
-                        )),
-                        Effect::Announcement(announcement) => {
-                            tracing::error!(saga_id = %saga_id, topic = %announcement.topic, error, "announcement refused by the broker");
-                        }
-                    }
+            let (tag, index, error) = match delivery {
+                Delivery::Acknowledged { tag, index } => (tag, index, None),
+                Delivery::Refused { tag, index, error } => (tag, index, Some(error)),
+            };
+            let Some(under_way) = self.under_way.get_mut(&tag) else { continue };
+            let name = under_way.name;
+            let Some(sending) = under_way.sending.get_mut(index).and_then(Option::take) else { continue };
+            under_way.left -= 1;
+            if under_way.left == 0 {
+                self.under_way.remove(&tag);
+            }
+            match (error, &sending.effect) {
+                (Some(message), Effect::Command(command)) => {
+                    let (step, action, attempt) = (command.step, command.action, command.attempt);
+                    let code = "saga.undeliverable".into();
+                    stuck.push((sending.saga_id, Input::Undeliverable { step, action, attempt, code, message }));
+                    self.settle(name, &sending);
                 }
+                (Some(error), Effect::Announcement(announcement)) => {
+                    tracing::error!(saga_id = %sending.saga_id, topic = %announcement.topic, error, "announcement refused by the broker, sending again");
+                    self.refused.push((name, sending));
+                }
+                (None, _) => self.settle(name, &sending),
             }
         }
-        refused
+        stuck
     }
 
-    fn settle(&mut self, tag: Tag) {
-        let Some(UnderWay { name, sending }) = self.under_way.remove(&tag) else { return };
-        self.acknowledged.push(name);
-        for sending in sending {
-            if let Some(count) = self.by_saga.get_mut(&sending.saga_id) {
-                *count -= 1;
-                if *count == 0 {
-                    self.by_saga.remove(&sending.saga_id);
-                }
+    fn settle(&mut self, name: BatchName, sending: &Sending) {
+        self.records -= 1;
+        if let Some(count) = self.by_saga.get_mut(&sending.saga_id) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_saga.remove(&sending.saga_id);
             }
         }
+        let Some(left) = self.batches.get_mut(&name) else { return };
+        left.records -= 1;
+        if left.records == 0 && self.batches.remove(&name).is_some_and(|left| !left.is_kept) {
+            self.acknowledged.push(name);
+        }
+    }
+
+    /// Sends refused announcements again, and finds the batches that linger.
+    pub(super) fn look_after(&mut self, bus: &mut impl Bus, now: Timestamp) {
+        for (name, sending) in std::mem::take(&mut self.refused) {
+            self.send(bus, name, vec![sending]);
+        }
+        let lingers = |left: &&mut Left| {
+            left.records < left.told && !left.is_kept && now.millis_since(left.emitted_at) >= LINGERS_MS
+        };
+        let lingering: FxHashMap<BatchName, &mut Left> =
+            self.batches.iter_mut().map(|(name, left)| (*name, left)).filter(|(_, left)| lingers(left)).collect();
+        if lingering.is_empty() {
+            return;
+        }
+        let mut rows: FxHashMap<BatchName, Vec<(Uuid, u32)>> = FxHashMap::default();
+        for under_way in self.under_way.values().filter(|under_way| lingering.contains_key(&under_way.name)) {
+            let left = under_way.sending.iter().flatten().map(|sending| (sending.saga_id, sending.seq));
+            rows.entry(under_way.name).or_default().extend(left);
+        }
+        lingering.into_values().for_each(|left| left.told = left.records);
+        self.shrunk.retain(|shrunk| !rows.contains_key(&shrunk.name));
+        self.shrunk.extend(rows.into_iter().map(|(name, mut rows)| {
+            rows.sort_unstable();
+            rows.dedup();
+            Shrunk { name, rows }
+        }));
     }
 
     /// Batches whose rows the next statement deletes.
@@ -97,9 +171,15 @@ impl Emission {
         self.acknowledged.clone()
     }
 
-    /// The statement has deleted them.
-    pub(super) fn deleted(&mut self, names: &[BatchName]) {
-        self.acknowledged.retain(|name| !names.contains(name));
+    /// Batches whose rows the next statement shrinks.
+    pub(super) fn shrunk(&self) -> Vec<Shrunk> {
+        self.shrunk.iter().filter(|shrunk| !self.acknowledged.contains(&shrunk.name)).cloned().collect()
+    }
+
+    /// The statement has deleted and shrunk them.
+    pub(super) fn written(&mut self, deleted: &[BatchName], shrunk: &[Shrunk]) {
+        self.acknowledged.retain(|name| !deleted.contains(name));
+        self.shrunk.retain(|one| !shrunk.contains(one) && !deleted.contains(&one.name));
     }
 
     /// True while something of this saga waits for the broker.
@@ -107,9 +187,14 @@ impl Emission {
         self.by_saga.contains_key(&saga_id)
     }
 
+    /// True when the broker is so far behind that nothing more is taken in.
+    pub(super) fn is_full(&self) -> bool {
+        self.records >= RECORDS_MAX
+    }
+
     /// Batches that wait for the broker.
     pub(super) fn len(&self) -> usize {
-        self.under_way.len()
+        self.batches.len()
     }
 
     /// Forgets everything: their rows are in Postgres, and whoever takes them over sends them again. Tags are never used twice,

@@ -8,23 +8,25 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::bus::Bus;
 use crate::core::{Backward, Definition, Forward, Phase, Saga, StepIx, Timestamp, is_endless};
-use crate::store::{Store, StoreError};
+use crate::store::{PartitionOffset, PartitionState, Store, StoreError};
 
 use super::batch::EmptyEnd;
 
 /// How long asking the broker for its ends may take: the engine does nothing else meanwhile.
-const ASK_AT_MOST: Duration = Duration::from_millis(1_000);
+pub(super) const ASK_AT_MOST: Duration = Duration::from_millis(1_000);
 /// How long to wait before an unanswered question is asked again, and a waiting give-up is looked at again.
 pub(super) const LOOK_AGAIN_MS: u64 = 250;
-
-/// A partition that stays unread for this long although its end was asked is looked into: it may end in transaction markers.
+/// A partition that stays where it is for this long although its end was asked is looked into: it may end in transaction markers.
 const UNREAD_MS: u64 = 1_000;
+/// What holds give-ups back is said this often.
+const SAY_MS: u64 = 30_000;
 
 /// What is known of each reply topic.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
     gates: FxHashMap<Arc<str>, Gate>,
     wanted: FxHashSet<Arc<str>>,
+    said_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,19 @@ struct Gate {
     /// The question under way: when the ends were asked, and what they were.
     asked: Option<(Timestamp, Vec<(i32, i64)>)>,
     looked_at: Timestamp,
+    /// What is not read to the end that was asked.
+    unread: Vec<Unread>,
+}
+
+/// A partition that holds give-ups back.
+#[derive(Clone, Debug)]
+struct Unread {
+    number: i32,
+    at: i64,
+    end: i64,
+    is_stopped: bool,
+    /// Since when it stands there.
+    since: Timestamp,
 }
 
 impl Gates {
@@ -47,9 +62,9 @@ impl Gates {
         self.wanted.insert(Arc::clone(topic));
     }
 
-    /// Topics for which give-ups wait.
+    /// Partitions that hold give-ups back.
     pub(super) fn waiting(&self) -> usize {
-        self.wanted.len()
+        self.gates.values().map(|gate| gate.unread.len()).sum()
     }
 
     /// Asks and checks for the topics that are wanted. A broker that does not answer holds its give-ups back, nothing else. Returns
@@ -75,24 +90,50 @@ impl Gates {
                     }
                 }
             }
-            let Some((asked_at, ends)) = &gate.asked else { continue };
-            let read: FxHashMap<i32, i64> = store.read_ends(&topic).await?.into_iter().collect();
-            let unread = ends.iter().filter(|(number, end)| read.get(number).copied().unwrap_or(0) < *end);
-            let unread: Vec<i32> = unread.map(|(number, _)| *number).collect();
-            if unread.is_empty() {
-                gate.read_until = *asked_at;
-                gate.asked = None;
-            } else if now.millis_since(*asked_at) >= UNREAD_MS {
-                for number in unread {
-                    let Some(from) = read.get(&number).copied() else { continue };
-                    let partition = (Arc::clone(&topic), number);
-                    if let Ok(Some(end)) = bus.end_without_records(&partition, from, ASK_AT_MOST).await {
-                        empty.push(EmptyEnd { partition, from, end });
-                    }
+            if gate.check(store.offsets_of(&topic).await?, now) {
+                continue;
+            }
+            // One question a look: a broker that is slow to answer must not cost the writer its heartbeat.
+            let stands = |unread: &&mut Unread| !unread.is_stopped && now.millis_since(unread.since) >= UNREAD_MS;
+            if let Some(unread) = gate.unread.iter_mut().filter(stands).min_by_key(|unread| unread.since) {
+                unread.since = now;
+                let partition = (Arc::clone(&topic), unread.number);
+                if let Ok(Some(end)) = bus.end_without_records(&partition, unread.at, ASK_AT_MOST).await {
+                    empty.push(EmptyEnd { partition, from: unread.at, end });
+                }
+            }
+            if now.millis_since(self.said_at) >= SAY_MS {
+                self.said_at = now;
+                let unread = gate.unread.iter().find(|unread| unread.is_stopped).or(gate.unread.first());
+                if let Some(Unread { number, at, end, is_stopped, .. }) = unread {
+                    tracing::warn!(%topic, partition = number, at, end, is_stopped, "give-ups wait for replies to be read");
                 }
             }
         }
         Ok(empty)
+    }
+}
+
+impl Gate {
+    /// Holds the ends that were asked against what has been read. True when nothing is left to read, or nothing was asked.
+    fn check(&mut self, read: Vec<PartitionOffset>, now: Timestamp) -> bool {
+        let Some((asked_at, ends)) = &self.asked else { return true };
+        let before = std::mem::take(&mut self.unread);
+        for (number, end) in ends.iter().copied() {
+            let offset = read.iter().find(|offset| offset.partition.1 == number);
+            let at = offset.map_or(0, |offset| offset.next_offset);
+            if at < end {
+                let is_stopped = offset.is_none_or(|offset| offset.state == PartitionState::Stopped);
+                let stood = before.iter().find(|unread| unread.number == number && unread.at == at);
+                let since = stood.map_or(now, |unread| unread.since);
+                self.unread.push(Unread { number, at, end, is_stopped, since });
+            }
+        }
+        if self.unread.is_empty() {
+            self.read_until = *asked_at;
+            self.asked = None;
+        }
+        self.unread.is_empty()
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn batch(batch: &Batch, judged: &Judged) {
 pub(super) fn engine(cached: usize, unemitted: usize, give_ups_waiting: usize) {
     gauge!("sagabus_sagas_cached").set(cached as f64);
     gauge!("sagabus_unemitted_batches").set(unemitted as f64);
-    gauge!("sagabus_give_ups_waiting_topics").set(give_ups_waiting as f64);
+    gauge!("sagabus_give_ups_waiting_partitions").set(give_ups_waiting as f64);
 }
 
 /// The engine began anew.

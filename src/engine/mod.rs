@@ -52,6 +52,8 @@ pub use recovery::EngineError;
 pub use status::Health;
 pub use status::Stop;
 
+/// How long to wait for records while the broker takes none: acknowledgements are looked for that often.
+const BEHIND: Duration = Duration::from_millis(20);
 /// How long an engine that stops waits for the broker.
 const DRAIN: Duration = Duration::from_secs(6);
 
@@ -86,6 +88,8 @@ pub struct Engine<S, B, C> {
     chores: Chores,
     /// Inputs that the last turn led to.
     pending: Vec<(Uuid, Input)>,
+    /// Partitions that cannot be read from where they stand, and why: stopped when nothing of them is in hand any more.
+    outside: Vec<(Partition, String)>,
 }
 
 impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
@@ -108,6 +112,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             gates: Gates::default(),
             chores: Chores::default(),
             pending: Vec::new(),
+            outside: Vec::new(),
         }
     }
 
@@ -142,6 +147,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         if !self.health.is_ready() {
             self.recover(stop).await?;
         }
+        if stop.is_requested() {
+            return Ok(0);
+        }
         match self.turn().await {
             Ok(inputs) => Ok(inputs),
             Err(error) => self.mend(error).await.map(|()| 0),
@@ -154,7 +162,11 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// # Errors
     /// Whether the statement committed is unknown, or it did not; nothing was sent. The caller does what a restart does.
     async fn turn(&mut self) -> Result<usize, StoreError> {
-        let arrivals = self.bus.arrived(limits::BATCH_RECORDS, self.patience()).await;
+        self.housekeep().await?;
+        let arrivals = match self.emission.is_full() {
+            true => self.bus.arrived(0, BEHIND).await,
+            false => self.bus.arrived(limits::BATCH_RECORDS, self.patience()).await,
+        };
         let mut batch = Batch { now: self.now(), ..Batch::default() };
         for arrival in arrivals {
             self.take_in(arrival, &mut batch).await?;
@@ -164,7 +176,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         batch.wakes.extend(refused);
         self.chores(&mut batch).await?;
         self.wake(&mut batch).await?;
-        self.health.turned(batch.now);
+        self.health.turned();
         let inputs = batch.len();
         if inputs > 0 || !batch.ends.is_empty() || self.chores.heartbeat_is_due(batch.now) {
             self.settle(batch).await?;
@@ -172,7 +184,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         Ok(inputs)
     }
 
-    /// One thing that the bus reports.
+    /// One thing that the bus reports. When partitions change hands, what is in hand of them is dropped: its offsets may have moved.
     async fn take_in(&mut self, arrival: Arrival, batch: &mut Batch) -> Result<(), StoreError> {
         match arrival {
             Arrival::Record(record, event) => {
@@ -183,19 +195,18 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                     batch.records.push(Arrived { record, event, partition, meaning });
                 }
             }
-            Arrival::Assigned(partitions) => self.assigned(partitions).await?,
+            Arrival::Assigned(partitions) => {
+                batch.records.clear();
+                self.assigned(partitions).await?;
+            }
             Arrival::Revoked(partitions) => {
+                batch.records.clear();
                 for partition in partitions {
                     self.positions.remove(&partition);
                 }
                 self.cache.clear();
             }
-            Arrival::Stopped { partition, reason } => {
-                let (topic, number) = &partition;
-                tracing::error!(%topic, partition = number, reason, "partition stopped, restart it with topics seek");
-                self.store.stop_partition(topic, *number, &reason).await?;
-                self.positions.remove(&partition);
-            }
+            Arrival::Stopped { partition, reason } => self.outside.push((partition, reason)),
         }
         Ok(())
     }

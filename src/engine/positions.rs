@@ -53,6 +53,7 @@ impl Moves {
     /// Counts a record at `offset`, whose partition stood at `from` before this batch.
     pub(super) fn record(&mut self, partition: &Partition, from: i64, offset: i64, verdict: Verdict) {
         let advance = self.at(partition, from);
+        assert!(offset >= advance.to, "records in hand lie behind where their partition stands, in order");
         advance.gaps += offset - advance.to;
         advance.to = offset + 1;
         let place = Verdict::ALL.iter().position(|other| *other == verdict).expect("every verdict is listed");

@@ -5,20 +5,25 @@
 //! register --> catalogue --> subscribe --> take over own old writer --> assigned: offsets from Postgres --> turn
 //! ```
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
-use crate::bus::Bus;
-use crate::core::{Effect, Transition, effects};
-use crate::store::{Fence, NewPartition, PartitionState, SagaKey, Store, StoreError, UnemittedRow};
+use crate::bus::{Bus, BusError, From};
+use crate::core::{Effect, Partition, Transition, effects};
+use crate::store::{Fence, NewPartition, PartitionOffset, PartitionState, SagaKey, Store, StoreError, UnemittedRow};
 
 use super::change::{Sending, differing};
 use super::chores::{Chores, SILENT_MS};
 use super::clock::Clock;
 use super::judge::Folded;
 use super::reconnect::Reconnect;
-use super::{Engine, Stop, meters};
-use crate::core::Partition;
+use super::{Batch, Engine, Gates, Stop, meters};
+
+/// Batches of a dead writer that are read and sent together: some thousand sagas.
+const SENT_AGAIN: usize = 20;
 
 /// Why an engine ended although nobody asked it to.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +31,33 @@ pub enum EngineError {
     /// A younger process has registered under this instance name.
     #[error("a younger process has registered as instance {0}: this one ends")]
     Superseded(String),
+    /// A newer version has deployed what this one does not understand, and has to go on instead.
+    #[error("read {0}: it needs a newer version of Sagabus, which has to go on instead")]
+    Newer(String),
     /// A defect of ours: the statement that Postgres refused must never be refused.
     #[error("commit a batch: a defect, nothing was lost: {0}")]
     Defect(#[source] StoreError),
+}
+
+/// Why a begin came to nothing.
+enum Ending {
+    Superseded(String),
+    Store(StoreError),
+}
+
+impl std::convert::From<StoreError> for Ending {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The error, if beginning anew may mend it.
+fn passing(error: StoreError) -> Result<StoreError, EngineError> {
+    match error {
+        StoreError::Defect(_) => Err(EngineError::Defect(error)),
+        StoreError::Newer(what) => Err(EngineError::Newer(what)),
+        error => Ok(error),
+    }
 }
 
 impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
@@ -38,11 +67,13 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let mut reconnect = Reconnect::new(self.settings.seed);
         while !stop.is_requested() {
             self.health.set_ready(false);
+            self.health.turned();
             self.forget();
             match self.begin().await {
                 Ok(()) => return Ok(()),
-                Err(StoreError::Defect(error)) => return Err(EngineError::Defect(StoreError::Defect(error))),
-                Err(error) => {
+                Err(Ending::Superseded(instance)) => return Err(EngineError::Superseded(instance)),
+                Err(Ending::Store(error)) => {
+                    let error = passing(error)?;
                     let wait = reconnect.next_wait();
                     tracing::warn!(%error, wait_ms = wait.as_millis(), "database not reachable, trying again");
                     self.clock.sleep(wait).await;
@@ -56,28 +87,29 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         self.cache.clear();
         self.positions.clear();
         self.emission.clear();
+        self.bus.forget();
+        // What was read to its end may be read again: a database that lost commits has gone back.
+        self.gates = Gates::default();
         self.pending.clear();
+        self.outside.clear();
         self.chores = Chores::at_once();
     }
 
     /// What a failed turn asks for: to begin anew, or to end.
     pub(super) async fn mend(&mut self, error: StoreError) -> Result<(), EngineError> {
         self.health.set_ready(false);
-        if let StoreError::Defect(error) = error {
-            return Err(EngineError::Defect(StoreError::Defect(error)));
-        }
+        let error = passing(error)?;
         tracing::warn!(%error, "starting anew");
         meters::restarted(&error);
-        if matches!(error, StoreError::Fenced)
-            && let (Some(instance), Some(age)) = (self.settings.instance.clone(), self.age)
-            && self.store.has_younger_namesake(&instance, age).await.unwrap_or(false)
-        {
-            return Err(EngineError::Superseded(instance.to_string()));
-        }
         Ok(())
     }
 
-    async fn begin(&mut self) -> Result<(), StoreError> {
+    async fn begin(&mut self) -> Result<(), Ending> {
+        if let (Some(instance), Some(age)) = (self.settings.instance.clone(), self.age)
+            && self.store.has_younger_namesake(&instance, age).await?
+        {
+            return Err(Ending::Superseded(instance.to_string()));
+        }
         let registration = self.store.register(self.settings.instance.as_deref(), self.age).await?;
         self.fence =
             Fence { writer: registration.writer, incarnation: registration.incarnation, batch: registration.batch };
@@ -97,7 +129,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// Learns the definitions anew and reads their topics.
     pub(super) async fn reload(&mut self) -> Result<(), StoreError> {
         let catalogue = self.store.catalogue().await?;
-        self.catalog.replace(&catalogue);
+        self.catalog.replace(&catalogue).map_err(|name| StoreError::Newer(format!("active definition {name}")))?;
         let topics = self.catalog.topics();
         if topics != self.subscribed {
             tracing::info!(generation = catalogue.generation, topics = topics.len(), "definitions loaded");
@@ -114,19 +146,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         self.cache.clear();
         self.chores.claim_at_once();
         let known = self.store.offsets(&partitions).await?;
-        let is_known: Vec<&Partition> = known.iter().map(|offset| &offset.partition).collect();
-        let mut new = Vec::new();
-        for partition in partitions.iter().filter(|partition| !is_known.contains(partition)) {
-            let from =
-                if self.catalog.is_reply_topic(&partition.0) { crate::bus::From::Earliest } else { self.settings.from };
-            match self.bus.first_offset(partition, from).await {
-                Ok(first_offset) => new.push(NewPartition { partition: partition.clone(), first_offset }),
-                Err(error) => {
-                    tracing::warn!(topic = %partition.0, partition = partition.1, %error, "first offset not known yet")
-                }
-            }
-        }
-        let added = if new.is_empty() { Vec::new() } else { self.store.add_partitions(&new).await? };
+        let is_known = |partition: &Partition| known.iter().any(|offset| offset.partition == *partition);
+        let unknown: Vec<Partition> = partitions.iter().filter(|partition| !is_known(partition)).cloned().collect();
+        let added = self.make_known(unknown).await?;
         let mut starts = Vec::new();
         for offset in known.into_iter().chain(added) {
             match offset.state {
@@ -143,18 +165,63 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         Ok(())
     }
 
-    /// Partitions of ours that are not read: an operator may have sent a stopped one elsewhere, or its first offset may be known by
-    /// now.
-    pub(super) async fn read_again_what_may_be_read(&mut self) -> Result<(), StoreError> {
-        let assigned = self.bus.assignment();
-        let idle: Vec<Partition> =
-            assigned.iter().filter(|partition| self.positions.next(partition).is_none()).cloned().collect();
-        if idle.is_empty() {
-            return Ok(());
+    /// Makes partitions known that nobody has read yet. A topic that is seen for the first time is made known whole, so that `--from`
+    /// speaks of what it holds now; a partition that is added to it later is read from its beginning (RELIABILITY.md B13).
+    async fn make_known(&mut self, unknown: Vec<Partition>) -> Result<Vec<PartitionOffset>, StoreError> {
+        let mut new = Vec::new();
+        let mut by_topic: BTreeMap<Arc<str>, Vec<Partition>> = BTreeMap::new();
+        unknown.iter().for_each(|one| by_topic.entry(Arc::clone(&one.0)).or_default().push(one.clone()));
+        for (topic, added) in by_topic {
+            let is_first = self.store.offsets_of(&topic).await?.is_empty();
+            let from =
+                if is_first && !self.catalog.is_reply_topic(&topic) { self.settings.from } else { From::Earliest };
+            if let Err(error) = self.first_offsets(&topic, is_first, added, from, &mut new).await {
+                // It is asked again by and by; the others are read meanwhile.
+                tracing::warn!(%topic, %error, "first offsets not known yet");
+                break;
+            }
         }
-        let known = self.store.offsets(&idle).await?;
-        let stopped = known.iter().filter(|offset| offset.state == PartitionState::Stopped).count();
-        if stopped < idle.len() { self.assigned(assigned).await } else { Ok(()) }
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut known = self.store.add_partitions(&new).await?;
+        known.retain(|offset| unknown.contains(&offset.partition));
+        Ok(known)
+    }
+
+    async fn first_offsets(
+        &mut self,
+        topic: &Arc<str>,
+        is_whole: bool,
+        added: Vec<Partition>,
+        from: From,
+        new: &mut Vec<NewPartition>,
+    ) -> Result<(), BusError> {
+        let mut partitions = added;
+        if is_whole {
+            let ends = self.bus.ends(topic, super::giveup::ASK_AT_MOST).await?;
+            partitions = ends.into_iter().map(|(number, _)| (Arc::clone(topic), number)).collect();
+        }
+        let mut found = Vec::new();
+        for partition in partitions {
+            let first_offset = self.bus.first_offset(&partition, from).await?;
+            found.push(NewPartition { partition, first_offset });
+        }
+        new.extend(found);
+        Ok(())
+    }
+
+    /// Partitions of ours that stand elsewhere than Postgres says: an operator may have sent one elsewhere, or a first offset may be
+    /// known by now.
+    pub(super) async fn read_again_what_has_moved(&mut self) -> Result<(), StoreError> {
+        let assigned = self.bus.assignment();
+        let known = self.store.offsets(&assigned).await?;
+        let has_moved = |offset: &PartitionOffset| {
+            let reads = (offset.state == PartitionState::Reading).then_some(offset.next_offset);
+            self.positions.next(&offset.partition) != reads
+        };
+        let is_unknown = known.len() < assigned.len();
+        if is_unknown || known.iter().any(has_moved) { self.assigned(assigned).await } else { Ok(()) }
     }
 
     /// Another engine moved our partitions' offsets: reads again from where Postgres says.
@@ -169,10 +236,15 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let instance = self.settings.instance.clone();
         let dead = self.store.dead_writers(SILENT_MS, instance.as_deref(), &self.fence).await?;
         for writer in dead {
-            let unemitted = self.store.take_over(&self.fence, &writer).await?;
+            let mut unemitted = self.store.take_over(&self.fence, &writer).await?;
             tracing::info!(writer = writer.writer, batches = unemitted.len(), "writer taken over");
             meters::took_over(unemitted.len());
-            self.send_again(unemitted).await?;
+            while !unemitted.is_empty() {
+                let rest = unemitted.split_off(unemitted.len().min(SENT_AGAIN));
+                self.send_again(std::mem::replace(&mut unemitted, rest)).await?;
+                // A large inheritance takes its time: meanwhile this writer must be seen to live.
+                self.settle(Batch { now: self.now(), ..Batch::default() }).await?;
+            }
             self.chores.claim_at_once();
         }
         self.store.forget_writers(&self.fence).await
@@ -190,35 +262,41 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 journals.insert(stored.row.id, (stored.journal.clone(), self.fold(stored).await?));
             }
         }
+        let now = self.now();
         for row in unemitted {
-            let mut sending = Vec::new();
+            let (mut sending, mut is_kept) = (Vec::new(), false);
             for (saga_id, seq) in row.rows {
-                let Some((journal, Folded::Saga(saga, _, plan))) = journals.get(&saga_id) else { continue };
-                let place = usize::try_from(seq).unwrap_or(usize::MAX).wrapping_sub(1);
-                let Some(transition) =
-                    journal.get(place).and_then(|facts| serde_json::from_slice::<Transition>(facts).ok())
-                else {
+                let Some((journal, folded)) = journals.get(&saga_id) else { continue };
+                let Folded::Saga(saga, _, plan) = folded else {
+                    // Perhaps a newer version can read it: its row stays.
+                    is_kept = true;
                     continue;
                 };
+                let place = usize::try_from(seq).unwrap_or(usize::MAX).wrapping_sub(1);
+                let transition = journal.get(place).and_then(|facts| serde_json::from_slice::<Transition>(facts).ok());
+                let Some(transition) = transition else { continue };
                 for effect in effects(plan.rules(), saga, seq, transition.now, &transition.facts) {
                     match effect {
-                        Ok(effect) => sending.push(Sending { saga_id, effect }),
+                        Ok(effect) => sending.push(Sending { saga_id, seq, effect }),
                         Err(differs) => self.pending.push((saga_id, differing(differs))),
                     }
                 }
             }
             meters::sent_again(sending.iter().filter(|sending| matches!(sending.effect, Effect::Command(_))).count());
-            self.emission.emit(&mut self.bus, (row.writer, row.batch), sending);
+            self.emission.emit(&mut self.bus, (row.writer, row.batch), sending, now, is_kept);
         }
         Ok(())
     }
 
     /// Ends well: the broker gets what is on its way, what it acknowledged is deleted, the writer is forgotten.
     pub(super) async fn drain(&mut self) -> Result<(), EngineError> {
+        if !self.health.is_ready() {
+            return Ok(());
+        }
         self.health.set_ready(false);
         self.bus.flush(super::DRAIN).await;
         let refused = self.emission.take_in(self.bus.delivered());
-        let batch = super::Batch { now: self.now(), wakes: refused, ..super::Batch::default() };
+        let batch = Batch { now: self.now(), wakes: refused, ..Batch::default() };
         if let Err(error) = self.settle(batch).await {
             tracing::warn!(%error, "not drained: whoever takes over goes on");
             return Ok(());

@@ -20,6 +20,8 @@ use super::{Engine, meters};
 
 /// Races lost in a row before the batch is committed in halves (BATCH.md).
 const RACES_MAX: u32 = 2;
+/// Races lost in a row by a single input: what collides so often is no other writer, but rows that contradict each other.
+const RACES_ALONE_MAX: u32 = 50;
 /// Tries of a contended statement before it counts as lost.
 const CONTENTIONS_MAX: u32 = 8;
 
@@ -51,12 +53,14 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
 
     async fn settle_one(&mut self, mut batch: Batch) -> Result<Settled, StoreError> {
         let (mut races, mut contentions) = (0, 0);
+        let mut is_set_aside = false;
         let mut known = Known::default();
         let mut judged = self.judge(&batch, &mut known).await?;
         loop {
             let mut drafted = draft(&batch, &judged, &self.positions);
             drafted.change.generation = self.catalog.generation();
             drafted.change.acknowledged = self.emission.acknowledged();
+            drafted.change.shrunk = self.emission.shrunk();
             match self.store.commit(&self.fence, &drafted.change).await {
                 Ok(receipt) => {
                     self.fence.batch = receipt.batch;
@@ -76,6 +80,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                     if races > RACES_MAX && batch.len() > 1 {
                         return Ok(Settled::Halve(batch));
                     }
+                    if races > RACES_ALONE_MAX {
+                        return self.give_up_on(batch, "store.23505: another writer was first, again and again").await;
+                    }
                     self.load(keys_of(&batch, &judged), &mut known).await?;
                     if !batch.operations.is_empty() {
                         // Another engine may have decided them.
@@ -93,12 +100,32 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                     if batch.len() > 1 {
                         return Ok(Settled::Halve(batch));
                     }
+                    if std::mem::replace(&mut is_set_aside, true) {
+                        return self.give_up_on(batch, &format!("store.{sqlstate}: {message}")).await;
+                    }
                     set_aside(&mut batch, &judged, &sqlstate, &message);
                     judged = self.judge(&batch, &mut known).await?;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if let StoreError::Defect(defect) = &error {
+                        tracing::error!(defect, inputs = ?batch.places(), change = ?drafted.change.outline(), "statement refused");
+                    }
+                    return Err(error);
+                }
             }
         }
+    }
+
+    /// An input that can be neither applied nor put aside: a record stops its partition, where a person sees it and the others go on;
+    /// anything else is dropped with an alarm, and comes back by its lease.
+    async fn give_up_on(&mut self, batch: Batch, why: &str) -> Result<Settled, StoreError> {
+        tracing::error!(why, inputs = ?batch.places(), "input can be neither applied nor put aside");
+        for arrived in &batch.records {
+            let at = self.positions.next(&arrived.partition).unwrap_or(arrived.record.offset());
+            let reason = format!("record at offset {}: {why}", arrived.record.offset());
+            self.store.stop_partition(&arrived.partition, at, &reason).await?;
+        }
+        Ok(Settled::Seek)
     }
 
     /// Judges the batch, reading from Postgres what has to be read first.
@@ -159,9 +186,10 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     fn committed(&mut self, judged: Judged, drafted: Drafted) {
         let Drafted { change, sending, rows, differing } = drafted;
         self.positions.advanced(&change.partitions);
-        self.emission.deleted(&change.acknowledged);
+        self.emission.written(&change.acknowledged, &change.shrunk);
         if !change.emitting.is_empty() {
-            self.emission.emit(&mut self.bus, (self.fence.writer, self.fence.batch), sending);
+            let name = (self.fence.writer, self.fence.batch);
+            self.emission.emit(&mut self.bus, name, sending, change.now, false);
         }
         self.pending.extend(differing);
         for (mut work, row) in judged.works.into_iter().zip(rows) {
@@ -177,11 +205,12 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         }
     }
 
-    /// A wait before a contended statement is tried again: up to 10 ms, doubled each time, spread by the engine's own seed.
+    /// A wait before a contended statement is tried again: up to 10 ms, doubled each time, spread by the engine's own seed, at
+    /// least 1 ms.
     fn jitter(&self, tries: u32) -> Duration {
-        let spread =
-            self.settings.seed.wrapping_add(self.fence.batch.unsigned_abs()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-        Duration::from_micros((spread % 10_000) << tries.min(6))
+        let turn = self.fence.batch.unsigned_abs().wrapping_mul(31).wrapping_add(u64::from(tries));
+        let spread = self.settings.seed.wrapping_add(turn).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        Duration::from_micros(1_000 + spread % (10_000 << tries.min(6)))
     }
 }
 

@@ -1,8 +1,6 @@
 //! What others may know of a running engine, and how they ask it to stop.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-
-use crate::core::Timestamp;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A request to stop, shared with whoever hears the signal.
 #[derive(Debug, Default)]
@@ -25,7 +23,7 @@ impl Stop {
 /// The figures behind `/healthz`, `/readyz` and `/metrics`.
 #[derive(Debug, Default)]
 pub struct Health {
-    turned_at: AtomicI64,
+    turns: AtomicU64,
     is_ready: AtomicBool,
     cached: AtomicU64,
     unemitted: AtomicU64,
@@ -33,8 +31,8 @@ pub struct Health {
 }
 
 impl Health {
-    pub(super) fn turned(&self, at: Timestamp) {
-        self.turned_at.store(at.micros(), Ordering::Relaxed);
+    pub(super) fn turned(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn set_ready(&self, is_ready: bool) {
@@ -48,9 +46,9 @@ impl Health {
         self.give_ups_waiting.store(count(give_ups_waiting), Ordering::Relaxed);
     }
 
-    /// When the loop last turned, by the database's clock.
-    pub fn turned_at(&self) -> Timestamp {
-        Timestamp::from_micros(self.turned_at.load(Ordering::Relaxed))
+    /// How often the loop has turned, or tried to reach its database again: an engine that hangs counts no further.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// True while the engine is registered and knows where to read.
@@ -68,7 +66,7 @@ impl Health {
         self.unemitted.load(Ordering::Relaxed)
     }
 
-    /// Reply topics that have to be read to their end before waiting give-ups are decided.
+    /// Partitions of reply topics that have to be read to their end before waiting give-ups are decided.
     pub fn give_ups_waiting(&self) -> u64 {
         self.give_ups_waiting.load(Ordering::Relaxed)
     }

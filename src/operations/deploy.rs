@@ -16,7 +16,15 @@ pub async fn deploy_folder(
     folder: &Path,
     replaces: bool,
 ) -> Result<Vec<(Compiled, Deployed)>, Failure> {
-    let found = read_folder(folder)?;
+    deploy(console, read_folder(folder)?, replaces).await
+}
+
+/// Deploys definitions that are read already, as `deploy_folder`.
+pub(super) async fn deploy(
+    console: &Console,
+    found: Vec<(Source, Compiled)>,
+    replaces: bool,
+) -> Result<Vec<(Compiled, Deployed)>, Failure> {
     let rows: Vec<DefinitionRow> = found.iter().map(|(source, compiled)| row_of(source, compiled)).collect();
     let deployment = console.deploy(&rows, replaces).await?;
     let outcomes: Vec<(Compiled, Deployed)> =

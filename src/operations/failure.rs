@@ -58,7 +58,9 @@ impl From<ConsoleError> for Failure {
         let message = format!("{error}: {}", error.source);
         match error.source {
             StoreError::Refused { .. } => Self::new(Exit::InvalidDefinition, message, "raise the definition's version"),
-            StoreError::Defect(_) => Self::new(Exit::Failed, message, "is the schema up to date? run: sagabus migrate"),
+            StoreError::Defect(_) | StoreError::Newer(_) => {
+                Self::new(Exit::Failed, message, "is the schema up to date? run: sagabus migrate")
+            }
             StoreError::Fenced
             | StoreError::CatalogueChanged
             | StoreError::OffsetMoved

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::bus::{From, KafkaBus, TopicNeed};
 use crate::core::Sha256;
 use crate::definition::{Compiled, read_folder};
@@ -12,7 +14,7 @@ use crate::engine::{Engine, Health, Settings, Stop, SystemClock, wall_clock};
 use crate::store::{Console, PostgresStore, check_schema};
 
 use super::checks::{check, enforce};
-use super::deploy::deploy_folder;
+use super::deploy::{deploy, deploy_folder};
 use super::failure::{Exit, Failure};
 use super::places::Places;
 use super::topics::needs_of;
@@ -69,15 +71,19 @@ pub async fn serve<F: Future<Output = ()>>(
     let settings = Settings { instance, from: options.from.unwrap_or(From::Earliest), seed };
     let mut engine = Engine::new(store, bus, SystemClock::start(), settings);
     let beside = beside(engine.health());
+    // A task of its own, since it asks Kafka and compiles: it ends with this function.
+    let mut watching = JoinSet::new();
+    watching.spawn(watch(places.clone(), console, options.clone()));
     // The engine's future ends by itself and is never dropped before it does; what runs beside it ends with it.
     tokio::select! {
         ended = engine.run(stop) => Ok(ended?),
-        () = async { tokio::join!(watch(&console, options), beside); } => Err(Failure::new(Exit::Failed, "what looks after the engine ended", "")),
+        () = async { tokio::join!(watching.join_next(), beside); } => Err(Failure::new(Exit::Failed, "what looks after the engine ended", "")),
     }
 }
 
-/// Deploys the folder anew when it changes. A broken set leaves the old one active, and says so.
-async fn watch(console: &Console, options: &ServeOptions) {
+/// Deploys the folder anew when it changes. A broken set leaves the old one active, and says so; so does one whose trigger topic holds
+/// records and was never read, when nobody says where to begin.
+async fn watch(places: Places, console: Console, options: ServeOptions) {
     let mut seen = fingerprint(&options.definitions);
     loop {
         tokio::time::sleep(WATCH).await;
@@ -85,10 +91,10 @@ async fn watch(console: &Console, options: &ServeOptions) {
         if now == seen {
             continue;
         }
-        match deploy_folder(console, &options.definitions, options.dev).await {
-            Ok(_) => seen = now,
-            Err(failure) if failure.exit == Exit::InvalidDefinition => {
-                tracing::error!(error = %failure, "new definitions are wrong, the old ones stay active");
+        match deploy_again(&places, &console, &options).await {
+            Ok(()) => seen = now,
+            Err(failure) if matches!(failure.exit, Exit::InvalidDefinition | Exit::Refused) => {
+                tracing::error!(error = %failure, "new definitions are refused, the old ones stay active");
                 seen = now;
             }
             Err(failure) => tracing::warn!(error = %failure, "definitions not deployed yet"),
@@ -96,15 +102,26 @@ async fn watch(console: &Console, options: &ServeOptions) {
     }
 }
 
-/// Changes when a file of the folder or of the schemas beside it does.
-fn fingerprint(folder: &Path) -> Option<Sha256> {
-    let found = read_folder(folder);
-    match found {
-        Ok(found) => {
-            let mut text: Vec<String> = found.iter().map(|(source, _)| source.hash().to_string()).collect();
-            text.sort();
-            Some(Sha256::of(text.join(" ").as_bytes()))
-        }
-        Err(report) => Some(Sha256::of(report.to_string().as_bytes())),
+async fn deploy_again(places: &Places, console: &Console, options: &ServeOptions) -> Result<(), Failure> {
+    let found = read_folder(&options.definitions)?;
+    let needs = needs_of(found.iter().map(|(_, plan)| plan));
+    if options.dev {
+        super::topics::ensure(places, &needs, 4).await?;
+    } else {
+        enforce(&check(places, console, options, &needs).await?, false)?;
     }
+    deploy(console, found, options.dev).await.map(|_| ())
+}
+
+/// Changes when a file of the folder, or a schema that one of them names, does.
+fn fingerprint(folder: &Path) -> Sha256 {
+    let text = match read_folder(folder) {
+        Ok(found) => {
+            let mut hashes: Vec<String> = found.iter().map(|(source, _)| source.hash().to_string()).collect();
+            hashes.sort();
+            hashes.join(" ")
+        }
+        Err(report) => report.to_string(),
+    };
+    Sha256::of(text.as_bytes())
 }

@@ -67,7 +67,7 @@ pub async fn start(
     let until = Instant::now() + SEND;
     while Instant::now() < until {
         match producer.delivered().into_iter().next() {
-            Some(Delivery::Settled { .. }) => {
+            Some(Delivery::Acknowledged { .. }) => {
                 // Kafka keeps milliseconds: the id is derived from what it keeps.
                 let kept = Timestamp::from_millis(now.micros() / 1_000);
                 let id = saga_id(name, &business_key, kept);

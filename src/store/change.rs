@@ -27,8 +27,37 @@ pub struct Change {
     pub emitting: Vec<(Uuid, u32)>,
     /// Batches, by writer and number, whose effects the broker has acknowledged: their rows are deleted.
     pub acknowledged: Vec<(i64, i64)>,
+    /// Batches of which only this is left to be acknowledged: their rows are made smaller.
+    pub shrunk: Vec<Shrunk>,
     /// Operators' actions that this batch decides.
     pub operations: Vec<OperationOutcome>,
+}
+
+impl Change {
+    /// What it writes, for people: counts, and the rows of the journal by saga and seq.
+    pub fn outline(&self) -> String {
+        let rows: Vec<String> =
+            self.journal.iter().take(20).map(|row| format!("{}/{}", row.saga_id, row.seq)).collect();
+        format!(
+            "{} partitions, {} journal rows ({}), {} born, {} turned, {} parked, {} operations",
+            self.partitions.len(),
+            self.journal.len(),
+            rows.join(" "),
+            self.born.len(),
+            self.turned.len(),
+            self.parked.len(),
+            self.operations.len()
+        )
+    }
+}
+
+/// What is left of a batch that the broker has acknowledged in part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shrunk {
+    /// Writer and number.
+    pub name: (i64, i64),
+    /// Saga and seq of what is left.
+    pub rows: Vec<(Uuid, u32)>,
 }
 
 /// A partition's offset moves from `from` to `to`: `to - from` is the sum of `counts` and `gaps`.

@@ -29,6 +29,9 @@ pub enum StoreError {
         /// Its words.
         message: String,
     },
+    /// The database holds something in force that only a newer version understands.
+    #[error("read {0}: it needs a newer version")]
+    Newer(String),
     /// A defect of ours.
     #[error("write a batch: {0}")]
     Defect(String),

@@ -21,6 +21,7 @@ pub use change::OperationState;
 pub use change::ParkedMessage;
 pub use change::SagaRow;
 pub use change::SagaUpdate;
+pub use change::Shrunk;
 pub use error::StoreError;
 pub use memory::MemoryDatabase;
 pub use memory::MemoryStore;
@@ -58,11 +59,11 @@ pub trait Store {
     /// Makes partitions known at their first offsets. One that a peer has added meanwhile keeps the peer's. Returns all of them.
     async fn add_partitions(&mut self, partitions: &[NewPartition]) -> Result<Vec<PartitionOffset>, StoreError>;
 
-    /// Marks a partition as stopped: nobody reads it until an operator seeks.
-    async fn stop_partition(&mut self, topic: &str, partition: i32, reason: &str) -> Result<(), StoreError>;
+    /// Marks a partition as stopped, if it still stands at `at`: nobody reads it until an operator seeks.
+    async fn stop_partition(&mut self, partition: &Partition, at: i64, reason: &str) -> Result<(), StoreError>;
 
-    /// The next offset of each known partition of a topic.
-    async fn read_ends(&mut self, topic: &str) -> Result<Vec<(i32, i64)>, StoreError>;
+    /// Every known partition of a topic.
+    async fn offsets_of(&mut self, topic: &str) -> Result<Vec<PartitionOffset>, StoreError>;
 
     /// The definitions that start sagas, and those that open sagas are pinned to.
     async fn catalogue(&mut self) -> Result<Catalogue, StoreError>;

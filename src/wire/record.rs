@@ -82,6 +82,11 @@ impl Record {
         Self { over_limits, ..Self::new(head, key, value, std::iter::empty()) }
     }
 
+    /// Bytes that its parts take in memory, about.
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.headers.len() * size_of::<HeaderRange>() + size_of::<Self>()
+    }
+
     /// The topic.
     pub fn topic(&self) -> &Arc<str> {
         &self.head.topic

@@ -134,6 +134,19 @@ async fn seqs(writer: &mut impl Store, text: &str) -> usize {
     writer.load(&[SagaKey::Id(key(text))]).await.unwrap().first().map_or(0, |stored| stored.journal.len())
 }
 
+/// Number and next offset of each partition.
+async fn ends(writer: &mut impl Store, topic: &str) -> Vec<(i32, i64)> {
+    let mut found: Vec<(i32, i64)> = writer
+        .offsets_of(topic)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|offset| (offset.partition.1, offset.next_offset))
+        .collect();
+    found.sort_unstable();
+    found
+}
+
 async fn second_writer_for_one_saga_is_refused_whole(bench: &impl Bench) {
     let (mut a, mut b) = (bench.writer(), bench.writer());
     let (mut fence_a, mut fence_b) = (register(&mut a).await, register(&mut b).await);
@@ -147,7 +160,7 @@ async fn second_writer_for_one_saga_is_refused_whole(bench: &impl Bench) {
         ..Change::default()
     };
     assert!(matches!(commit(&mut b, &mut fence_b, &late).await, Err(StoreError::SagaRaced)));
-    assert_eq!(b.read_ends("t").await.unwrap(), [(0, 0)], "the offset did not move either");
+    assert_eq!(ends(&mut b, "t").await, [(0, 0)], "the offset did not move either");
     assert_eq!(bench.parked().await, 0);
     assert!(b.unemitted_of(&[key("x")]).await.unwrap().is_empty());
     commit(&mut b, &mut fence_b, &Change { journal: vec![facts("x", 2)], ..Change::default() }).await.unwrap();
@@ -238,7 +251,7 @@ async fn an_offset_moves_only_from_where_it_stands(bench: &impl Bench) {
     writer.add_partitions(&partitions).await.unwrap();
     let both = Change { partitions: vec![advance(5, 8), Advance { partition: 1, ..advance(4, 8) }], ..born("x") };
     assert!(matches!(commit(&mut writer, &mut fence, &both).await, Err(StoreError::OffsetMoved)));
-    assert_eq!(writer.read_ends("t").await.unwrap(), [(0, 5), (1, 5)], "neither moved");
+    assert_eq!(ends(&mut writer, "t").await, [(0, 5), (1, 5)], "neither moved");
     assert_eq!(seqs(&mut writer, "x").await, 0);
     let change = Change { partitions: vec![advance(5, 8)], ..born("x") };
     commit(&mut writer, &mut fence, &change).await.unwrap();

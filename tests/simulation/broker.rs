@@ -400,6 +400,10 @@ impl Bus for SimBus {
         std::mem::take(&mut self.inbox.borrow_mut().deliveries)
     }
 
+    fn forget(&mut self) {
+        self.inbox.borrow_mut().deliveries.clear();
+    }
+
     async fn flush(&mut self, at_most: Duration) {
         let until = self.world.now() + i64::try_from(at_most.as_micros()).unwrap_or(0);
         while self.inbox.borrow().under_way > 0 && self.world.now() < until {
@@ -467,27 +471,28 @@ fn send(world: &Rc<World>, sending: Sending) {
             let error = "refused".to_owned();
             sending.inbox.borrow_mut().deliveries.push(Delivery::Refused { tag: sending.tag, index, error });
         } else {
-            kept.push(record.clone());
+            kept.push((index, record.clone()));
         }
     }
-    kept.iter().for_each(|record| append_sent(world, record));
+    kept.iter().for_each(|(_, record)| append_sent(world, record));
     if world.happens(twice) {
         // The acknowledgement was lost, and the client wrote the batch again.
         world.saw("batch written twice");
         let again = kept.clone();
-        world.carry(world.delay(1, 200), move |world| again.iter().for_each(|record| append_sent(world, record)));
+        world.carry(world.delay(1, 200), move |world| again.iter().for_each(|(_, record)| append_sent(world, record)));
     }
     let delay = world.delay(0, 60);
     world.carry(delay, move |world| {
         let mut broker = world.broker.borrow_mut();
-        for record in &kept {
+        for (_, record) in &kept {
             let id = record.headers.iter().find(|(name, _)| *name == "ce_id").and_then(|(_, id)| id.parse().ok());
             _ = id.map(|id: Uuid| broker.unacknowledged.remove(&id));
         }
         drop(broker);
         let mut inbox = sending.inbox.borrow_mut();
         inbox.under_way -= 1;
-        inbox.deliveries.push(Delivery::Settled { tag: sending.tag });
+        let acknowledged = kept.iter().map(|(index, _)| Delivery::Acknowledged { tag: sending.tag, index: *index });
+        inbox.deliveries.extend(acknowledged);
         drop(inbox);
         world.wake(sending.life, 100);
     });

@@ -212,15 +212,15 @@ impl Store for SimStore {
         self.answered(answer).await
     }
 
-    async fn stop_partition(&mut self, topic: &str, partition: i32, reason: &str) -> Result<(), StoreError> {
+    async fn stop_partition(&mut self, partition: &Partition, at: i64, reason: &str) -> Result<(), StoreError> {
         self.reach().await?;
-        let answer = instantly(self.inner.stop_partition(topic, partition, reason));
+        let answer = instantly(self.inner.stop_partition(partition, at, reason));
         self.answered(answer).await
     }
 
-    async fn read_ends(&mut self, topic: &str) -> Result<Vec<(i32, i64)>, StoreError> {
+    async fn offsets_of(&mut self, topic: &str) -> Result<Vec<PartitionOffset>, StoreError> {
         self.reach().await?;
-        let answer = instantly(self.inner.read_ends(topic));
+        let answer = instantly(self.inner.offsets_of(topic));
         self.answered(answer).await
     }
 

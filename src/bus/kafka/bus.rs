@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::core::Partition;
+use crate::core::{Partition, limits};
 use crate::wire::Outgoing;
 
 use super::super::{Arrival, Bus, BusError, Delivery, From, Tag};
-use super::lookup::Lookup;
+use super::lookup::{Lookup, Range};
 use super::producer::Producer;
-use super::reader::{HandOver, Order, Reader};
+use super::reader::{HandOver, Order, Reader, Told};
 use super::settings::KafkaSettings;
 
 /// How often the group is told where the engine stands: for lag dashboards only, never read.
@@ -23,7 +24,14 @@ const HUNG: Duration = Duration::from_secs(30);
 /// A reader that has ended is replaced after this long: a younger process of our name may just have taken our place in the group,
 /// and then Postgres ends us first.
 const REJOIN: Duration = Duration::from_secs(4);
+/// When nothing was read for this long, the broker is asked whether there is something to read: a client that went silent is
+/// told anew from where to read (RELIABILITY.md section 5.1).
+const QUIET: Duration = Duration::from_secs(30);
+/// How long the broker has to say what its logs hold.
+const ASK: Duration = Duration::from_secs(2);
 
+/// How often a bus whose reader has ended looks for a new one.
+const LOOK_FOR_READER: Duration = Duration::from_millis(100);
 /// How often a flush looks for reports.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -40,7 +48,11 @@ pub struct KafkaBus {
     assigned: Vec<Partition>,
     topics: Vec<Arc<str>>,
     waiting: VecDeque<Arrival>,
-    positions: HashMap<Partition, i64>,
+    /// Where each started partition stands: behind the last record that was taken from the reader.
+    next: HashMap<Partition, i64>,
+    /// Whether each of them stands within its log is being asked.
+    doubt: Option<JoinHandle<Vec<Range>>>,
+    read_at: Instant,
     told_at: Instant,
     seen: (u64, Instant),
 }
@@ -63,25 +75,74 @@ impl KafkaBus {
             assigned: Vec::new(),
             topics: Vec::new(),
             waiting: VecDeque::new(),
-            positions: HashMap::new(),
+            next: HashMap::new(),
+            doubt: None,
+            read_at: Instant::now(),
             told_at: Instant::now(),
             seen: (0, Instant::now()),
         })
     }
 
-    fn take(&mut self, (epoch, arrivals): HandOver) {
-        for arrival in arrivals {
+    fn take(&mut self, (epoch, told): HandOver) {
+        for told in told {
+            let arrival = match told {
+                Told::Arrived(arrival) => arrival,
+                Told::OutsideLog if epoch == self.epoch => {
+                    self.ask_ranges();
+                    continue;
+                }
+                Told::OutsideLog => continue,
+            };
             match &arrival {
                 // Records of a former start are read again by the present one.
                 Arrival::Record(..) | Arrival::Stopped { .. } if epoch != self.epoch => continue,
                 Arrival::Record(record, _) => {
-                    self.positions.insert((Arc::clone(record.topic()), record.partition()), record.offset() + 1);
+                    self.next.insert((Arc::clone(record.topic()), record.partition()), record.offset() + 1);
+                    self.read_at = Instant::now();
                 }
                 Arrival::Assigned(partitions) => self.assigned.clone_from(partitions),
-                Arrival::Revoked(partitions) => self.assigned.retain(|assigned| !partitions.contains(assigned)),
+                Arrival::Revoked(partitions) => {
+                    self.assigned.retain(|assigned| !partitions.contains(assigned));
+                    self.next.clear();
+                }
                 Arrival::Stopped { .. } => {}
             }
             self.waiting.push_back(arrival);
+        }
+    }
+
+    /// Asks what the logs of the started partitions hold, beside the engine.
+    fn ask_ranges(&mut self) {
+        if self.doubt.is_none() {
+            let stands = self.next.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
+            self.doubt = Some(self.lookup.ranges(stands, ASK));
+        }
+    }
+
+    /// What stands outside its log is reported; everything else is read from where it stands, by a new assignment: the client gives a
+    /// partition up after such an error, and does not say which one.
+    async fn resolve_doubt(&mut self) {
+        let Some(asked) = self.doubt.take_if(|asked| asked.is_finished()) else { return };
+        self.read_at = Instant::now();
+        let mut is_silent = false;
+        for Range { partition, at: next, low, end } in asked.await.unwrap_or_default() {
+            if self.next.get(&partition) != Some(&next) {
+                // It was read meanwhile.
+                continue;
+            }
+            is_silent |= next < end;
+            if !(low..=end).contains(&next) {
+                let reason = format!("offset {next} is outside the log, which holds {low} to {end}");
+                self.next.remove(&partition);
+                self.waiting.push_back(Arrival::Stopped { partition, reason });
+                is_silent = true;
+            }
+        }
+        if is_silent {
+            tracing::info!(partitions = self.next.len(), "reading anew from where the partitions stand");
+            self.epoch += 1;
+            let starts = self.next.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
+            self.reader.order(Order::Start { epoch: self.epoch, starts });
         }
     }
 
@@ -90,12 +151,16 @@ impl KafkaBus {
         let now = Instant::now();
         if now - self.told_at >= PROGRESS {
             self.told_at = now;
-            self.reader.order(Order::Progress(self.positions.drain().collect()));
+            let positions = self.next.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
+            self.reader.order(Order::Progress(positions));
+        }
+        if now - self.read_at >= QUIET && !self.next.is_empty() && self.waiting.is_empty() {
+            self.ask_ranges();
         }
         let polled = self.reader.polled.load(Ordering::Relaxed);
         if polled != self.seen.0 {
             self.seen = (polled, now);
-        } else if now - self.seen.1 >= HUNG || self.reader.arrivals.is_closed() && now - self.seen.1 >= REJOIN {
+        } else if now - self.seen.1 >= HUNG || self.reader.told.is_closed() && now - self.seen.1 >= REJOIN {
             tracing::error!("consumer has ended or hangs, replacing it");
             self.seen = (polled, now);
             if let Ok(reader) = Reader::spawn(&self.settings) {
@@ -112,17 +177,29 @@ impl Bus for KafkaBus {
     #[expect(clippy::disallowed_methods, reason = "a channel is waited for: no connection is held")]
     async fn arrived(&mut self, max: usize, wait: Duration) -> Vec<Arrival> {
         self.look_after();
-        if self.waiting.is_empty()
-            && let Ok(Some(handed)) = tokio::time::timeout(wait, self.reader.arrivals.recv()).await
-        {
-            self.take(handed);
+        self.resolve_doubt().await;
+        if self.waiting.is_empty() {
+            match tokio::time::timeout(wait, self.reader.told.recv()).await {
+                Ok(Some(handed)) => self.take(handed),
+                // The reader has ended; a new one takes its place soon.
+                Ok(None) => tokio::time::sleep(wait.min(LOOK_FOR_READER)).await,
+                Err(_) => {}
+            }
         }
         while self.waiting.len() < max
-            && let Ok(handed) = self.reader.arrivals.try_recv()
+            && let Ok(handed) = self.reader.told.try_recv()
         {
             self.take(handed);
         }
-        let most = self.waiting.len().min(max);
+        let mut bytes = 0;
+        let fits = |arrival: &&Arrival| {
+            let fits = bytes < limits::BATCH_BYTES;
+            if let Arrival::Record(record, _) = arrival {
+                bytes += record.size();
+            }
+            fits
+        };
+        let most = self.waiting.iter().take(max).take_while(fits).count();
         self.waiting.drain(..most).collect()
     }
 
@@ -140,7 +217,9 @@ impl Bus for KafkaBus {
     fn start(&mut self, starts: Vec<(Partition, i64)>) {
         self.epoch += 1;
         self.waiting.retain(|arrival| matches!(arrival, Arrival::Assigned(_) | Arrival::Revoked(_)));
-        self.positions.clear();
+        self.doubt = None;
+        self.read_at = Instant::now();
+        self.next = starts.iter().cloned().collect();
         self.reader.order(Order::Start { epoch: self.epoch, starts });
     }
 
@@ -152,6 +231,11 @@ impl Bus for KafkaBus {
         let mut deliveries = std::mem::take(&mut self.flushed);
         deliveries.extend(self.producer.delivered());
         deliveries
+    }
+
+    fn forget(&mut self) {
+        self.flushed.clear();
+        self.producer.forget();
     }
 
     async fn flush(&mut self, at_most: Duration) {
@@ -177,6 +261,6 @@ impl Bus for KafkaBus {
     }
 
     async fn first_offset(&mut self, partition: &Partition, from: From) -> Result<i64, BusError> {
-        self.lookup.first_offset(partition, from).await
+        self.lookup.first_offset(partition, from, ASK).await
     }
 }

@@ -5,19 +5,38 @@ use std::time::Duration;
 
 use rdkafka::config::FromClientConfig as _;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::core::Partition;
 
 use super::super::{BusError, From};
 use super::settings::KafkaSettings;
 
+/// What a partition's log holds: from `low` on, up to before `end` (last stable offset), and where its reader stood when this was
+/// asked.
+#[derive(Clone, Debug)]
+pub(super) struct Range {
+    pub(super) partition: Partition,
+    pub(super) at: i64,
+    pub(super) low: i64,
+    pub(super) end: i64,
+}
+
+/// Questions under way at most: each holds a thread, also when nobody waits for its answer any more.
+const ASKING: usize = 4;
+/// What a thread may take beyond the client's own limit, such as for a client that closes.
+const BEYOND: Duration = Duration::from_millis(500);
+
 /// A client that asks and never belongs to a group.
 #[derive(Clone)]
 pub(super) struct Lookup {
     settings: KafkaSettings,
     client: Arc<BaseConsumer>,
+    asking: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Lookup {
@@ -30,32 +49,59 @@ impl Lookup {
     pub(super) fn new(settings: &KafkaSettings) -> Result<Self, BusError> {
         let client = BaseConsumer::from_config(&settings.lookup())
             .map_err(|error| BusError { attempted: "make a Kafka client".to_owned(), message: error.to_string() })?;
-        Ok(Self { settings: settings.clone(), client: Arc::new(client) })
+        Ok(Self { settings: settings.clone(), client: Arc::new(client), asking: Arc::new(Semaphore::new(ASKING)) })
     }
 
-    /// Asks beside the engine's task; the answer may be late, never wrong.
+    /// Asks on a thread of its own. Whoever waits does so for `at_most`, however long the thread takes; the answer may be late, never
+    /// wrong.
+    #[expect(clippy::disallowed_methods, reason = "a thread is waited for: no connection is held")]
     async fn ask<T: Send + 'static>(
         &self,
         attempted: String,
+        at_most: Duration,
         question: impl FnOnce(&Self) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, BusError> {
+        let failed = |message: String| BusError { attempted: attempted.clone(), message };
+        let Ok(permit) = Arc::clone(&self.asking).try_acquire_owned() else {
+            return Err(failed("earlier questions are not answered yet".to_owned()));
+        };
         let asker = self.clone();
-        let answer = tokio::task::spawn_blocking(move || question(&asker)).await;
-        match answer {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(BusError { attempted, message: error.to_string() }),
-            Err(error) => Err(BusError { attempted, message: error.to_string() }),
+        let thread = tokio::task::spawn_blocking(move || {
+            let answer = question(&asker);
+            drop(permit);
+            answer
+        });
+        match tokio::time::timeout(at_most + BEYOND, thread).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(error))) => Err(failed(error.to_string())),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed(format!("no answer within {} ms", at_most.as_millis()))),
         }
+    }
+
+    /// Begins to ask what the logs of these partitions hold; those that do not answer are left out.
+    pub(super) fn ranges(&self, stands: Vec<(Partition, i64)>, at_most: Duration) -> JoinHandle<Vec<Range>> {
+        let (asker, until) = (self.clone(), Instant::now() + at_most);
+        tokio::task::spawn_blocking(move || {
+            let range = |(partition, at): (Partition, i64)| {
+                let left = until.saturating_duration_since(Instant::now());
+                let (low, end) = asker.client.fetch_watermarks(&partition.0, partition.1, left).ok()?;
+                Some(Range { partition, at, low, end })
+            };
+            stands.into_iter().filter_map(range).collect()
+        })
     }
 
     pub(super) async fn ends(&self, topic: &str, at_most: Duration) -> Result<Vec<(i32, i64)>, BusError> {
         let topic = topic.to_owned();
-        self.ask(format!("ask for the ends of topic {topic}"), move |asker| {
+        let until = Instant::now() + at_most;
+        self.ask(format!("ask for the ends of topic {topic}"), at_most, move |asker| {
             let metadata = asker.client.fetch_metadata(Some(&topic), at_most)?;
             let partitions = metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
             partitions
                 .map(|partition| {
-                    let (_, end) = asker.client.fetch_watermarks(&topic, partition.id(), at_most)?;
+                    let left = until.saturating_duration_since(Instant::now());
+                    let (_, end) = asker.client.fetch_watermarks(&topic, partition.id(), left)?;
                     Ok((partition.id(), end))
                 })
                 .collect()
@@ -63,10 +109,14 @@ impl Lookup {
         .await
     }
 
-    pub(super) async fn first_offset(&self, partition: &Partition, from: From) -> Result<i64, BusError> {
+    pub(super) async fn first_offset(
+        &self,
+        partition: &Partition,
+        from: From,
+        at_most: Duration,
+    ) -> Result<i64, BusError> {
         let (topic, number) = partition.clone();
-        let at_most = Duration::from_secs(5);
-        self.ask(format!("ask where partition {topic}/{number} begins"), move |asker| {
+        self.ask(format!("ask where partition {topic}/{number} begins"), at_most, move |asker| {
             let (low, high) = asker.client.fetch_watermarks(&topic, number, at_most)?;
             Ok(match from {
                 From::Earliest => low,
@@ -93,8 +143,11 @@ impl Lookup {
         at_most: Duration,
     ) -> Result<Option<i64>, BusError> {
         let (topic, number) = partition.clone();
-        self.ask(format!("look for records of partition {topic}/{number} from {from}"), move |asker| {
-            let (_, end) = asker.client.fetch_watermarks(&topic, number, at_most)?;
+        self.ask(format!("look for records of partition {topic}/{number} from {from}"), at_most, move |asker| {
+            let (low, end) = asker.client.fetch_watermarks(&topic, number, at_most)?;
+            if !(low..=end).contains(&from) {
+                return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetOutOfRange));
+            }
             let reader =
                 BaseConsumer::<rdkafka::consumer::DefaultConsumerContext>::from_config(&asker.settings.lookup())?;
             let mut list = TopicPartitionList::new();

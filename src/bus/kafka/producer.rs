@@ -18,7 +18,7 @@ use super::settings::KafkaSettings;
 /// Records of one batch at most: the place in the batch takes 20 bits of what a delivery report carries.
 const BATCH_BITS: u32 = 20;
 
-/// Sends batches of records and says when each is settled.
+/// Sends batches of records and says what became of each record.
 pub struct Producer {
     settings: KafkaSettings,
     client: ThreadedProducer<Reports>,
@@ -84,20 +84,25 @@ impl Producer {
         let reported =
             std::mem::take(&mut *self.reports.reported.lock().expect("nothing panics while it holds the reports"));
         let mut deliveries = Vec::new();
-        let mut again = Vec::new();
+        let (mut again, mut failed) = (Vec::new(), None);
         for (name, error) in reported {
             let (tag, index) = ((name >> BATCH_BITS) as Tag, name & ((1 << BATCH_BITS) - 1));
             match error {
-                None => self.settle(tag, index, &mut deliveries),
-                Some(code) if is_final(code) => {
+                None if self.settle(tag, index) => deliveries.push(Delivery::Acknowledged { tag, index }),
+                Some(code) if is_final(code) && self.settle(tag, index) => {
                     deliveries.push(Delivery::Refused { tag, index, error: code.to_string() });
-                    self.settle(tag, index, &mut deliveries);
                 }
+                // A record that was sent twice is spoken of twice, and one that was forgotten in vain.
+                None => {}
+                Some(code) if is_final(code) => {}
                 Some(code) => {
-                    tracing::warn!(%code, "delivery failed, sending again");
+                    failed = Some(code);
                     again.push((tag, index));
                 }
             }
+        }
+        if let Some(code) = failed {
+            tracing::warn!(%code, records = again.len(), "delivery failed, sending again");
         }
         again.sort_unstable();
         for name in again.into_iter().rev() {
@@ -115,17 +120,23 @@ impl Producer {
         self.under_way.values().map(|batch| batch.left).sum()
     }
 
-    fn settle(&mut self, tag: Tag, index: usize, deliveries: &mut Vec<Delivery>) {
+    /// Nobody waits for what was emitted: what the client does not have yet is not given to it.
+    pub fn forget(&mut self) {
+        self.under_way.clear();
+        self.backlog.clear();
+    }
+
+    /// True for the first word about a record that somebody waits for.
+    fn settle(&mut self, tag: Tag, index: usize) -> bool {
         let Some(batch) = self.under_way.get_mut(&tag) else {
-            return;
+            return false;
         };
-        if batch.records.get_mut(index).and_then(Option::take).is_some() {
-            batch.left -= 1;
-        }
+        let is_first = batch.records.get_mut(index).and_then(Option::take).is_some();
+        batch.left -= usize::from(is_first);
         if batch.left == 0 {
             self.under_way.remove(&tag);
-            deliveries.push(Delivery::Settled { tag });
         }
+        is_first
     }
 
     /// Hands the backlog to the client, as far as its queue has room.

@@ -2,11 +2,10 @@
 //! orders; what happens to it goes up as arrivals, in order.
 //!
 //! ```text
-//! rebalance: assign  --> Arrival::Assigned --> engine reads Postgres --> Order::Start --> consumer.assign(offsets)
-//! rebalance: revoke  --> unassign          --> Arrival::Revoked
+//! rebalance: assign  --> assign nothing --> Arrival::Assigned --> engine reads Postgres --> Order::Start --> assign(offsets)
+//! rebalance: revoke  --> unassign       --> Arrival::Revoked
 //! channel full       --> pause, keep polling, resume when there is room
 //! ```
-//! librdkafka waits for the call of `assign`, so the engine may take its time with the answer.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,6 +33,8 @@ use super::settings::KafkaSettings;
 /// Records handed over together at most. While the engine is busy they are collected up to this; only then are the partitions paused,
 /// since pausing throws away what was fetched ahead.
 const HAND_OVER: usize = 4_000;
+/// The same in bytes: large records must not fill the memory (P11).
+const HAND_OVER_BYTES: usize = 16 * 1_024 * 1_024;
 /// Hand-overs that wait for the engine at most.
 const WAITING: usize = 2;
 /// How long a poll waits; orders are heard that late at most.
@@ -55,21 +56,35 @@ pub(super) enum Order {
     Quit,
 }
 
-/// Arrivals of one epoch, in order.
-pub(super) type HandOver = (u64, Vec<Arrival>);
+/// What the reader tells.
+#[derive(Debug)]
+pub(super) enum Told {
+    Arrived(Arrival),
+    /// A partition, the client does not say which, cannot be read from where it stands.
+    OutsideLog,
+}
+
+/// What was told in one epoch, in order.
+pub(super) type HandOver = (u64, Vec<Told>);
 
 /// The engine's end of the reader.
 #[derive(Debug)]
 pub(super) struct Reader {
     orders: Sender<Order>,
-    pub(super) arrivals: mpsc::Receiver<HandOver>,
+    pub(super) told: mpsc::Receiver<HandOver>,
     pub(super) polled: Arc<AtomicU64>,
+    /// Closed when the thread has ended and its client with it.
+    ended: Receiver<()>,
 }
+
+/// How long a reader that is dropped may take to leave its group, so that the others need not wait for its session's end.
+const LEAVE: Duration = Duration::from_secs(1);
 
 impl Reader {
     pub(super) fn spawn(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         let (orders, ordered) = channel();
-        let (hand_over, arrivals) = mpsc::channel(WAITING);
+        let (lives, ended) = channel();
+        let (hand_over, told) = mpsc::channel(WAITING);
         let polled = Arc::new(AtomicU64::new(0));
         let consumer = BaseConsumer::from_config_and_context(&settings.consumer(), Context::default())?;
         let thread = Thread {
@@ -79,15 +94,17 @@ impl Reader {
             epoch: 0,
             topics: HashMap::new(),
             collected: Vec::new(),
+            collected_bytes: 0,
             is_paused: false,
             is_fatal: false,
             polled: Arc::clone(&polled),
+            _lives: lives,
         };
         std::thread::Builder::new()
             .name("kafka-reader".to_owned())
             .spawn(move || thread.run())
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { orders, arrivals, polled })
+        Ok(Self { orders, told, polled, ended })
     }
 
     pub(super) fn order(&self, order: Order) {
@@ -100,6 +117,8 @@ impl Drop for Reader {
     fn drop(&mut self) {
         // Closing a consumer may block for ever when the coordinator is gone: it happens on the reader's own thread.
         self.order(Order::Quit);
+        self.told.close();
+        _ = self.ended.recv_timeout(LEAVE);
     }
 }
 
@@ -116,6 +135,11 @@ impl ConsumerContext for Context {
         let partitions =
             list.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect();
         let notice = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            // Nothing is read before the engine says from where; but the group must not wait for that, or one engine without its
+            // database holds up every other one's partitions.
+            if let Err(error) = consumer.assign(&TopicPartitionList::new()) {
+                tracing::warn!(%error, "assignment not taken");
+            }
             Arrival::Assigned(partitions)
         } else {
             if let Err(error) = consumer.unassign().and_then(|()| stops_done(consumer)) {
@@ -139,11 +163,14 @@ struct Thread {
     hand_over: mpsc::Sender<HandOver>,
     epoch: u64,
     topics: HashMap<String, Arc<str>>,
-    collected: Vec<Arrival>,
+    collected: Vec<Told>,
+    collected_bytes: usize,
     is_paused: bool,
     /// The client will never read again: this thread ends, and the bus makes a new one.
     is_fatal: bool,
     polled: Arc<AtomicU64>,
+    /// The last field: dropped after the client.
+    _lives: Sender<()>,
 }
 
 impl Thread {
@@ -171,11 +198,15 @@ impl Thread {
             }
             Order::Start { epoch, starts } => {
                 self.epoch = epoch;
-                self.collected.clear();
+                // What was read is read again; who owns what stays news.
+                self.collected.retain(|told| matches!(told, Told::Arrived(Arrival::Assigned(_) | Arrival::Revoked(_))));
+                self.collected_bytes = 0;
                 self.is_paused = false;
                 list_of(&starts).and_then(|list| {
                     self.consumer.assign(&list)?;
-                    stops_done(&self.consumer)
+                    stops_done(&self.consumer)?;
+                    // A pause outlives its assignment in librdkafka: only an application's own resume ends it.
+                    self.consumer.resume(&list)
                 })
             }
             Order::Progress(positions) => {
@@ -197,21 +228,23 @@ impl Thread {
             let is_quiet = polled.is_none();
             match polled {
                 Some(Ok(message)) => {
-                    let arrival = arrival(&mut self.topics, &message);
-                    self.collected.push(arrival);
+                    let (arrival, size) = arrival(&mut self.topics, &message);
+                    self.collected.push(Told::Arrived(arrival));
+                    self.collected_bytes += size;
                 }
-                Some(Err(error)) => {
-                    let stopped = self.failed(&error);
-                    self.collected.extend(stopped);
-                }
+                Some(Err(error)) => self.failed(&error),
                 None => {}
             }
-            self.collected.append(&mut self.consumer.context().take());
-            if is_quiet || self.is_paused || self.collected.len() >= HAND_OVER {
+            self.collected.extend(self.consumer.context().take().into_iter().map(Told::Arrived));
+            if is_quiet || self.is_paused || self.is_full() {
                 return;
             }
             wait = Duration::ZERO;
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.collected.len() >= HAND_OVER || self.collected_bytes >= HAND_OVER_BYTES
     }
 
     /// Hands over, or pauses until there is room. False when nobody listens any more.
@@ -221,12 +254,13 @@ impl Thread {
         }
         match self.hand_over.try_send((self.epoch, std::mem::take(&mut self.collected))) {
             Ok(()) => {
+                self.collected_bytes = 0;
                 self.set_paused(false);
                 true
             }
-            Err(TrySendError::Full((_, arrivals))) => {
-                self.collected = arrivals;
-                self.set_paused(self.collected.len() >= HAND_OVER);
+            Err(TrySendError::Full((_, told))) => {
+                self.collected = told;
+                self.set_paused(self.is_full());
                 true
             }
             Err(TrySendError::Closed(_)) => false,
@@ -247,35 +281,20 @@ impl Thread {
         }
     }
 
-    /// Most errors pass by themselves. An offset outside the log stops its partition; librdkafka does not say which one, so the
-    /// broker is asked.
-    fn failed(&mut self, error: &KafkaError) -> Vec<Arrival> {
+    /// Most errors pass by themselves. Where an offset is outside the log, the bus finds out which one: the broker is asked, and
+    /// this thread asks nothing.
+    fn failed(&mut self, error: &KafkaError) {
         // Another consumer with this `group.instance.id` has joined, or the like: librdkafka never recovers from it.
         self.is_fatal |= matches!(error, KafkaError::MessageConsumptionFatal(_));
         let is_outside = matches!(
             error,
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
         );
-        if !is_outside {
+        if is_outside {
+            self.collected.push(Told::OutsideLog);
+        } else {
             tracing::warn!(%error, "consumer");
-            return Vec::new();
         }
-        let Ok(assigned) = self.consumer.assignment() else {
-            return Vec::new();
-        };
-        let outside = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            let Offset::Offset(start) = element.offset() else {
-                return None;
-            };
-            let ends =
-                self.consumer.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(2)).ok()?;
-            let (low, high) = ends;
-            (start < low || start > high).then(|| Arrival::Stopped {
-                partition: (Arc::from(element.topic()), element.partition()),
-                reason: format!("offset {start} is outside the log, which holds {low} to {high}"),
-            })
-        };
-        assigned.elements().into_iter().filter_map(outside).collect()
     }
 }
 
@@ -296,7 +315,8 @@ fn list_of(positions: &[(Partition, i64)]) -> Result<TopicPartitionList, KafkaEr
     Ok(list)
 }
 
-fn arrival(topics: &mut HashMap<String, Arc<str>>, message: &BorrowedMessage<'_>) -> Arrival {
+/// The record, and the bytes that it takes.
+fn arrival(topics: &mut HashMap<String, Arc<str>>, message: &BorrowedMessage<'_>) -> (Arrival, usize) {
     let topic = match topics.get(message.topic()) {
         Some(topic) => Arc::clone(topic),
         None => {
@@ -307,7 +327,8 @@ fn arrival(topics: &mut HashMap<String, Arc<str>>, message: &BorrowedMessage<'_>
     };
     let record = copy(topic, message);
     let event = Event::read(&record);
-    Arrival::Record(record, event)
+    let size = record.size();
+    (Arrival::Record(record, event), size)
 }
 
 /// Copies a message. The client library panics on a header name that is not UTF-8; such a record is kept without its headers, and

@@ -85,6 +85,7 @@ impl KafkaSettings {
     pub(super) fn lookup(&self) -> ClientConfig {
         let mut config = self.client();
         config.set("isolation.level", "read_committed").set("enable.auto.commit", "false");
+        config.set("auto.offset.reset", "error");
         config.set("group.id", format!("{}-lookup", self.group)).set("enable.partition.eof", "true");
         config
     }

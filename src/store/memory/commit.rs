@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{Change, Fence, OperationState, Receipt, StoreError};
+use super::super::{Change, Fence, OperationState, PartitionState, Receipt, StoreError};
 use super::{Offset, Tables, Unemitted};
 
 impl Tables {
@@ -24,6 +24,11 @@ impl Tables {
                 self.unemitted.remove(name);
             }
         }
+        for shrunk in &change.shrunk {
+            if let Some(row) = self.unemitted.get_mut(&shrunk.name).filter(|row| row.owner == fence.writer) {
+                row.rows.clone_from(&shrunk.rows);
+            }
+        }
         Ok(Receipt { batch, now })
     }
 
@@ -36,7 +41,9 @@ impl Tables {
         }
         for advance in &change.partitions {
             let offset = self.offsets.get(&(Arc::clone(&advance.topic), advance.partition));
-            if offset.map(|offset| offset.next_offset) != Some(advance.from) {
+            let is_there =
+                |offset: &Offset| offset.next_offset == advance.from && offset.state == PartitionState::Reading;
+            if !offset.is_some_and(is_there) {
                 return Err(StoreError::OffsetMoved);
             }
         }

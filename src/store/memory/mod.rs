@@ -255,17 +255,18 @@ impl Store for MemoryStore {
         Ok(partitions.iter().filter_map(|new| tables.partition(&new.partition)).collect())
     }
 
-    async fn stop_partition(&mut self, topic: &str, partition: i32, _reason: &str) -> Result<(), StoreError> {
-        if let Some(offset) = self.database.lock().offsets.get_mut(&(Arc::from(topic), partition)) {
+    async fn stop_partition(&mut self, partition: &Partition, at: i64, _reason: &str) -> Result<(), StoreError> {
+        if let Some(offset) = self.database.lock().offsets.get_mut(partition).filter(|offset| offset.next_offset == at)
+        {
             offset.state = PartitionState::Stopped;
         }
         Ok(())
     }
 
-    async fn read_ends(&mut self, topic: &str) -> Result<Vec<(i32, i64)>, StoreError> {
+    async fn offsets_of(&mut self, topic: &str) -> Result<Vec<PartitionOffset>, StoreError> {
         let tables = self.database.lock();
-        let of_topic = tables.offsets.iter().filter(|((name, _), _)| &**name == topic);
-        Ok(of_topic.map(|((_, partition), offset)| (*partition, offset.next_offset)).collect())
+        let of_topic = tables.offsets.keys().filter(|(name, _)| &**name == topic);
+        Ok(of_topic.filter_map(|partition| tables.partition(partition)).collect())
     }
 
     async fn catalogue(&mut self) -> Result<Catalogue, StoreError> {
@@ -273,7 +274,9 @@ impl Store for MemoryStore {
         let by_hash = |hash: &Sha256| tables.definitions.iter().find(|row| row.hash == *hash).cloned();
         let active: Vec<DefinitionRow> = tables.active.values().filter_map(by_hash).collect();
         let is_pinned = |row: &&DefinitionRow| {
-            let open = |saga: &SagaRow| saga.definition_hash == row.hash && saga.finished_at.is_none();
+            let open = |saga: &SagaRow| {
+                saga.definition_hash == row.hash && (saga.finished_at.is_none() || saga.wake_at.is_some())
+            };
             !active.contains(row) && tables.sagas.values().any(open)
         };
         let pinned = tables.definitions.iter().filter(is_pinned).cloned().collect();
@@ -311,7 +314,8 @@ impl Store for MemoryStore {
         let own_age = tables.writers.get(&fence.writer).map_or(0, |writer| writer.age);
         let dead = tables.writers.iter().filter(|(id, writer)| {
             let is_silent = writer.heartbeat_at.plus_millis(silent_ms) <= tables.now;
-            let is_own = instance.is_some() && writer.instance.as_deref() == instance && writer.age <= own_age;
+            let is_named = instance.is_some() && writer.instance.as_deref() == instance;
+            let is_own = writer.age == own_age || is_named && writer.age < own_age;
             **id != fence.writer && (is_silent || is_own)
         });
         Ok(dead.map(|(id, writer)| DeadWriter { writer: *id, incarnation: writer.incarnation }).collect())

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::super::{Change, Fence, Receipt};
+use super::super::{Change, Fence, Receipt, Shrunk};
 use super::rows::{moment, timestamp};
 
 const BATCH_COMMIT: &str = include_str!("sql/batch_commit.sql");
@@ -18,6 +18,8 @@ pub(super) async fn commit(
     let count = |verdict: usize| partitions.iter().map(|advance| advance.counts[verdict]).collect::<Vec<i64>>();
     let seq = |seq: u32| i32::try_from(seq).unwrap_or(i32::MAX);
     let (journal, born, turned, parked) = (&change.journal, &change.born, &change.turned, &change.parked);
+    let left = |one: &Shrunk| one.rows.iter().map(|(id, row)| (one.name, *id, *row)).collect::<Vec<_>>();
+    let shrunk: Vec<((i64, i64), Uuid, u32)> = change.shrunk.iter().flat_map(left).collect();
     let query = sqlx::query_as(BATCH_COMMIT)
         .bind(fence.writer)
         .bind(fence.incarnation)
@@ -67,7 +69,11 @@ pub(super) async fn commit(
         .bind(change.operations.iter().map(|outcome| outcome.message.as_deref()).collect::<Vec<Option<&str>>>())
         .bind(change.operations.iter().map(|outcome| outcome.seq_before.map(seq)).collect::<Vec<Option<i32>>>())
         .bind(change.operations.iter().map(|outcome| outcome.seq_after.map(seq)).collect::<Vec<Option<i32>>>())
-        .bind(moment(change.now));
+        .bind(moment(change.now))
+        .bind(shrunk.iter().map(|((writer, _), ..)| *writer).collect::<Vec<i64>>())
+        .bind(shrunk.iter().map(|((_, batch), ..)| *batch).collect::<Vec<i64>>())
+        .bind(shrunk.iter().map(|(_, id, _)| *id).collect::<Vec<Uuid>>())
+        .bind(shrunk.iter().map(|(.., row)| seq(*row)).collect::<Vec<i32>>());
     let (batch, now): (i64, DateTime<Utc>) = query.fetch_one(connection).await?;
     Ok(Receipt { batch, now: timestamp(now) })
 }

@@ -109,7 +109,7 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
         "SG006" => StoreError::Refused { sqlstate: state, message },
         "23505" if table.starts_with("journal") || table == "saga" => StoreError::SagaRaced,
         "40001" | "40P01" | "55P03" | "SG007" => StoreError::Contention(state),
-        "25006" => StoreError::Unknown(message),
+        "25006" | "40003" => StoreError::Unknown(message),
         _ => match &state[..2.min(state.len())] {
             "08" | "57" | "53" | "58" => StoreError::Unknown(format!("{state}: {message}")),
             "22" | "23" | "54" => StoreError::Refused { sqlstate: state, message },

@@ -46,6 +46,17 @@ fn apart(partitions: &[Partition]) -> (Vec<String>, Vec<i32>) {
     partitions.iter().map(|(topic, partition)| (topic.to_string(), *partition)).unzip()
 }
 
+/// Topic, number, next offset, whether it is stopped.
+type OffsetColumns = (String, i32, i64, bool);
+
+fn partition_offset((topic, number, next_offset, is_stopped): OffsetColumns) -> PartitionOffset {
+    PartitionOffset {
+        partition: (Arc::from(topic), number),
+        next_offset,
+        state: if is_stopped { PartitionState::Stopped } else { PartitionState::Reading },
+    }
+}
+
 impl Store for PostgresStore {
     async fn register(&mut self, instance: Option<&str>, age: Option<i64>) -> Result<Registration, StoreError> {
         self.disconnect();
@@ -108,13 +119,8 @@ impl Store for PostgresStore {
             let query = sqlx::query_as(INPUT_OFFSET_SELECT).bind(topics).bind(numbers);
             query.fetch_all(connection).await
         });
-        let found: Vec<(String, i32, i64, bool)> = found.await?;
-        let offset = |(topic, number, next_offset, is_stopped): (String, i32, i64, bool)| PartitionOffset {
-            partition: (Arc::from(topic), number),
-            next_offset,
-            state: if is_stopped { PartitionState::Stopped } else { PartitionState::Reading },
-        };
-        Ok(found.into_iter().map(offset).collect())
+        let found: Vec<OffsetColumns> = found.await?;
+        Ok(found.into_iter().map(partition_offset).collect())
     }
 
     async fn add_partitions(&mut self, partitions: &[NewPartition]) -> Result<Vec<PartitionOffset>, StoreError> {
@@ -128,17 +134,20 @@ impl Store for PostgresStore {
         self.offsets(&names).await
     }
 
-    async fn stop_partition(&mut self, topic: &str, partition: i32, reason: &str) -> Result<(), StoreError> {
+    async fn stop_partition(&mut self, (topic, number): &Partition, at: i64, reason: &str) -> Result<(), StoreError> {
         self.run(async |connection| {
-            sqlx::query(INPUT_OFFSET_UPDATE_STOPPED).bind(topic).bind(partition).bind(reason).execute(connection).await
+            let query = sqlx::query(INPUT_OFFSET_UPDATE_STOPPED).bind(&**topic).bind(number).bind(at).bind(reason);
+            query.execute(connection).await
         })
         .await
         .map(|_| ())
     }
 
-    async fn read_ends(&mut self, topic: &str) -> Result<Vec<(i32, i64)>, StoreError> {
-        self.run(async |connection| sqlx::query_as(INPUT_OFFSET_SELECT_TOPIC).bind(topic).fetch_all(connection).await)
-            .await
+    async fn offsets_of(&mut self, topic: &str) -> Result<Vec<PartitionOffset>, StoreError> {
+        let found = self
+            .run(async |connection| sqlx::query_as(INPUT_OFFSET_SELECT_TOPIC).bind(topic).fetch_all(connection).await);
+        let found: Vec<OffsetColumns> = found.await?;
+        Ok(found.into_iter().map(partition_offset).collect())
     }
 
     async fn catalogue(&mut self) -> Result<Catalogue, StoreError> {

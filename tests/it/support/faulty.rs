@@ -75,12 +75,12 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.add_partitions(partitions).await
     }
 
-    async fn stop_partition(&mut self, topic: &str, partition: i32, reason: &str) -> Result<(), StoreError> {
-        self.inner.stop_partition(topic, partition, reason).await
+    async fn stop_partition(&mut self, partition: &Partition, at: i64, reason: &str) -> Result<(), StoreError> {
+        self.inner.stop_partition(partition, at, reason).await
     }
 
-    async fn read_ends(&mut self, topic: &str) -> Result<Vec<(i32, i64)>, StoreError> {
-        self.inner.read_ends(topic).await
+    async fn offsets_of(&mut self, topic: &str) -> Result<Vec<PartitionOffset>, StoreError> {
+        self.inner.offsets_of(topic).await
     }
 
     async fn catalogue(&mut self) -> Result<Catalogue, StoreError> {

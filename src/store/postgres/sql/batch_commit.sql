@@ -21,7 +21,7 @@ moved AS (
     UPDATE input_offset o SET next_offset = h.u, gaps = o.gaps + h.gaps, applied = o.applied + h.app, ignored = o.ignored + h.ign,
         duplicate = o.duplicate + h.dup, stale = o.stale + h.sta, conflict = o.conflict + h.con, orphan = o.orphan + h.orp,
         malformed = o.malformed + h.mal
-    FROM held h WHERE o.topic = h.topic AND o.partition = h.partition AND o.next_offset = h.f RETURNING 1
+    FROM held h WHERE o.topic = h.topic AND o.partition = h.partition AND o.next_offset = h.f AND o.stopped_because IS NULL RETURNING 1
 ),
 g2 AS MATERIALIZED (
     SELECT must((SELECT count(*) FROM moved) = cardinality($5::text[]), 'SG003', 'offset moved') AS ok
@@ -60,6 +60,13 @@ note AS (
 ),
 done AS (
     DELETE FROM unemitted e USING unnest($42::bigint[], $43::bigint[]) AS d(w, b)
+    WHERE (SELECT ok FROM g2) AND e.writer_id = d.w AND e.batch = d.b AND e.owner = $1
+),
+shrunk AS (
+    UPDATE unemitted e SET saga_ids = d.ids, seqs = d.seqs
+    FROM (SELECT w, b, array_agg(id ORDER BY n) AS ids, array_agg(seq ORDER BY n) AS seqs
+          FROM unnest($50::bigint[], $51::bigint[], $52::uuid[], $53::int[]) WITH ORDINALITY AS x(w, b, id, seq, n)
+          GROUP BY w, b) AS d
     WHERE (SELECT ok FROM g2) AND e.writer_id = d.w AND e.batch = d.b AND e.owner = $1
 ),
 decided AS (

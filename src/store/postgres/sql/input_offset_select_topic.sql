@@ -1,2 +1,2 @@
--- How far each partition of a topic has been read.
-SELECT partition, next_offset FROM input_offset WHERE topic = $1
+-- Where each partition of a topic stands.
+SELECT topic, partition, next_offset, stopped_because IS NOT NULL FROM input_offset WHERE topic = $1
