@@ -41,6 +41,13 @@ impl MemoryBroker {
         self.lock().topics.entry(Arc::from(topic)).or_insert_with(|| vec![Vec::new(); partitions]);
     }
 
+    /// Adds empty partitions to a topic, up to this many.
+    pub fn grow(&self, topic: &str, partitions: usize) {
+        let mut log = self.lock();
+        let there = log.topics.entry(Arc::from(topic)).or_default();
+        there.resize(partitions.max(there.len()), Vec::new());
+    }
+
     /// Moves the clock that stamps records.
     pub fn set_now(&self, now: Timestamp) {
         self.lock().now = now;

@@ -210,3 +210,73 @@ fn encode(effect: &Effect) -> Outgoing {
         Effect::Announcement(announcement) => wire::announcement(announcement),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::MemoryBroker;
+    use crate::core::{Announcement, Phase};
+
+    const NAME: BatchName = (1, 7);
+
+    fn sending(saga: u128) -> Sending {
+        let saga_id = Uuid::from_u128(saga);
+        let announcement = Announcement {
+            id: saga_id,
+            saga_id,
+            business_key: "k".into(),
+            definition_name: "d".into(),
+            definition_version: 1,
+            topic: "d.events".into(),
+            phase: Phase::Completed,
+            started_at: Timestamp::ZERO,
+            finished_at: None,
+            error: None,
+            seq: 3,
+            at: Timestamp::ZERO,
+        };
+        Sending { saga_id, seq: 3, effect: Effect::Announcement(Box::new(announcement)) }
+    }
+
+    fn emitted() -> (Emission, crate::bus::MemoryBus) {
+        let (mut emission, mut bus) = (Emission::default(), MemoryBroker::default().connect(Vec::new()));
+        emission.emit(&mut bus, NAME, vec![sending(1), sending(2)], Timestamp::ZERO, false);
+        (emission, bus)
+    }
+
+    #[test]
+    fn a_record_that_waits_for_the_broker_does_not_hold_its_neighbours_up() {
+        let (mut emission, mut bus) = emitted();
+        emission.take_in(vec![Delivery::Acknowledged { tag: 0, index: 0 }]);
+        assert!(!emission.is_under_way(Uuid::from_u128(1)));
+        assert!(emission.is_under_way(Uuid::from_u128(2)));
+        emission.look_after(&mut bus, Timestamp::from_millis(2_000));
+        let left = Shrunk { name: NAME, rows: vec![(Uuid::from_u128(2), 3)] };
+        assert_eq!(emission.shrunk(), std::slice::from_ref(&left));
+        emission.written(&[], &[left]);
+        emission.look_after(&mut bus, Timestamp::from_millis(4_000));
+        assert!(emission.shrunk().is_empty(), "said once");
+        emission.take_in(vec![Delivery::Acknowledged { tag: 0, index: 1 }]);
+        assert_eq!(emission.acknowledged(), [NAME]);
+    }
+
+    #[test]
+    fn a_refused_announcement_is_sent_again_until_the_broker_takes_it() {
+        let (mut emission, mut bus) = emitted();
+        let refused = Delivery::Refused { tag: 0, index: 1, error: "not authorised".to_owned() };
+        let stuck = emission.take_in(vec![Delivery::Acknowledged { tag: 0, index: 0 }, refused]);
+        assert!(stuck.is_empty() && emission.acknowledged().is_empty());
+        emission.look_after(&mut bus, Timestamp::ZERO);
+        emission.take_in(vec![Delivery::Acknowledged { tag: 1, index: 0 }]);
+        assert_eq!(emission.acknowledged(), [NAME]);
+    }
+
+    #[test]
+    fn a_row_that_could_not_be_read_whole_stays() {
+        let (mut emission, mut bus) = (Emission::default(), MemoryBroker::default().connect(Vec::new()));
+        emission.emit(&mut bus, NAME, vec![sending(1)], Timestamp::ZERO, true);
+        emission.take_in(vec![Delivery::Acknowledged { tag: 0, index: 0 }]);
+        emission.emit(&mut bus, (1, 8), Vec::new(), Timestamp::ZERO, true);
+        assert!(emission.acknowledged().is_empty());
+    }
+}

@@ -56,7 +56,13 @@ fn passing(error: StoreError) -> Result<StoreError, EngineError> {
     match error {
         StoreError::Defect(_) => Err(EngineError::Defect(error)),
         StoreError::Newer(what) => Err(EngineError::Newer(what)),
-        error => Ok(error),
+        StoreError::Fenced
+        | StoreError::CatalogueChanged
+        | StoreError::OffsetMoved
+        | StoreError::SagaRaced
+        | StoreError::Contention(_)
+        | StoreError::Unknown(_)
+        | StoreError::Refused { .. } => Ok(error),
     }
 }
 

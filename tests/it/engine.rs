@@ -1,14 +1,17 @@
 //! The line as a whole, in memory and by virtual time: outages, restarts, several engines, transaction markers, operators.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use sagabus::bus::From;
-use sagabus::core::{Action, Fact, Operation, Phase, Transition, Verb};
-use sagabus::engine::{Engine, Settings};
-use sagabus::store::OperationState;
+use sagabus::core::{Action, Fact, Operation, Phase, Sha256, Transition, Verb};
+use sagabus::engine::{Engine, EngineError, Settings};
+use sagabus::store::{Change, DefinitionRow, OperationState, StoreError};
 use sagabus::wire;
 use uuid::Uuid;
 
+use super::support::faulty::{Fault, Faulty};
 use super::support::participants::Behaviour;
 use super::support::world::{MemoryWorld, trigger_data};
 
@@ -31,12 +34,19 @@ fn partitions(world: &MemoryWorld) -> Vec<(Arc<str>, i32)> {
     topics.flat_map(|topic| [(Arc::clone(&topic), 0), (topic, 1)]).collect()
 }
 
+type MemoryEngine = Engine<sagabus::store::MemoryStore, sagabus::bus::MemoryBus, super::support::world::HandClock>;
+
 /// An engine of another life, or another process, on the same database and broker.
-fn another(
-    world: &MemoryWorld,
-) -> Engine<sagabus::store::MemoryStore, sagabus::bus::MemoryBus, super::support::world::HandClock> {
-    let bus = world.world.broker.connect(partitions(world));
-    Engine::new(world.database.store(), bus, world.world.clock.clone(), settings())
+fn another(world: &MemoryWorld) -> MemoryEngine {
+    reading(world, partitions(world), settings())
+}
+
+fn reading(world: &MemoryWorld, partitions: Vec<(Arc<str>, i32)>, settings: Settings) -> MemoryEngine {
+    Engine::new(world.database.store(), world.world.broker.connect(partitions), world.world.clock.clone(), settings)
+}
+
+fn named(name: &str) -> Settings {
+    Settings { instance: Some(name.into()), ..settings() }
 }
 
 #[tokio::test]
@@ -191,4 +201,92 @@ async fn replay_decides_every_recorded_input_as_it_was() {
         broken.truncate(journal.len() - 1);
         assert!(!sagabus::replay::verify(plan.definition(), &stored.row, &broken).is_empty(), "a difference is found");
     }
+}
+
+#[tokio::test]
+async fn a_process_ends_for_its_younger_namesake_however_it_lost_its_place() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    let (store, seen) = {
+        let fires = Rc::new(Cell::new(false));
+        let fault = Rc::clone(&fires);
+        let lost =
+            move |_: &Change| fault.get().then(|| Fault::Before(StoreError::Unknown("connection lost".to_owned())));
+        (Faulty::new(world.database.store(), lost), fires)
+    };
+    let bus = world.world.broker.connect(partitions(&world));
+    let mut old = Engine::new(store, bus, world.world.clock.clone(), named("one"));
+    old.step(&world.world.stop).await.unwrap();
+    let mut young = reading(&world, partitions(&world), named("one"));
+    young.step(&world.world.stop).await.unwrap();
+    // Not fenced, as far as it can tell: its database was away.
+    seen.set(true);
+    begin(&world, "k");
+    let mut ended = Ok(0);
+    for _ in 0..5 {
+        world.now = world.now.plus_millis(3_000);
+        world.world.clock.advance(3_000);
+        world.database.set_now(world.now);
+        ended = old.step(&world.world.stop).await;
+        if ended.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(ended, Err(EngineError::Superseded(name)) if name == "one"));
+    young.step(&world.world.stop).await.unwrap();
+}
+
+#[tokio::test]
+async fn partitions_that_are_added_later_are_read_from_their_beginning_whatever_from_says() {
+    let world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    let topic: Arc<str> = world
+        .world
+        .plans
+        .iter()
+        .find(|plan| &*plan.definition().name == TRADE)
+        .map(|plan| Arc::clone(&plan.definition().trigger_topic))
+        .unwrap();
+    let replies: Arc<str> = format!("{TRADE}.replies").into();
+    let latest = Settings { from: From::Latest, ..settings() };
+    ["old-a", "old-b"].into_iter().for_each(|key| begin(&world, key));
+    let mut first = reading(&world, vec![(Arc::clone(&topic), 0), (Arc::clone(&replies), 0)], latest.clone());
+    first.step(&world.world.stop).await.unwrap();
+    // Its peer gets the other partition of the same topic, which is known by now: not the records of before, but all of after.
+    ["new-a", "new-b"].into_iter().for_each(|key| begin(&world, key));
+    let mut second = reading(&world, vec![(Arc::clone(&topic), 1)], latest.clone());
+    world.world.broker.grow(&topic, 3);
+    begin(&world, "grown");
+    assert_eq!(world.world.broker.records(&topic).last().unwrap().partition(), 2, "its key chooses the new one");
+    let mut third = reading(&world, vec![(Arc::clone(&topic), 2)], latest);
+    for _ in 0..3 {
+        first.step(&world.world.stop).await.unwrap();
+        second.step(&world.world.stop).await.unwrap();
+        third.step(&world.world.stop).await.unwrap();
+    }
+    let mut keys: Vec<String> = world.sagas().iter().map(|(saga, _)| saga.business_key.to_string()).collect();
+    keys.sort();
+    assert_eq!(keys, ["grown", "new-a", "new-b"]);
+}
+
+#[tokio::test]
+async fn an_active_definition_of_a_newer_version_ends_the_process_rather_than_lose_its_triggers() {
+    let world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    let mut engine = another(&world);
+    engine.step(&world.world.stop).await.unwrap();
+    let newer =
+        DefinitionRow { hash: Sha256::of(b"newer"), name: "newer".into(), version: 1, body: "saga: v2".to_owned() };
+    world.database.deploy(&[newer], false).unwrap();
+    begin(&world, "k");
+    let ended = engine.step(&world.world.stop).await;
+    assert!(matches!(&ended, Err(EngineError::Newer(what)) if what.contains("newer v1")), "{ended:?}");
+    assert!(world.sagas().is_empty(), "the record is not judged");
+}
+
+#[tokio::test]
+async fn an_engine_that_never_reached_its_database_stops_at_once() {
+    let world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    let mut engine = another(&world);
+    let stop = sagabus::engine::Stop::default();
+    stop.request();
+    engine.run(&stop).await.unwrap();
+    assert!(!engine.health().is_ready());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::support::served::{Served, definition, publish_to};
+use super::support::served::{Served, definition, publish_raw, publish_to};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sagas_are_started_shown_steered_and_replayed_from_the_command_line() {
@@ -87,4 +87,21 @@ async fn a_partition_outside_its_log_stops_alone_and_goes_on_where_an_operator_s
         })
         .await;
     assert_eq!(served.count("SELECT count(*) FROM audit WHERE verb = 'seek'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parked_record_that_is_read_again_after_a_seek_is_parked_again_and_holds_up_nobody() {
+    let served = Served::start("again").await;
+    let topic = format!("{}.triggers", served.name);
+    assert_eq!(served.start_saga("k0", "30s"), 0);
+    // No such member as the business key asks for.
+    publish_raw(&topic, r#"{"nothing":1}"#);
+    let parked = async || served.count("SELECT count(*) FROM parked_message").await;
+    served.until("it is parked", || async { parked().await == 1 }).await;
+    let place = served.json(&["parked", "list", "--output", "json"])[0]["partition"].as_i64().unwrap();
+    let place = format!("{topic}/{place}");
+    // The partition is read by a running engine, which notices that it was sent elsewhere.
+    assert_eq!(served.code(&["topics", "seek", &place, "--to", "earliest", "--reason", "test"]), 0);
+    served.until("it is parked again", || async { parked().await == 2 }).await;
+    assert_eq!(served.start_saga("k1", "30s"), 0, "the engine goes on");
 }

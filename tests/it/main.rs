@@ -1,4 +1,4 @@
-//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults`, `kafka` and
+//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults`, `kafka`, `kafka_bus` and
 //! `bus_conformance::kafka` need `scripts/services up`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
@@ -16,6 +16,7 @@ mod faults;
 mod given;
 mod hostile;
 mod kafka;
+mod kafka_bus;
 mod postgres;
 mod properties;
 mod scenarios;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use sagabus::core::{Operation, Phase, Sha256, Timestamp, Verb, saga_id};
 use sagabus::store::{
     Advance, Change, Console, DefinitionRow, Fence, JournalRow, MemoryDatabase, NewPartition, OperationOutcome,
-    OperationState, ParkedMessage, PostgresStore, SagaKey, SagaRow, SagaUpdate, Store, StoreError,
+    OperationState, ParkedMessage, PartitionState, PostgresStore, SagaKey, SagaRow, SagaUpdate, Shrunk, Store,
+    StoreError,
 };
 use uuid::Uuid;
 
@@ -352,6 +353,92 @@ async fn an_older_registration_of_a_name_is_dead_at_once(bench: &impl Bench) {
     assert!(!young.has_younger_namesake("one", second.age).await.unwrap());
 }
 
+async fn a_former_registration_of_this_process_is_dead_at_once_without_a_name(bench: &impl Bench) {
+    let (mut writer, mut peer) = (bench.writer(), bench.writer());
+    let first = writer.register(None, None).await.unwrap();
+    register(&mut peer).await;
+    let second = writer.register(None, Some(first.age)).await.unwrap();
+    let fence = Fence { writer: second.writer, incarnation: second.incarnation, batch: 0 };
+    let dead = writer.dead_writers(8_000, None, &fence).await.unwrap();
+    assert_eq!(
+        dead.iter().map(|dead| dead.writer).collect::<Vec<_>>(),
+        [first.writer],
+        "its own, and not a live peer's"
+    );
+}
+
+async fn a_partition_is_stopped_only_where_it_stands_and_then_moves_no_more(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    let partitions = [0, 1].map(|number| NewPartition { partition: ("t".into(), number), first_offset: 5 });
+    writer.add_partitions(&partitions).await.unwrap();
+    writer.stop_partition(&("t".into(), 0), 4, "a stale report").await.unwrap();
+    assert!(stopped_of(&mut writer).await.is_empty(), "it was sought meanwhile");
+    writer.stop_partition(&("t".into(), 0), 5, "outside the log").await.unwrap();
+    assert_eq!(stopped_of(&mut writer).await, [0]);
+    let moved = Change { partitions: vec![advance(5, 8)], ..born("x") };
+    assert!(matches!(commit(&mut writer, &mut fence, &moved).await, Err(StoreError::OffsetMoved)));
+    assert_eq!(seqs(&mut writer, "x").await, 0);
+    let other = Change { partitions: vec![Advance { partition: 1, ..advance(5, 8) }], ..born("x") };
+    commit(&mut writer, &mut fence, &other).await.unwrap();
+}
+
+async fn stopped_of(writer: &mut impl Store) -> Vec<i32> {
+    let found = writer.offsets_of("t").await.unwrap();
+    let stopped = found.iter().filter(|offset| offset.state == PartitionState::Stopped);
+    stopped.map(|offset| offset.partition.1).collect()
+}
+
+async fn a_batch_shrinks_to_what_is_not_acknowledged(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    let two = Change {
+        journal: vec![facts("x", 1), facts("y", 1)],
+        born: vec![row("x", None), row("y", None)],
+        emitting: vec![(key("x"), 1), (key("y"), 1)],
+        ..Change::default()
+    };
+    commit(&mut writer, &mut fence, &two).await.unwrap();
+    let name = (fence.writer, fence.batch);
+    let left = Shrunk { name, rows: vec![(key("y"), 1)] };
+    commit(&mut writer, &mut fence, &Change { shrunk: vec![left], ..Change::default() }).await.unwrap();
+    assert_eq!(writer.unemitted_of(&[key("x"), key("y")]).await.unwrap(), [key("y")]);
+    commit(&mut writer, &mut fence, &Change { acknowledged: vec![name], ..Change::default() }).await.unwrap();
+    assert!(writer.unemitted_of(&[key("x"), key("y")]).await.unwrap().is_empty());
+}
+
+async fn what_was_parked_before_can_be_parked_again(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    for _ in 0..2 {
+        commit(&mut writer, &mut fence, &Change { parked: vec![parked()], ..Change::default() }).await.unwrap();
+    }
+    assert_eq!(bench.parked().await, 2, "as after a seek back, or when a topic was made anew");
+}
+
+async fn a_definition_stays_pinned_while_an_ended_saga_has_something_to_come(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let registered = writer.register(None, None).await.unwrap();
+    let mut fence = Fence { writer: registered.writer, incarnation: registered.incarnation, batch: 0 };
+    let version = |version: u32, text: &str| DefinitionRow {
+        hash: Sha256::of(text.as_bytes()),
+        name: "d".into(),
+        version,
+        body: text.to_owned(),
+    };
+    bench.deploy(&[version(1, "d")], false).await.unwrap();
+    let generation = bench.deploy(&[version(2, "newer")], false).await.unwrap();
+    let ended = SagaRow {
+        phase: Phase::Compensated,
+        finished_at: Some(registered.now),
+        ..row("x", Some(registered.now.plus_millis(5_000)))
+    };
+    let change = Change { generation, journal: vec![facts("x", 1)], born: vec![ended], ..Change::default() };
+    commit(&mut writer, &mut fence, &change).await.unwrap();
+    let pinned = writer.catalogue().await.unwrap().pinned;
+    assert_eq!(pinned.iter().map(|row| row.version).collect::<Vec<_>>(), [1], "its late undo will be answered");
+}
+
 macro_rules! conformance {
     ($($rule:ident),* $(,)?) => {
         mod memory {
@@ -374,6 +461,11 @@ macro_rules! conformance {
 }
 
 conformance!(
+    a_former_registration_of_this_process_is_dead_at_once_without_a_name,
+    a_partition_is_stopped_only_where_it_stands_and_then_moves_no_more,
+    a_batch_shrinks_to_what_is_not_acknowledged,
+    what_was_parked_before_can_be_parked_again,
+    a_definition_stays_pinned_while_an_ended_saga_has_something_to_come,
     second_writer_for_one_saga_is_refused_whole,
     a_business_key_has_one_saga_whatever_its_id,
     a_zombie_behind_a_takeover_writes_nothing,

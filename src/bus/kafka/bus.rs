@@ -83,6 +83,11 @@ impl KafkaBus {
         })
     }
 
+    /// True while more was read than anybody has taken, so that the partitions are paused.
+    pub fn is_behind(&self) -> bool {
+        self.reader.is_paused.load(Ordering::Relaxed)
+    }
+
     fn take(&mut self, (epoch, told): HandOver) {
         for told in told {
             let arrival = match told {
@@ -149,6 +154,7 @@ impl KafkaBus {
     /// Tells the group where the engine stands, and replaces a reader that hangs.
     fn look_after(&mut self) {
         let now = Instant::now();
+        metrics::gauge!("sagabus_consumer_paused").set(if self.is_behind() { 1.0 } else { 0.0 });
         if now - self.told_at >= PROGRESS {
             self.told_at = now;
             let positions = self.next.iter().map(|(partition, next)| (partition.clone(), *next)).collect();

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -73,6 +73,8 @@ pub(super) struct Reader {
     orders: Sender<Order>,
     pub(super) told: mpsc::Receiver<HandOver>,
     pub(super) polled: Arc<AtomicU64>,
+    /// True while nobody takes what was read, and the partitions are paused.
+    pub(super) is_paused: Arc<AtomicBool>,
     /// Closed when the thread has ended and its client with it.
     ended: Receiver<()>,
 }
@@ -86,6 +88,7 @@ impl Reader {
         let (lives, ended) = channel();
         let (hand_over, told) = mpsc::channel(WAITING);
         let polled = Arc::new(AtomicU64::new(0));
+        let is_paused = Arc::new(AtomicBool::new(false));
         let consumer = BaseConsumer::from_config_and_context(&settings.consumer(), Context::default())?;
         let thread = Thread {
             consumer,
@@ -95,7 +98,7 @@ impl Reader {
             topics: HashMap::new(),
             collected: Vec::new(),
             collected_bytes: 0,
-            is_paused: false,
+            is_paused: Arc::clone(&is_paused),
             is_fatal: false,
             polled: Arc::clone(&polled),
             _lives: lives,
@@ -104,7 +107,7 @@ impl Reader {
             .name("kafka-reader".to_owned())
             .spawn(move || thread.run())
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { orders, told, polled, ended })
+        Ok(Self { orders, told, polled, is_paused, ended })
     }
 
     pub(super) fn order(&self, order: Order) {
@@ -165,7 +168,7 @@ struct Thread {
     topics: HashMap<String, Arc<str>>,
     collected: Vec<Told>,
     collected_bytes: usize,
-    is_paused: bool,
+    is_paused: Arc<AtomicBool>,
     /// The client will never read again: this thread ends, and the bus makes a new one.
     is_fatal: bool,
     polled: Arc<AtomicU64>,
@@ -201,7 +204,7 @@ impl Thread {
                 // What was read is read again; who owns what stays news.
                 self.collected.retain(|told| matches!(told, Told::Arrived(Arrival::Assigned(_) | Arrival::Revoked(_))));
                 self.collected_bytes = 0;
-                self.is_paused = false;
+                self.is_paused.store(false, Ordering::Relaxed);
                 list_of(&starts).and_then(|list| {
                     self.consumer.assign(&list)?;
                     stops_done(&self.consumer)?;
@@ -236,7 +239,7 @@ impl Thread {
                 None => {}
             }
             self.collected.extend(self.consumer.context().take().into_iter().map(Told::Arrived));
-            if is_quiet || self.is_paused || self.is_full() {
+            if is_quiet || self.is_paused.load(Ordering::Relaxed) || self.is_full() {
                 return;
             }
             wait = Duration::ZERO;
@@ -268,7 +271,7 @@ impl Thread {
     }
 
     fn set_paused(&mut self, is_paused: bool) {
-        if self.is_paused == is_paused {
+        if self.is_paused.load(Ordering::Relaxed) == is_paused {
             return;
         }
         let done = self
@@ -276,7 +279,7 @@ impl Thread {
             .assignment()
             .and_then(|list| if is_paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) });
         match done {
-            Ok(()) => self.is_paused = is_paused,
+            Ok(()) => self.is_paused.store(is_paused, Ordering::Relaxed),
             Err(error) => tracing::warn!(%error, is_paused, "partitions not paused or resumed"),
         }
     }

@@ -144,13 +144,22 @@ impl Served {
 
 /// Publishes triggers `k<number>`, acknowledged.
 pub(crate) fn publish_to(topic: &str, numbers: std::ops::Range<usize>) {
-    let mut producer = Producer::new(&KafkaSettings::new(&bootstrap(), "publisher", None)).unwrap();
     let trigger = |number: usize| {
         let key = format!("k{number}");
         let data = Json::parse(format!(r#"{{"id":"{key}"}}"#).as_bytes()).unwrap();
         wire::new_trigger(topic, &key, "go", &key, "/test", data)
     };
-    producer.emit(1, numbers.map(trigger).collect());
+    publish(numbers.map(trigger).collect());
+}
+
+/// Publishes one trigger with these data, acknowledged.
+pub(crate) fn publish_raw(topic: &str, data: &str) {
+    publish(vec![wire::new_trigger(topic, "raw", "go", "raw", "/test", Json::parse(data.as_bytes()).unwrap())]);
+}
+
+fn publish(records: Vec<wire::Outgoing>) {
+    let mut producer = Producer::new(&KafkaSettings::new(&bootstrap(), "publisher", None)).unwrap();
+    producer.emit(1, records);
     let until = wall_clock().plus_millis(10_000);
     while producer.unacknowledged() > 0 {
         assert!(wall_clock() < until, "the broker takes it");
