@@ -199,8 +199,8 @@ pub(super) fn came_late(saga: &mut Saga, step: StepIx, action: Action, attempt: 
     let state = &mut saga.steps[step.at()];
     let happened = (action, answer.outcome) == (Action::Do, Outcome::Success) && state.backward == Backward::None;
     let counts = happened && matches!(state.forward, Forward::Failed(_) | Forward::Skipped(_));
-    if counts && matches!(state.forward, Forward::Failed(_)) {
-        // Its undo may need it. Successors of a skipped step read what the operator gave.
+    if counts && (matches!(state.forward, Forward::Failed(_)) || state.reply.is_none()) {
+        // Its undo may need it. Successors of a skipped step read what the operator gave, if anything.
         state.reply = Some(answer.data.clone());
     }
     answered_late(state, action);

@@ -33,7 +33,7 @@ impl std::error::Error for FoldError {}
 /// The saga that a journal describes.
 ///
 /// # Errors
-/// The journal is empty, does not begin with *started*, or belongs to another definition.
+/// The journal is empty, does not begin with *started*, belongs to another definition, or names a step that there is not.
 pub fn fold(definition: &Definition, saga_id: Uuid, journal: &[Transition]) -> Result<Saga, FoldError> {
     let broken = |message| FoldError { saga_id, message };
     let first = journal.first().ok_or_else(|| broken("it is empty"))?;
@@ -47,6 +47,9 @@ pub fn fold(definition: &Definition, saga_id: Uuid, journal: &[Transition]) -> R
     for (row, transition) in journal.iter().enumerate() {
         saga.seq = u32::try_from(row + 1).unwrap_or(u32::MAX);
         for fact in &transition.facts {
+            if is_foreign(definition, fact) {
+                return Err(broken("it names a step that its definition does not have"));
+            }
             evolve(definition, &mut saga, transition.now, fact);
         }
     }
@@ -77,8 +80,16 @@ pub(super) fn begin(definition: &Definition, id: Uuid, key: Arc<str>, trigger: T
     }
 }
 
+/// True for a fact about a step that the definition does not have.
+fn is_foreign(definition: &Definition, fact: &Fact) -> bool {
+    fact.step().is_some_and(|step| step.at() >= definition.steps.len())
+}
+
 /// Applies one fact, decided at `now`, to the saga.
 pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &Fact) {
+    if is_foreign(definition, fact) {
+        return;
+    }
     // While a saga is paused its clocks stand still; what is decided meanwhile is due as if it had been decided then.
     let clocks = Clocks { definition, now: saga.paused_at.unwrap_or(now) };
     match fact {
@@ -108,14 +119,14 @@ pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &F
             let block = Block { step: *step, action: *action, kind: *kind, code: Arc::clone(code) };
             apply::blocked(clocks, saga, block, message);
         }
-        Fact::Unblocked { step } => saga.blocks.retain(|block| block.step != *step),
+        Fact::Unblocked { step, action, kind } => saga.blocks.retain(|block| !block.is(*step, *action, *kind)),
         Fact::PhaseChanged { phase } => apply::phase_changed(now, saga, *phase),
         Fact::AnsweredEarly { step, attempt, answer } => apply::answered_early(saga, *step, *attempt, answer),
         Fact::CameLate { step, action, attempt, answer } => apply::came_late(saga, *step, *action, *attempt, answer),
         Fact::Conflicted { step, action, attempt, answer } => apply::conflicted(saga, *step, *action, *attempt, answer),
         Fact::TurnWished { cause } => saga.wish = Some(*cause),
         Fact::WishRefused => saga.wish = None,
-        Fact::Edited { step, action, data } => saga.steps[step.at()].edited = Some((*action, data.clone())),
+        Fact::Edited { step, action, data } => saga.steps[step.at()].edit(*action, data.clone()),
         Fact::Renewed { step, action } => apply::renewed(clocks, saga, *step, *action),
         Fact::Thawed { millis } => saga.steps.iter_mut().for_each(|state| apply::thaw(state, *millis)),
     }

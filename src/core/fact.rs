@@ -80,8 +80,8 @@ pub enum Fact {
     UndoDue { step: StepIx },
     /// Something stands in the saga's way that it cannot remove by itself.
     Blocked { step: StepIx, action: Action, kind: BlockKind, code: Arc<str>, message: String },
-    /// What blocked this step is gone.
-    Unblocked { step: StepIx },
+    /// This block is gone.
+    Unblocked { step: StepIx, action: Action, kind: BlockKind },
     /// The saga's phase changed. Final phases and `stuck` are announced.
     PhaseChanged { phase: Phase },
     /// A `do` that was never issued (by the facts we have) was answered with success: commits were lost.
@@ -109,6 +109,46 @@ pub enum Fact {
     Renewed { step: StepIx, action: Action },
     /// Timers stood still while the saga was paused; they go on, later by this many milliseconds.
     Thawed { millis: u64 },
+}
+
+impl Fact {
+    /// The step that the fact names, itself or in its cause; `None` when it is about the saga as a whole.
+    pub fn step(&self) -> Option<StepIx> {
+        match self {
+            Self::Ready { step, .. }
+            | Self::Issued { step, .. }
+            | Self::Resent { step, .. }
+            | Self::Progressed { step, .. }
+            | Self::Succeeded { step, .. }
+            | Self::Failed { step, .. }
+            | Self::Refused { step, .. }
+            | Self::RetryDue { step, .. }
+            | Self::GivenUp { step, .. }
+            | Self::FailedForGood { step, .. }
+            | Self::Skipped { step, .. }
+            | Self::Exhausted { step, .. }
+            | Self::UndoSkipped { step }
+            | Self::UndoDue { step }
+            | Self::Blocked { step, .. }
+            | Self::Unblocked { step, .. }
+            | Self::AnsweredEarly { step, .. }
+            | Self::CameLate { step, .. }
+            | Self::Conflicted { step, .. }
+            | Self::Undeliverable { step, .. }
+            | Self::Edited { step, .. }
+            | Self::Renewed { step, .. } => Some(*step),
+            Self::Turned { cause } | Self::TurnWished { cause } => match cause {
+                Cause::Step(step) | Cause::LostCommits(step) => Some(*step),
+                Cause::Cancel | Cause::Compensate => None,
+            },
+            Self::Started { .. }
+            | Self::PhaseChanged { .. }
+            | Self::Rearmed { .. }
+            | Self::Operated { .. }
+            | Self::WishRefused
+            | Self::Thawed { .. } => None,
+        }
+    }
 }
 
 /// A participant's answer, as the journal keeps it.

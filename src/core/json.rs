@@ -20,6 +20,11 @@ impl Json {
         Self::parse(b"{}").expect("two braces are JSON")
     }
 
+    /// `null`.
+    pub fn null() -> Self {
+        Self::parse(b"null").expect("null is JSON")
+    }
+
     /// Checks that `bytes` are one JSON value in UTF-8.
     ///
     /// # Errors

@@ -33,5 +33,7 @@ pub const STEPS: usize = 500;
 pub const DEPTH: usize = 200;
 /// Direct successors, or predecessors, of one step (G).
 pub const FAN_OUT: usize = 200;
+/// Contradictions that are kept of one command; more of them are counted, and say nothing new.
+pub const CONTRADICTIONS: usize = 4;
 /// How far beyond the issued attempts a reply's command id is searched: evidence of lost commits (CONTRACT.md section 3).
 pub const LOST_ATTEMPTS: u16 = 32;

@@ -1,7 +1,7 @@
 //! Questions about a saga that several rings ask: what is ready, when to look again, what people are told.
 
 use super::definition::{Definition, StepIx, StepKind};
-use super::saga::{Action, Backward, BlockKind, Flight, Forward, Phase, Saga, StepState};
+use super::saga::{Action, Backward, Flight, Forward, Phase, Saga, StepState};
 use super::time::Timestamp;
 
 /// The commands that may go out as soon as their participants have room, in file order, undos first. Nothing is ready while a
@@ -31,7 +31,7 @@ pub fn is_endless(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
 
 /// True when the end of its patience decides something for an outstanding `do` of the step.
 pub(super) fn patience_decides(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
-    let waits_for_person = saga.blocks.iter().any(|block| block.step == step);
+    let waits_for_person = saga.blocks_of(step, Action::Do).next().is_some();
     saga.phase != Phase::Stuck && !waits_for_person && !is_endless(definition, saga, step)
 }
 
@@ -63,7 +63,7 @@ pub fn next_due(definition: &Definition, saga: &Saga) -> Option<Timestamp> {
 fn forward_due(definition: &Definition, saga: &Saga, step: StepIx) -> Option<Timestamp> {
     match &saga.step(step).forward {
         Forward::Retrying(at) if saga.phase == Phase::Running => Some(*at),
-        Forward::Issued(flight) => flight_due(saga, step, flight, patience_decides(definition, saga, step)),
+        Forward::Issued(flight) => flight_due(saga, step, Action::Do, flight, patience_decides(definition, saga, step)),
         Forward::Pending
         | Forward::Ready
         | Forward::Retrying(_)
@@ -78,8 +78,8 @@ fn forward_due(definition: &Definition, saga: &Saga, step: StepIx) -> Option<Tim
 fn backward_due(saga: &Saga, step: StepIx) -> Option<Timestamp> {
     match &saga.step(step).backward {
         Backward::Retrying(at) if saga.phase != Phase::Stuck => Some(*at),
-        Backward::Issued(flight) => flight_due(saga, step, flight, saga.phase != Phase::Stuck),
-        Backward::Exhausted(Some(flight)) => flight_due(saga, step, flight, false),
+        Backward::Issued(flight) => flight_due(saga, step, Action::Undo, flight, saga.phase != Phase::Stuck),
+        Backward::Exhausted(Some(flight)) => flight_due(saga, step, Action::Undo, flight, false),
         Backward::None
         | Backward::Ready
         | Backward::Retrying(_)
@@ -89,9 +89,8 @@ fn backward_due(saga: &Saga, step: StepIx) -> Option<Timestamp> {
     }
 }
 
-fn flight_due(saga: &Saga, step: StepIx, flight: &Flight, patience_decides: bool) -> Option<Timestamp> {
-    let undeliverable = saga.blocks.iter().any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
-    match (undeliverable, patience_decides) {
+fn flight_due(saga: &Saga, step: StepIx, action: Action, flight: &Flight, patience_decides: bool) -> Option<Timestamp> {
+    match (saga.is_undeliverable(step, action), patience_decides) {
         (true, false) => None,
         (true, true) => Some(flight.patience_ends),
         (false, true) => Some(flight.resend_at.min(flight.patience_ends)),

@@ -54,6 +54,16 @@ impl Saga {
         &self.steps[step.at()]
     }
 
+    /// What stands in the saga's way at this step, in this direction.
+    pub(super) fn blocks_of(&self, step: StepIx, action: Action) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().filter(move |block| (block.step, block.action) == (step, action))
+    }
+
+    /// True while the broker refuses this command, or it cannot be rendered: it is not sent again.
+    pub(super) fn is_undeliverable(&self, step: StepIx, action: Action) -> bool {
+        self.blocks_of(step, action).any(|block| block.kind == BlockKind::Undeliverable)
+    }
+
     /// True once nothing more is decided about the whole saga.
     pub fn is_final(&self) -> bool {
         self.phase.is_final()
@@ -183,11 +193,26 @@ pub struct StepState {
     pub reply: Option<Json>,
     /// Every answer that was kept: what duplicates and conflicts are told by.
     pub answers: Vec<Given>,
-    /// Data that an operator gave for the next attempt, `do` and `undo` apart.
-    pub edited: Option<(Action, Json)>,
+    /// Data that an operator gave for the next `do`, and for the next `undo`.
+    pub edited: (Option<Json>, Option<Json>),
 }
 
 impl StepState {
+    /// The data that an operator gave for this direction.
+    pub fn edited(&self, action: Action) -> Option<&Json> {
+        match action {
+            Action::Do => self.edited.0.as_ref(),
+            Action::Undo => self.edited.1.as_ref(),
+        }
+    }
+
+    pub(super) fn edit(&mut self, action: Action, data: Json) {
+        match action {
+            Action::Do => self.edited.0 = Some(data),
+            Action::Undo => self.edited.1 = Some(data),
+        }
+    }
+
     /// True when a `do` had an effect that its state may not show: an attempt that was never issued by the facts that we have, one
     /// that a repeat followed, or one that succeeded late, after it counted as not done.
     pub(super) fn succeeded_once(&self) -> bool {
@@ -195,6 +220,25 @@ impl StepState {
             let counts = given.believed || given.attempt > self.attempts;
             given.action == Action::Do && given.answer.outcome == Outcome::Success && counts
         })
+    }
+
+    /// True while the step's undo is due or under way.
+    pub(super) fn is_undoing(&self) -> bool {
+        match self.backward {
+            Backward::None | Backward::Done | Backward::Skipped(_) => false,
+            Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_) => true,
+        }
+    }
+
+    /// True when the last attempt in this direction has no other answer than `saga.conflict`: its outcome is unknown.
+    pub(super) fn is_disputed(&self, action: Action) -> bool {
+        let last = match action {
+            Action::Do => self.attempts,
+            Action::Undo => self.undo_attempts,
+        };
+        let mut of_last =
+            self.answers.iter().filter(|given| (given.action, given.attempt) == (action, last)).peekable();
+        of_last.peek().is_some() && of_last.all(|given| given.answer.is_conflict())
     }
 
     /// True when an undo of the step is known to have succeeded: the participant refuses every later `do` of it.
@@ -283,7 +327,7 @@ pub struct Given {
     pub believed: bool,
 }
 
-/// Something that a saga cannot remove by itself.
+/// Something that a saga cannot remove by itself; one for each step, direction and kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// Where it stands.
@@ -294,6 +338,13 @@ pub struct Block {
     pub kind: BlockKind,
     /// A short stable word, as in `error.code`.
     pub code: Arc<str>,
+}
+
+impl Block {
+    /// True for the block that these three name.
+    pub fn is(&self, step: StepIx, action: Action, kind: BlockKind) -> bool {
+        (self.step, self.action, self.kind) == (step, action, kind)
+    }
 }
 
 /// What would remove a block.

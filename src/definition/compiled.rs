@@ -98,9 +98,12 @@ impl Render for Compiled {
             code,
             message: format!("{} of step {name}: {message}", action.name()),
         };
-        let data = match &saga.step(step).edited {
-            Some((edited, data)) if *edited == action => data.clone(),
-            Some(_) | None => {
+        let state = saga.step(step);
+        // An undo without data of its own takes those of its `do`, also edited ones.
+        let as_done = state.edited(Action::Do).filter(|_| action == Action::Undo && rendered.undo.is_none());
+        let data = match state.edited(action).or(as_done) {
+            Some(data) => data.clone(),
+            None => {
                 let scope =
                     SagaScope { definition: &self.definition, saga, own: (action == Action::Undo).then_some(step) };
                 template.render(&scope).map_err(|message| failed("saga.expression", message))?

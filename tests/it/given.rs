@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use sagabus::core::{
-    Action, Answer, CompensationPolicy, Decision, Definition, Fact, Input, Jitter, Json, OnExhausted, Outcome, Phase,
-    Render, RenderError, Reply, RetryPolicy, Rules, Saga, Sha256, Step, StepIx, StepKind, Timestamp, Transition,
-    Trigger, Undo, command_id, decide, fold, issue_all, saga_id, start,
+    Action, Answer, CompensationPolicy, Decision, Definition, Fact, Input, Jitter, Json, OnExhausted, Operation,
+    Outcome, Phase, Render, RenderError, Reply, RetryPolicy, Rules, Saga, Sha256, Step, StepIx, StepKind, Timestamp,
+    Transition, Trigger, Undo, Verb, Verdict, command_id, decide, fold, issue_all, next_due, ready, saga_id, start,
 };
+use uuid::Uuid;
 
 /// Data that name their step: different for each command, the same each time.
 #[derive(Debug)]
@@ -14,9 +15,7 @@ pub(crate) struct Plain;
 
 impl Render for Plain {
     fn data(&self, saga: &Saga, step: StepIx, action: Action) -> Result<Json, RenderError> {
-        if let Some((edited, data)) = &saga.step(step).edited
-            && *edited == action
-        {
+        if let Some(data) = saga.step(step).edited(action) {
             return Ok(data.clone());
         }
         Ok(Json::parse(format!(r#"{{"step":{},"action":"{}"}}"#, step.0, action.name()).as_bytes()).unwrap())
@@ -28,7 +27,7 @@ impl Render for Plain {
 }
 
 /// A definition from text such as `order; clearing after order; risk after clearing pivot; mail after order retriable; look readOnly`.
-/// `skip` lets a compensation be skipped when it is exhausted.
+/// `skip` lets a compensation be skipped when it is exhausted; the effect of a `retriable stays` has no undo.
 pub(crate) fn definition(text: &str) -> Definition {
     let parsed: Vec<Vec<&str>> = text.split(';').map(|step| step.split_whitespace().collect()).collect();
     let place = |name: &str| parsed.iter().position(|words| words[0] == name).expect("a step of the definition");
@@ -74,7 +73,7 @@ pub(crate) fn definition(text: &str) -> Definition {
         command_type: "do".into(),
         undo: match kind(words) {
             StepKind::Compensatable => Undo::Command("undo".into()),
-            StepKind::Retriable if !behind[at] => Undo::Command("undo".into()),
+            StepKind::Retriable if !behind[at] && !words.contains(&"stays") => Undo::Command("undo".into()),
             StepKind::Retriable | StepKind::Pivot | StepKind::ReadOnly => Undo::Nothing,
         },
         timeout_ms: 1_000,
@@ -99,6 +98,9 @@ pub(crate) fn definition(text: &str) -> Definition {
         order: order.into_iter().map(ix).collect(),
     }
 }
+
+/// The saga of the readme.
+pub(crate) const TRADE: &str = "order; clearing after order; risk after clearing pivot; accounting after risk retriable; notification after order retriable";
 
 /// A saga driven by hand: every input is decided, everything ready is issued, every row kept.
 pub(crate) struct Driven {
@@ -129,6 +131,22 @@ pub(crate) fn refusal() -> Answer {
 
 pub(crate) fn busy() -> Answer {
     answer(Outcome::Failure, Some("BUSY"), true, "{}")
+}
+
+/// The participant saw the same id with other data.
+pub(crate) fn conflict() -> Answer {
+    answer(Outcome::Failure, Some(Answer::CONFLICT), false, "{}")
+}
+
+/// Another success than `success()`.
+pub(crate) fn other_success() -> Answer {
+    answer(Outcome::Success, None, false, r#"{"other":1}"#)
+}
+
+/// An operator's action.
+pub(crate) fn ask(saga: &mut Driven, verb: Verb) -> Verdict {
+    let operation = Operation { id: Uuid::nil(), verb, who: "ada".into(), reason: "test".into(), expect_seq: None };
+    saga.input(&Input::Operation(operation)).verdict
 }
 
 impl Driven {
@@ -172,6 +190,11 @@ impl Driven {
         let command_id = command_id(self.saga.id, self.place(step), action, attempt);
         let (topic, saga_id) = (Arc::clone(&self.definition.reply_topic), self.saga.id);
         self.input(&Input::Reply(Reply { topic, saga_id, command_id, answer }))
+    }
+
+    /// Nobody but an answer or a person moves it.
+    pub(crate) fn is_still(&self) -> bool {
+        next_due(&self.definition, &self.saga).is_none() && ready(&self.saga).next().is_none()
     }
 
     /// Success of the first attempt of each of these steps.

@@ -19,6 +19,7 @@ mod kafka;
 mod kafka_bus;
 mod postgres;
 mod properties;
+mod repairs;
 mod scenarios;
 mod statement_errors;
 mod store_conformance;

@@ -1,16 +1,9 @@
 //! Given, when, then: what the rules of DESIGN and the table of the contract say of single sagas.
 
-use sagabus::core::{Action, Fact, Input, Operation, Outcome, Phase, Resolution, Timestamp, Verb, Verdict};
+use sagabus::core::{Action, Fact, Input, Outcome, Phase, Resolution, Timestamp, Verb, Verdict};
 use uuid::Uuid;
 
-use super::given::{Driven, answer, busy, refusal, success};
-
-const TRADE: &str = "order; clearing after order; risk after clearing pivot; accounting after risk retriable; notification after order retriable";
-
-fn ask(saga: &mut Driven, verb: Verb) -> Verdict {
-    let operation = Operation { id: Uuid::nil(), verb, who: "ada".into(), reason: "test".into(), expect_seq: None };
-    saga.input(&Input::Operation(operation)).verdict
-}
+use super::given::{Driven, TRADE, answer, ask, busy, refusal, success};
 
 #[test]
 fn steps_run_in_order_and_the_saga_completes() {
@@ -345,5 +338,5 @@ fn an_edit_changes_the_next_attempt_only_and_a_refused_action_writes_nothing() {
     assert_eq!(saga.journal.len(), before);
     assert_eq!(ask(&mut saga, Verb::Edit { step: "b".into(), data: data.clone() }), Verdict::Applied);
     saga.succeed("a");
-    assert_eq!(saga.saga.step(saga.place("b")).edited, Some((Action::Do, data)));
+    assert_eq!(saga.saga.step(saga.place("b")).edited(Action::Do), Some(&data));
 }

@@ -33,7 +33,7 @@ fn go_forward(draft: &mut Draft<'_>) {
         }
     }
     let saga = &draft.saga;
-    if definition.places().all(|step| is_done(saga, step) && !is_undoing(saga, step)) {
+    if definition.places().all(|step| is_done(saga, step) && !saga.step(step).is_undoing()) {
         draft.enter(Phase::Completed);
     }
 }
@@ -90,14 +90,19 @@ pub(super) fn needs_undo(draft: &Draft<'_>, step: StepIx) -> bool {
     }
 }
 
+/// True when nothing is to be done for the step any more. A step that was undone is not done.
 fn is_done(saga: &Saga, step: StepIx) -> bool {
-    matches!(saga.step(step).forward, Forward::Succeeded | Forward::Skipped(_))
-}
-
-fn is_undoing(saga: &Saga, step: StepIx) -> bool {
-    match saga.step(step).backward {
-        Backward::None | Backward::Done | Backward::Skipped(_) => false,
-        Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_) => true,
+    let state = saga.step(step);
+    match state.forward {
+        Forward::Succeeded => state.backward != Backward::Done,
+        Forward::Skipped(_) => true,
+        Forward::Pending
+        | Forward::Ready
+        | Forward::Issued(_)
+        | Forward::Retrying(_)
+        | Forward::Failed(_)
+        | Forward::GivenUp(_)
+        | Forward::Unclear => false,
     }
 }
 

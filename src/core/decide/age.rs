@@ -72,11 +72,9 @@ fn in_flight(definition: &Definition, saga: &Saga) -> impl Iterator<Item = Targe
 fn anywhere(definition: &Definition, saga: &Saga, id: Uuid) -> Option<Target> {
     definition.places().find_map(|step| {
         let state = saga.step(step);
-        let upto = |attempts: u16, maximum: u16| attempts.saturating_add(limits::LOST_ATTEMPTS.max(maximum.min(1_000)));
-        let step_of = definition.step(step);
-        let dos = upto(state.attempts, step_of.retry.maximum_attempts);
-        let undos = upto(state.undo_attempts, step_of.compensation.retry.maximum_attempts);
-        let undos = if matches!(step_of.undo, Undo::Command(_)) { undos } else { 0 };
+        let dos = state.attempts.saturating_add(limits::LOST_ATTEMPTS);
+        let undos = state.undo_attempts.saturating_add(limits::LOST_ATTEMPTS);
+        let undos = if matches!(definition.step(step).undo, Undo::Command(_)) { undos } else { 0 };
         [(Action::Do, dos), (Action::Undo, undos)]
             .into_iter()
             .flat_map(|(action, last)| (1..=last).map(move |attempt| Target { step, action, attempt }))

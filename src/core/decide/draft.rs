@@ -49,7 +49,7 @@ impl<'a> Draft<'a> {
         self.rules.definition.step(step)
     }
 
-    /// Puts a block in the saga's way, once a step and kind. A final saga is never blocked.
+    /// Puts a block in the saga's way, once a step, direction and kind. A final saga is never blocked.
     pub(super) fn block(
         &mut self,
         step: StepIx,
@@ -58,9 +58,17 @@ impl<'a> Draft<'a> {
         code: &str,
         message: impl Into<String>,
     ) {
-        let known = self.saga.blocks.iter().any(|block| block.step == step && block.kind == kind);
+        let known = self.saga.blocks.iter().any(|block| block.is(step, action, kind));
         if !known && !self.saga.is_final() {
             self.push(Fact::Blocked { step, action, kind, code: code.into(), message: message.into() });
+        }
+    }
+
+    /// Removes the step's blocks of this direction that `which` names.
+    pub(super) fn unblock(&mut self, step: StepIx, action: Action, which: impl Fn(BlockKind) -> bool) {
+        let kinds: Vec<BlockKind> = self.saga.blocks_of(step, action).map(|block| block.kind).collect();
+        for kind in kinds.into_iter().filter(|kind| which(*kind)) {
+            self.push(Fact::Unblocked { step, action, kind });
         }
     }
 

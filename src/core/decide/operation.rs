@@ -62,7 +62,7 @@ pub(super) fn may_turn(draft: &Draft<'_>) -> Result<(), String> {
 
 fn turn(draft: &mut Draft<'_>, cause: Cause) -> Result<(), String> {
     may_turn(draft)?;
-    if pivot_is_in_flight(draft) {
+    if pivot_is_in_doubt(draft) {
         draft.push(Fact::TurnWished { cause });
         return Ok(());
     }
@@ -72,9 +72,12 @@ fn turn(draft: &mut Draft<'_>, cause: Cause) -> Result<(), String> {
     Ok(())
 }
 
-fn pivot_is_in_flight(draft: &Draft<'_>) -> bool {
-    draft.definition().places().any(|step| {
-        draft.step(step).kind == StepKind::Pivot && matches!(draft.saga.step(step).forward, Forward::Issued(_))
+/// True while nobody knows whether a pivot has its effect: it is in flight, or a person has to find out.
+fn pivot_is_in_doubt(draft: &Draft<'_>) -> bool {
+    let mut pivots = draft.definition().places().filter(|step| draft.step(*step).kind == StepKind::Pivot);
+    pivots.any(|step| {
+        matches!(draft.saga.step(step).forward, Forward::Issued(_) | Forward::Unclear)
+            || draft.saga.blocks_of(step, Action::Do).next().is_some()
     })
 }
 
@@ -106,6 +109,7 @@ pub(super) fn may_resume(draft: &Draft<'_>) -> Result<(), String> {
     }
 }
 
+/// Whether a new attempt, or the same command again, may take this block away.
 fn may_resume_block(draft: &Draft<'_>, block: &Block) -> Result<(), String> {
     let Block { step, action, kind, code } = block;
     let name = &draft.step(*step).name;
@@ -132,7 +136,7 @@ fn resume(draft: &mut Draft<'_>) -> Result<(), String> {
         if kind == BlockKind::Failed && !is_unanswered(draft, step, action) {
             try_again(draft, step, action);
         } else {
-            draft.push(Fact::Unblocked { step });
+            draft.push(Fact::Unblocked { step, action, kind });
             draft.push(Fact::Renewed { step, action });
             repair::send_again(draft, step, action);
         }
@@ -145,11 +149,14 @@ fn is_unanswered(draft: &Draft<'_>, step: StepIx, action: Action) -> bool {
     action == Action::Do && matches!(draft.saga.step(step).forward, Forward::Failed(Some(_)))
 }
 
+/// Whether a new attempt of the step could be the right answer to all that blocks it in this direction.
+pub(super) fn may_try_again(draft: &Draft<'_>, step: StepIx, action: Action) -> Result<(), String> {
+    draft.saga.blocks_of(step, action).try_for_each(|block| may_resume_block(draft, block))
+}
+
 /// A new attempt with a fresh count.
 pub(super) fn try_again(draft: &mut Draft<'_>, step: StepIx, action: Action) {
-    if draft.saga.blocks.iter().any(|block| block.step == step) {
-        draft.push(Fact::Unblocked { step });
-    }
+    draft.unblock(step, action, |_| true);
     draft.push(Fact::Renewed { step, action });
     draft.push(Fact::Ready { step, action });
 }

@@ -14,13 +14,13 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, step: StepIx, action: Action, att
     draft.push(Fact::Succeeded { step, action, attempt, answer: Some(answer) });
     match action {
         Action::Do => done(draft, step),
-        Action::Undo => unblock(draft, step),
+        Action::Undo => answered(draft, step, action),
     }
 }
 
 /// The step is done, by an answer or by a person's word.
 pub(super) fn done(draft: &mut Draft<'_>, step: StepIx) {
-    unblock(draft, step);
+    answered(draft, step, Action::Do);
     if draft.step(step).kind != StepKind::Pivot {
         return;
     }
@@ -51,7 +51,7 @@ pub(super) fn failed(draft: &mut Draft<'_>, step: StepIx, action: Action, attemp
 }
 
 fn failed_forward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &Arc<str>, message: String) {
-    unblock(draft, step);
+    answered(draft, step, Action::Do);
     let rule = draft.step(step);
     let failures = draft.saga.step(step).failures;
     let endless = is_endless(draft.definition(), &draft.saga, step);
@@ -78,12 +78,11 @@ pub(super) fn over(draft: &mut Draft<'_>, step: StepIx, cause: Cause, code: &str
 }
 
 fn failed_backward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &Arc<str>, message: String) {
+    answered(draft, step, Action::Undo);
     let failures = draft.saga.step(step).failures;
     if retryable && failures < draft.step(step).compensation.retry.maximum_attempts {
-        unblock(draft, step);
         retry(draft, step, Action::Undo);
     } else {
-        unblock(draft, step);
         exhausted(draft, step, false, code, message);
     }
 }
@@ -137,27 +136,18 @@ pub(super) fn undeliverable(
     code: &Arc<str>,
     message: &str,
 ) {
-    if !advance::is_outstanding(&draft.saga, step, action, attempt) {
-        return;
-    }
-    let known = draft.saga.blocks.iter().any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
-    if !known {
+    let outstanding = advance::is_outstanding(&draft.saga, step, action, attempt);
+    if outstanding && !draft.saga.is_undeliverable(step, action) {
         let message = message.to_owned();
         draft.push(Fact::Undeliverable { step, action, attempt, code: Arc::clone(code), message: message.clone() });
         draft.block(step, action, BlockKind::Undeliverable, code, message);
     }
 }
 
-/// An answer removes what waited for one. What a person has to find out stays.
-fn unblock(draft: &mut Draft<'_>, step: StepIx) {
-    let answered = |kind: BlockKind| match kind {
+/// An answer removes what waited for one in its direction. What a person has to find out stays.
+fn answered(draft: &mut Draft<'_>, step: StepIx, action: Action) {
+    draft.unblock(step, action, |kind| match kind {
         BlockKind::Unanswered | BlockKind::Failed | BlockKind::Undeliverable => true,
         BlockKind::Conflict => false,
-    };
-    let blocks = &draft.saga.blocks;
-    if blocks.iter().any(|block| block.step == step && answered(block.kind))
-        && !blocks.iter().any(|block| block.step == step && !answered(block.kind))
-    {
-        draft.push(Fact::Unblocked { step });
-    }
+    });
 }

@@ -43,12 +43,12 @@ pub(super) fn send_again(draft: &mut Draft<'_>, step: StepIx, action: Action) {
 
 /// A new attempt with a new id, where the last outcome is a definite failure.
 pub(super) fn retry(draft: &mut Draft<'_>, name: Option<&str>, force: bool) -> Result<(), String> {
-    is_open(draft)?;
     let steps = match name {
         Some(name) => vec![find(draft, name)?],
         None => draft.definition().places().filter(|step| failed_direction(draft, *step).is_some()).collect(),
     };
     if steps.is_empty() {
+        is_open(draft)?;
         return Err("no step has failed".to_owned());
     }
     for step in steps {
@@ -61,8 +61,10 @@ pub(super) fn retry(draft: &mut Draft<'_>, name: Option<&str>, force: bool) -> R
 /// The direction in which a new attempt of the step is allowed. On a step that has succeeded it is a repeat.
 fn may_retry(draft: &Draft<'_>, step: StepIx, force: bool) -> Result<Action, String> {
     if let Some(action) = failed_direction(draft, step) {
+        operation::may_try_again(draft, step, action)?;
         return Ok(action);
     }
+    is_open(draft)?;
     let name = &draft.step(step).name;
     let state = draft.saga.step(step);
     let goes_forward = draft.saga.phase == Phase::Running && draft.saga.turned.is_none();
@@ -75,6 +77,9 @@ fn may_retry(draft: &Draft<'_>, step: StepIx, force: bool) -> Result<Action, Str
         }
         (Forward::Succeeded, Backward::None) if !goes_forward => {
             Err(format!("step {name} has succeeded, and only a saga that runs can repeat it"))
+        }
+        (Forward::Succeeded, Backward::None) if has_followers(draft, step) => {
+            Err(format!("steps behind {name} were sent what it answered: a repeat could answer otherwise"))
         }
         (Forward::Succeeded, Backward::None) if force || draft.step(step).kind == StepKind::ReadOnly => Ok(Action::Do),
         (Forward::Succeeded, Backward::None) => Err(format!("step {name} has succeeded: a repeat needs force")),
@@ -90,15 +95,24 @@ fn may_retry(draft: &Draft<'_>, step: StepIx, force: bool) -> Result<Action, Str
     }
 }
 
-/// The direction in which the step's last outcome is a definite failure that a new attempt could mend.
+/// True once a successor of the step has begun.
+fn has_followers(draft: &Draft<'_>, step: StepIx) -> bool {
+    draft.step(step).before.iter().any(|after| draft.saga.step(*after).forward != Forward::Pending)
+}
+
+/// The direction in which the step's last outcome is a definite failure that a new attempt could mend. Nothing blocks a saga that
+/// has ended, so there a late undo that is at its end says so itself.
 fn failed_direction(draft: &Draft<'_>, step: StepIx) -> Option<Action> {
     let state = draft.saga.step(step);
-    let blocked = draft.saga.blocks.iter().any(|block| block.step == step && block.kind == BlockKind::Failed);
+    let blocked = |action: Action| draft.saga.blocks_of(step, action).any(|block| block.kind == BlockKind::Failed);
+    let has_ended = draft.saga.is_final();
     match (&state.forward, &state.backward) {
+        _ if draft.saga.phase == Phase::Abandoned => None,
         (_, Backward::Retrying(_)) => Some(Action::Undo),
-        (_, Backward::Exhausted(None)) if blocked => Some(Action::Undo),
+        (_, Backward::Exhausted(None)) if has_ended && !state.is_disputed(Action::Undo) => Some(Action::Undo),
+        (_, Backward::Exhausted(None)) if blocked(Action::Undo) => Some(Action::Undo),
         (Forward::Retrying(_), Backward::None) => Some(Action::Do),
-        (Forward::Failed(None), Backward::None) if blocked => Some(Action::Do),
+        (Forward::Failed(None), Backward::None) if blocked(Action::Do) => Some(Action::Do),
         (_, _) => None,
     }
 }
@@ -132,14 +146,15 @@ fn next_direction(draft: &Draft<'_>, step: StepIx) -> Option<Action> {
 pub(super) fn skip(draft: &mut Draft<'_>, name: &str, reply: Option<&Json>) -> Result<(), String> {
     let (step, _) = not_done(draft, name)?;
     draft.push(Fact::Skipped { step, reply: reply.cloned() });
-    unblock(draft, step);
+    draft.unblock(step, Action::Do, |_| true);
     refuse_wish(draft, step);
     Ok(())
 }
 
 /// Success by hand. Attempt 0 stands for the person: a late answer to a real attempt is told apart from it.
 pub(super) fn complete(draft: &mut Draft<'_>, name: &str, reply: &Json, operation: Uuid) -> Result<(), String> {
-    let (step, _) = not_done(draft, name)?;
+    let step = find(draft, name)?;
+    may_complete(draft, step)?;
     draft.rules.render.check_reply(step, reply)?;
     let answer = Answer {
         id: Arc::from(operation.to_string()),
@@ -149,10 +164,18 @@ pub(super) fn complete(draft: &mut Draft<'_>, name: &str, reply: &Json, operatio
         retryable: false,
         without_effect: false,
     };
-    draft.push(Fact::Succeeded { step, action: Action::Do, attempt: 0, answer: Some(answer) });
-    unblock(draft, step);
-    outcome::done(draft, step);
+    done_by_hand(draft, step, Some(answer));
     Ok(())
+}
+
+/// The effect is there, says a person; also where an undo is known to have succeeded: then it stays.
+fn done_by_hand(draft: &mut Draft<'_>, step: StepIx, answer: Option<Answer>) {
+    draft.unblock(step, Action::Do, |_| true);
+    if draft.saga.step(step).backward == Backward::Done {
+        draft.push(Fact::UndoSkipped { step });
+    }
+    draft.push(Fact::Succeeded { step, action: Action::Do, attempt: 0, answer });
+    outcome::done(draft, step);
 }
 
 /// Definite failure by hand. The late success of a command that was outstanding gets an undo of its own.
@@ -164,76 +187,99 @@ pub(super) fn fail(draft: &mut Draft<'_>, name: &str, code: &str) -> Result<(), 
 
 fn not_done_by_hand(draft: &mut Draft<'_>, step: StepIx, attempt: u16, code: &str) {
     draft.push(Fact::Failed { step, action: Action::Do, attempt, answer: None });
-    unblock(draft, step);
+    draft.unblock(step, Action::Do, |_| true);
     if draft.saga.turned.is_none() {
         let cause = draft.saga.wish.unwrap_or(Cause::Step(step));
         outcome::over(draft, step, cause, code, "said by an operator".to_owned());
     }
 }
 
-/// The outcome of a stuck step, as a person found it.
+/// The outcome of a stuck step, as a person found it: it settles both directions. On a saga that has ended it settles a late undo.
 pub(super) fn resolve(draft: &mut Draft<'_>, name: &str, found: Resolution) -> Result<(), String> {
     let step = find(draft, name)?;
-    let of_step = |action: Action| {
-        draft.saga.phase == Phase::Stuck
-            && draft.saga.blocks.iter().any(|block| block.step == step && block.action == action)
-    };
-    match (of_step(Action::Undo), of_step(Action::Do)) {
-        (true, _) => resolve_undo(draft, step, found),
-        (false, true) => resolve_do(draft, step, found)?,
-        (false, false) => return Err(format!("the saga is not stuck at step {name}")),
+    may_resolve(draft, step)?;
+    let undo_failed = draft.saga.is_final() || draft.saga.blocks_of(step, Action::Undo).next().is_some();
+    for action in [Action::Do, Action::Undo] {
+        draft.unblock(step, action, |_| true);
     }
-    unblock(draft, step);
+    match found {
+        Resolution::Done => found_done(draft, step, undo_failed),
+        Resolution::Undone => found_undone(draft, step),
+        Resolution::Left => found_left(draft, step),
+    }
     refuse_wish(draft, step);
     close(draft, step);
     Ok(())
 }
 
-fn resolve_undo(draft: &mut Draft<'_>, step: StepIx, found: Resolution) {
-    let is_undone = draft.saga.step(step).backward == Backward::Done;
-    match found {
-        Resolution::Undone if is_undone => {}
-        Resolution::Undone => draft.push(Fact::Succeeded { step, action: Action::Undo, attempt: 0, answer: None }),
-        Resolution::Done | Resolution::Left => draft.push(Fact::UndoSkipped { step }),
+fn may_resolve(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
+    let name = &draft.step(step).name;
+    let blocked = draft.saga.blocks.iter().any(|block| block.step == step);
+    match draft.saga.phase {
+        Phase::Stuck if blocked => Ok(()),
+        Phase::Completed | Phase::Compensated | Phase::CompensatedWithSkips | Phase::Cancelled
+            if matches!(draft.saga.step(step).backward, Backward::Exhausted(_)) =>
+        {
+            Ok(())
+        }
+        Phase::Running
+        | Phase::Compensating
+        | Phase::Stuck
+        | Phase::Paused
+        | Phase::Completed
+        | Phase::Compensated
+        | Phase::CompensatedWithSkips
+        | Phase::Cancelled
+        | Phase::Abandoned => Err(format!("the saga is not stuck at step {name}")),
     }
 }
 
-fn resolve_do(draft: &mut Draft<'_>, step: StepIx, found: Resolution) -> Result<(), String> {
-    let state = draft.saga.step(step);
-    let is_done = state.forward == Forward::Succeeded;
-    let (is_undone, turned) = (state.backward == Backward::Done, draft.saga.turned.is_some());
-    let by_hand = |action| Fact::Succeeded { step, action, attempt: 0, answer: None };
-    match (found, &state.backward) {
-        (Resolution::Done, _) if is_undone && turned => draft.push(Fact::UndoSkipped { step }),
-        (Resolution::Done, _) if is_done => {}
-        (Resolution::Done, _) => draft.push(by_hand(Action::Do)),
-        (
-            Resolution::Undone,
-            Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_),
-        ) => {
-            draft.push(by_hand(Action::Undo));
-        }
-        (Resolution::Undone, Backward::Done | Backward::Skipped(_)) => {}
-        (Resolution::Undone, Backward::None) if is_endless(draft.definition(), &draft.saga, step) => {
-            let name = &draft.step(step).name;
-            return Err(format!("nothing is undone behind the pivot: retry, complete or skip step {name}"));
-        }
-        (Resolution::Undone, Backward::None) => {
-            let attempt = state.attempts;
-            if is_done {
-                // Its effect was there, and a person undid it. Otherwise a late success gets an undo of its own.
-                draft.push(by_hand(Action::Undo));
-            }
-            not_done_by_hand(draft, step, attempt, "saga.resolved_undone");
-        }
-        (Resolution::Left, _) => {
-            if !is_done {
-                draft.push(Fact::Skipped { step, reply: None });
-            }
+fn found_done(draft: &mut Draft<'_>, step: StepIx, undo_failed: bool) {
+    let before = draft.saga.step(step).clone();
+    let turned = draft.saga.turned.is_some();
+    if undo_failed || before.backward == Backward::Done {
+        draft.push(Fact::UndoSkipped { step });
+    }
+    match (&before.forward, &before.backward) {
+        // Everything else is undone, and this cannot be: it stays.
+        (Forward::Succeeded, Backward::None) if turned && draft.step(step).kind == StepKind::Pivot => {
             draft.push(Fact::UndoSkipped { step });
         }
+        (Forward::Succeeded, _) => {}
+        (_, Backward::None) => done_by_hand(draft, step, None),
+        (Forward::Skipped(_), _) => {}
+        (_, _) if turned => {}
+        (_, _) => done_by_hand(draft, step, None),
     }
-    Ok(())
+}
+
+fn found_undone(draft: &mut Draft<'_>, step: StepIx) {
+    let state = draft.saga.step(step);
+    let (is_done, attempt) = (state.forward == Forward::Succeeded, state.attempts);
+    let undone_by_hand = Fact::Succeeded { step, action: Action::Undo, attempt: 0, answer: None };
+    match &state.backward {
+        Backward::Done => {}
+        Backward::Ready
+        | Backward::Issued(_)
+        | Backward::Retrying(_)
+        | Backward::Exhausted(_)
+        | Backward::Skipped(_) => draft.push(undone_by_hand),
+        Backward::None => {
+            // Where the saga may turn, its effect was there and a person undid it. Where it may not, the step is to be done again.
+            if is_done && !is_endless(draft.definition(), &draft.saga, step) {
+                draft.push(undone_by_hand);
+            }
+            // Otherwise a late success gets an undo of its own.
+            not_done_by_hand(draft, step, attempt, "saga.resolved_undone");
+        }
+    }
+}
+
+fn found_left(draft: &mut Draft<'_>, step: StepIx) {
+    if !matches!(draft.saga.step(step).forward, Forward::Succeeded | Forward::Skipped(_)) {
+        draft.push(Fact::Skipped { step, reply: None });
+    }
+    draft.push(Fact::UndoSkipped { step });
 }
 
 /// A step of a saga that goes forward, which will not be done by itself any more (its undo has closed it, or its `do` is over), waits
@@ -241,11 +287,13 @@ fn resolve_do(draft: &mut Draft<'_>, step: StepIx, found: Resolution) -> Result<
 fn close(draft: &mut Draft<'_>, step: StepIx) {
     let state = draft.saga.step(step);
     let is_over = match &state.forward {
-        Forward::Succeeded | Forward::Skipped(_) => false,
+        Forward::Skipped(_) => false,
+        Forward::Succeeded => state.backward == Backward::Done,
         Forward::Failed(_) | Forward::GivenUp(_) | Forward::Unclear => true,
         Forward::Pending | Forward::Ready | Forward::Retrying(_) | Forward::Issued(_) => state.is_closed(),
     };
-    if draft.saga.turned.is_some() || !is_over {
+    let is_said = draft.saga.blocks_of(step, Action::Do).any(|block| block.kind == BlockKind::Failed);
+    if draft.saga.turned.is_some() || !is_over || is_said {
         return;
     }
     let attempt = state.attempts;
@@ -268,19 +316,18 @@ pub(super) fn allowed(draft: &Draft<'_>) -> Vec<&'static str> {
     let is_open = is_open(draft).is_ok();
     let may_turn = operation::may_turn(draft).is_ok();
     let may_settle = any(&|step| may_settle(draft, step).is_ok());
-    let is_stuck = draft.saga.phase == Phase::Stuck;
     let verbs = [
         ("resume", operation::may_resume(draft).is_ok()),
         ("pause", operation::may_pause(draft)),
         ("cancel", may_turn),
         ("compensate", may_turn),
         ("republish", any(&|step| !outstanding(draft, step).is_empty())),
-        ("retry", is_open && any(&|step| may_retry(draft, step, false).is_ok())),
+        ("retry", any(&|step| may_retry(draft, step, false).is_ok())),
         ("edit", is_open && any(&|step| next_direction(draft, step).is_some())),
         ("skip", may_settle),
-        ("complete", may_settle),
+        ("complete", any(&|step| may_complete(draft, step).is_ok())),
         ("fail", may_settle),
-        ("resolve", is_stuck),
+        ("resolve", any(&|step| may_resolve(draft, step).is_ok())),
         ("abandon", is_open),
     ];
     verbs.into_iter().filter(|(_, may)| *may).map(|(verb, _)| verb).collect()
@@ -315,6 +362,15 @@ fn may_settle(draft: &Draft<'_>, step: StepIx) -> Result<Option<Flight>, String>
     }
 }
 
+/// A step whose undo is due cannot be called done: the undo would take the effect away again.
+fn may_complete(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
+    may_settle(draft, step)?;
+    if draft.saga.step(step).is_undoing() {
+        return Err(format!("step {} is being undone: it can be skipped", draft.step(step).name));
+    }
+    Ok(())
+}
+
 fn is_open(draft: &Draft<'_>) -> Result<(), String> {
     if draft.saga.is_final() { Err("it has ended".to_owned()) } else { Ok(()) }
 }
@@ -324,10 +380,4 @@ fn find(draft: &Draft<'_>, name: &str) -> Result<StepIx, String> {
         let names: Vec<&str> = draft.definition().steps.iter().map(|step| &*step.name).collect();
         format!("there is no step {name}; its steps are {}", names.join(", "))
     })
-}
-
-fn unblock(draft: &mut Draft<'_>, step: StepIx) {
-    if draft.saga.blocks.iter().any(|block| block.step == step) {
-        draft.push(Fact::Unblocked { step });
-    }
 }

@@ -3,7 +3,8 @@
 use super::super::definition::{StepKind, Undo};
 use super::super::fact::{Answer, Cause, Fact, Outcome};
 use super::super::input::{Reply, Verdict};
-use super::super::progress::is_past_pivot;
+use super::super::limits;
+use super::super::progress::{flight, is_past_pivot};
 use super::super::saga::{Action, Backward, BlockKind, Forward, Phase};
 use super::age::{Age, Target, age, locate};
 use super::draft::Draft;
@@ -42,11 +43,7 @@ pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal>
             outcome::failed(draft, target.step, target.action, target.attempt, answer);
             Ok(())
         }
-        (Age::Outstanding, Outcome::Progress) => {
-            let Target { step, action, attempt } = target;
-            draft.push(Fact::Progressed { step, action, attempt, answer });
-            Ok(())
-        }
+        (Age::Outstanding, Outcome::Progress) => progressed(draft, target, answer),
         (Age::NeverIssued, Outcome::Success) => never_issued(draft, target, answer),
         (Age::CountsAsNotDone, Outcome::Success) => done_after_all(draft, target, answer),
         (Age::NeverIssued, Outcome::Failure | Outcome::Progress)
@@ -59,6 +56,23 @@ pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal>
             Err(late(draft, target, answer, "overtaken", "the saga went on without it"))
         }
     }
+}
+
+/// The participant is at work. Word of it that hardly moves the deadline is not worth a journal row.
+fn progressed(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result<(), Refusal> {
+    let Target { step, action, attempt } = target;
+    let rule = draft.step(step);
+    let timeout_ms = match action {
+        Action::Do => rule.timeout_ms,
+        Action::Undo => rule.compensation.timeout_ms,
+    };
+    let clock = draft.saga.paused_at.unwrap_or(draft.now);
+    let deadline = flight(&draft.saga, step, action).map(|flight| flight.resend_at);
+    if deadline.is_some_and(|at| at.plus_millis(timeout_ms / 10) > clock.plus_millis(timeout_ms)) {
+        return Err(Refusal::new(Verdict::Stale, "nothing-new", "the deadline was moved a moment ago"));
+    }
+    draft.push(Fact::Progressed { step, action, attempt, answer });
+    Ok(())
 }
 
 /// A second answer to an answered command.
@@ -84,13 +98,13 @@ fn answered(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
     }
 }
 
-/// `saga.conflict` for a command that has no other answer: noted once.
+/// `saga.conflict` for a command that has no other answer: noted once, and once more when the command turns out to wait for it.
 fn disputed(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
     let mut answers = draft.saga.step(target.step).answers.iter();
     let known = answers.any(|given| {
         given.action == target.action && given.attempt == target.attempt && given.answer.says_the_same(&answer)
     });
-    if known {
+    if known && age(&draft.saga, target) != Age::Outstanding {
         return Refusal::new(Verdict::Duplicate, "known-answer", "the same was said before");
     }
     contradicted(draft, target, answer)
@@ -101,8 +115,12 @@ fn contradicted(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusa
     let Target { step, action, attempt } = target;
     let waits = age(&draft.saga, target) == Age::Outstanding;
     let blocks = waits || !answer.is_conflict();
-    draft.push(Fact::Conflicted { step, action, attempt, answer });
     let message = "the participant contradicts itself: what is true has to be found out";
+    let kept = draft.saga.step(step).answers.iter().filter(|given| (given.action, given.attempt) == (action, attempt));
+    if !waits && kept.count() > limits::CONTRADICTIONS {
+        return Refusal::new(Verdict::Conflict, "known-contradiction", "enough contradictions were kept before");
+    }
+    draft.push(Fact::Conflicted { step, action, attempt, answer });
     if blocks {
         draft.block(step, action, BlockKind::Conflict, Answer::CONFLICT, message);
     }
@@ -128,20 +146,16 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
             }
             Ok(())
         }
-        Action::Do if draft.saga.step(step).forward == Forward::Succeeded => {
-            Err(late(draft, target, answer, "done-before", "the step is done already, by another attempt"))
-        }
-        Action::Do if draft.saga.step(step).is_closed() => Err(contradicted(draft, target, answer)),
-        Action::Do if draft.saga.step(step).backward != Backward::None => {
-            Err(late(draft, target, answer, "undo-under-way", "its undo covers it"))
-        }
         Action::Do if draft.step(step).kind == StepKind::Pivot && draft.saga.turned.is_some() => {
             Err(contradicted(draft, target, answer))
         }
         Action::Do => {
             draft.push(Fact::AnsweredEarly { step, attempt, answer });
-            let skipped = draft.saga.turned.is_none() && matches!(draft.saga.step(step).forward, Forward::Skipped(_));
-            if undoable && (skipped || draft.saga.is_final()) && draft.saga.phase != Phase::Abandoned {
+            let state = draft.saga.step(step);
+            let (is_free, is_done) = (state.backward == Backward::None, state.forward == Forward::Succeeded);
+            let skipped = draft.saga.turned.is_none() && matches!(state.forward, Forward::Skipped(_));
+            let counts_as_not_done = skipped || (draft.saga.is_final() && !is_done);
+            if undoable && is_free && counts_as_not_done && draft.saga.phase != Phase::Abandoned {
                 draft.push(Fact::UndoDue { step });
             }
             Ok(())
@@ -149,26 +163,34 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
     }
 }
 
-/// A late success of a step that counts as not done: it gets an undo of its own, also when the saga has ended. While the saga is
-/// being undone it takes its place in that order.
+/// A late success of a step that counts as not done. It gets an undo of its own, also when the saga has ended; while the saga is being
+/// undone it takes its place in that order. Where nothing can be undone, a saga that still waits for the step has what it waits for.
 fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result<(), Refusal> {
-    if draft.saga.step(target.step).backward != Backward::None {
+    let Target { step, action, attempt } = target;
+    let state = draft.saga.step(step);
+    let turned = draft.saga.turned.is_some();
+    if state.backward != Backward::None {
         return Err(late(draft, target, answer, "undo-known", "its undo, done or due, covers it"));
     }
-    let rule = draft.step(target.step);
-    let undo_is_due = matches!(rule.undo, Undo::Command(_)) && draft.saga.phase != Phase::Abandoned;
-    if undo_is_due {
-        let Target { step, action, attempt } = target;
+    if draft.saga.phase == Phase::Abandoned {
+        return Err(late(draft, target, answer, "overtaken", "the saga was abandoned"));
+    }
+    if matches!(draft.step(step).undo, Undo::Command(_)) {
         draft.push(Fact::CameLate { step, action, attempt, answer });
-        if draft.saga.turned.is_none() || draft.saga.is_final() {
+        if !turned || draft.saga.is_final() {
             draft.push(Fact::UndoDue { step });
         }
         return Ok(());
     }
-    if rule.kind == StepKind::Pivot && draft.saga.turned.is_some() {
+    if turned && draft.step(step).kind == StepKind::Pivot {
         return Err(contradicted(draft, target, answer));
     }
-    Err(late(draft, target, answer, "overtaken", "its effect has no undo and stays"))
+    if !turned && matches!(state.forward, Forward::Failed(_)) {
+        outcome::succeeded(draft, step, action, attempt, answer);
+    } else {
+        draft.push(Fact::CameLate { step, action, attempt, answer });
+    }
+    Ok(())
 }
 
 fn late(draft: &mut Draft<'_>, target: Target, answer: Answer, code: &'static str, message: &str) -> Refusal {

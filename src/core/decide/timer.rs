@@ -88,9 +88,7 @@ fn patience_over(draft: &mut Draft<'_>, step: StepIx, flight: &Flight) {
 }
 
 fn resend(draft: &mut Draft<'_>, step: StepIx, action: Action, flight: &Flight) {
-    let undeliverable =
-        draft.saga.blocks.iter().any(|block| block.step == step && block.kind == BlockKind::Undeliverable);
-    if flight.resend_at <= draft.now && !undeliverable {
+    if flight.resend_at <= draft.now && !draft.saga.is_undeliverable(step, action) {
         draft.push(Fact::Resent { step, action, attempt: flight.attempt });
     }
 }

@@ -2,13 +2,14 @@
 //! the bytes of the JSON value, so that numbers and key order pass as they came.
 
 mod path;
+mod prepare;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cel::objects::{Key, Map};
-use cel::{Context, Program, Value as CelValue};
+use cel::{Context, IdedExpr, Program, Value as CelValue};
 use serde_json::Value;
 
 use crate::core::{Json, StepIx, limits};
@@ -16,7 +17,8 @@ use crate::core::{Json, StepIx, limits};
 pub(super) use path::Path;
 pub(super) use path::Root;
 
-/// What an expression can read: the JSON text behind each root. `Ok(None)` stands for `null`: the reply of a step that has none.
+/// What an expression can read: the JSON text behind each root. `Ok(None)`: the reply that the step's own undo reads, and there is
+/// none; what reads it is `null` as a whole.
 pub(super) trait Scope {
     fn root(&self, root: &Root) -> Result<Option<Json>, String>;
 }
@@ -30,7 +32,7 @@ pub(super) enum Expression {
 
 /// An expression that needs CEL, with everything that it reads.
 pub(super) struct CelExpression {
-    program: Program,
+    parsed: IdedExpr,
     roots: Vec<Root>,
 }
 
@@ -39,9 +41,6 @@ impl std::fmt::Debug for CelExpression {
         f.debug_struct("CelExpression").field("roots", &self.roots).finish_non_exhaustive()
     }
 }
-
-/// The macros of CEL that loop.
-const LOOPS: [&str; 5] = ["map", "filter", "all", "exists", "exists_one"];
 
 impl Expression {
     /// Compiles `text`; `step` finds steps by name.
@@ -52,11 +51,8 @@ impl Expression {
         if text.len() > limits::EXPRESSION_BYTES {
             return Err(format!("an expression has {} bytes, more than {}", text.len(), limits::EXPRESSION_BYTES));
         }
-        if let Some(path) = Path::parse(text.trim()) {
-            return Ok(Self::Path(path.resolve(step)?));
-        }
-        if loops_in(text) > 2 {
-            return Err("loops (map, filter, all, exists) may stand at most twice in an expression".to_owned());
+        if let Some(path) = Path::parse(text.trim(), step) {
+            return path.map(Self::Path);
         }
         if nesting(text) > 32 {
             return Err("an expression is nested deeper than 32".to_owned());
@@ -65,8 +61,9 @@ impl Expression {
         let program = catch_unwind(|| Program::compile(text))
             .map_err(|_| "the expression cannot be parsed".to_owned())?
             .map_err(|error| format!("not a CEL expression: {}", first_line(&error.to_string())))?;
-        let roots = roots_in(&program, text, step)?;
-        Ok(Self::Cel(CelExpression { program, roots }))
+        let mut parsed = program.expression().clone();
+        let roots = prepare::prepare(&mut parsed, step)?;
+        Ok(Self::Cel(CelExpression { parsed, roots }))
     }
 
     /// Everything that it reads.
@@ -93,18 +90,18 @@ impl CelExpression {
     fn evaluate(&self, scope: &dyn Scope) -> Result<Json, String> {
         let mut tree = Value::Object(serde_json::Map::new());
         for root in &self.roots {
-            let json = scope.root(root)?;
-            let value = json.map_or(Ok(Value::Null), |json| serde_json::from_str(json.get()));
-            root.place(&mut tree, value.map_err(|error| error.to_string())?);
+            let Some(json) = scope.root(root)? else { return Ok(Json::null()) };
+            root.place(&mut tree, serde_json::from_str(json.get()).map_err(|error| error.to_string())?);
         }
         let mut context = Context::default();
+        context.add_function(prepare::IN_ORDER, prepare::in_order).map_err(|error| error.to_string())?;
         if let Value::Object(members) = tree {
             for (name, value) in members {
                 context.add_variable_from_value(name, to_cel(value));
             }
         }
         // The interpreter is not ours: whatever it does on odd data must not end the process.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.program.execute(&context)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| context.resolve(&self.parsed)));
         let value =
             outcome.map_err(|_| "the expression cannot be evaluated".to_owned())?.map_err(|error| error.to_string())?;
         let text = to_json(value)?.to_string();
@@ -114,10 +111,6 @@ impl CelExpression {
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
-}
-
-fn loops_in(text: &str) -> usize {
-    LOOPS.iter().map(|name| text.matches(&format!(".{name}(")).count()).sum()
 }
 
 fn nesting(text: &str) -> usize {
@@ -132,43 +125,6 @@ fn nesting(text: &str) -> usize {
         deepest = deepest.max(depth);
     }
     deepest
-}
-
-/// The roots that a program reads: whole parts of the scope, by the names in its text.
-fn roots_in(program: &Program, text: &str, step: &dyn Fn(&str) -> Option<StepIx>) -> Result<Vec<Root>, String> {
-    let references = program.references();
-    let mut roots = BTreeSet::new();
-    for name in references.variables() {
-        match name {
-            "trigger" => roots.extend(Root::trigger()),
-            "saga" => roots.extend(Root::saga()),
-            "steps" => roots.extend(steps_in(text, step)?),
-            local if is_local(text, local) => {}
-            other => return Err(format!("{other} is unknown; there are trigger, saga and steps")),
-        }
-    }
-    Ok(roots.into_iter().collect())
-}
-
-/// True for the name that a loop gives to its element.
-fn is_local(text: &str, name: &str) -> bool {
-    name.starts_with('@')
-        || LOOPS
-            .iter()
-            .any(|word| text.contains(&format!(".{word}({name},")) || text.contains(&format!(".{word}({name} ,")))
-}
-
-fn steps_in(text: &str, step: &dyn Fn(&str) -> Option<StepIx>) -> Result<Vec<Root>, String> {
-    let mut roots = Vec::new();
-    for rest in text.split("steps.").skip(1) {
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        let name = &rest[..end];
-        roots.push(Root::Reply(name.to_owned(), step(name).ok_or_else(|| path::unknown_step(name))?));
-    }
-    if roots.is_empty() {
-        return Err("steps are read by name: steps.<name>.reply".to_owned());
-    }
-    Ok(roots)
 }
 
 /// JSON whole numbers are Int, as authors write them.
@@ -204,11 +160,13 @@ fn to_json(value: CelValue) -> Result<Value, String> {
         CelValue::String(text) => Value::String(text.to_string()),
         CelValue::List(items) => Value::Array(items.iter().cloned().map(to_json).collect::<Result<_, _>>()?),
         CelValue::Map(map) => {
-            let mut members = Vec::new();
+            let mut members = std::collections::BTreeMap::new();
             for (key, value) in map.map.iter() {
-                members.push((key.to_string(), to_json(value.clone())?));
+                let name = key.to_string();
+                if members.insert(name.clone(), to_json(value.clone())?).is_some() {
+                    return Err(format!("a map has two keys that JSON calls {name:?}"));
+                }
             }
-            members.sort_by(|a, b| a.0.cmp(&b.0));
             Value::Object(members.into_iter().collect())
         }
         CelValue::Function(..) | CelValue::Bytes(_) | CelValue::Opaque(_) | CelValue::Struct(_) => {

@@ -28,15 +28,10 @@ pub(in crate::definition) enum Root {
 const TRIGGER: [&str; 4] = ["type", "id", "topic", "timestamp"];
 const SAGA: [&str; 4] = ["id", "businessKey", "name", "version"];
 
+/// The names that paths begin with.
+pub(super) const ROOTS: [&str; 3] = ["trigger", "steps", "saga"];
+
 impl Root {
-    pub(super) fn trigger() -> Vec<Self> {
-        TRIGGER.iter().map(|name| Self::Trigger(name)).chain([Self::TriggerData]).collect()
-    }
-
-    pub(super) fn saga() -> Vec<Self> {
-        SAGA.iter().map(|name| Self::Saga(name)).collect()
-    }
-
     /// Puts the root's value where expressions look for it.
     pub(super) fn place(&self, tree: &mut Value, value: Value) {
         match self {
@@ -48,17 +43,32 @@ impl Root {
     }
 }
 
-/// A path whose step is not looked up yet.
-#[derive(Debug)]
-pub(super) struct Parsed {
-    root: ParsedRoot,
-    members: Vec<String>,
-}
-
-#[derive(Debug)]
-enum ParsedRoot {
-    Known(Root),
-    Reply(String),
+/// What a path begins with, and how many of its names that takes.
+///
+/// # Errors
+/// There is no such thing.
+pub(super) fn root_of(parts: &[&str], step: &dyn Fn(&str) -> Option<StepIx>) -> Result<(Root, usize), String> {
+    let attribute = |known: &[&'static str], names: &[&str]| match names {
+        [name] => known.iter().find(|known| *known == name).copied(),
+        _ => None,
+    };
+    let unknown =
+        |known: &[&str]| format!("{} is unknown; of {} there are {}", parts.join("."), parts[0], known.join(", "));
+    match parts {
+        ["trigger", "data", ..] => Ok((Root::TriggerData, 2)),
+        ["trigger", names @ ..] => attribute(&TRIGGER, names)
+            .map(|name| (Root::Trigger(name), 2))
+            .ok_or_else(|| unknown(&["data", "type", "id", "topic", "timestamp"])),
+        ["saga", names @ ..] => attribute(&SAGA, names).map(|name| (Root::Saga(name), 2)).ok_or_else(|| unknown(&SAGA)),
+        ["steps", name, "reply", ..] => {
+            let place =
+                step(name).ok_or_else(|| format!("it reads the reply of step {name}, and there is no such step"))?;
+            Ok((Root::Reply((*name).to_owned(), place), 3))
+        }
+        ["steps", ..] => Err("steps are read by name: steps.<name>.reply".to_owned()),
+        [other, ..] => Err(format!("{other} is unknown; there are trigger, saga and steps")),
+        [] => Err("there is no path".to_owned()),
+    }
 }
 
 /// A path: a root, and members of objects below it.
@@ -69,30 +79,27 @@ pub(in crate::definition) struct Path {
 }
 
 impl Path {
-    /// The path that `text` is; `None` when it is something else.
-    pub(super) fn parse(text: &str) -> Option<Parsed> {
+    /// The path that `text` is; `None` when it is something else. `step` finds steps by name.
+    ///
+    /// # Errors
+    /// It reads what there is not.
+    pub(super) fn parse(text: &str, step: &dyn Fn(&str) -> Option<StepIx>) -> Option<Result<Self, String>> {
         let parts: Vec<&str> = text.split('.').collect();
         let is_name = |part: &&str| {
             let mut chars = part.chars();
             chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
                 && chars.all(|rest| rest.is_ascii_alphanumeric() || rest == '_')
         };
-        if !parts.iter().all(is_name) {
-            return None;
-        }
-        let (root, used) = match parts.as_slice() {
-            ["trigger", "data", ..] => (ParsedRoot::Known(Root::TriggerData), 2),
-            ["trigger", name] => (ParsedRoot::Known(Root::Trigger(TRIGGER.iter().find(|known| *known == name)?)), 2),
-            ["saga", name] => (ParsedRoot::Known(Root::Saga(SAGA.iter().find(|known| *known == name)?)), 2),
-            ["steps", step, "reply", ..] => (ParsedRoot::Reply((*step).to_owned()), 3),
-            _ => return None,
-        };
-        Some(Parsed { root, members: parts[used..].iter().map(|part| (*part).to_owned()).collect() })
+        let is_plain = ROOTS.contains(&parts[0]) && parts.iter().all(is_name);
+        is_plain.then(|| {
+            let (root, used) = root_of(&parts, step)?;
+            Ok(Self { root, members: parts[used..].iter().map(|part| (*part).to_owned()).collect() })
+        })
     }
 
     pub(super) fn evaluate(&self, scope: &dyn Scope) -> Result<Json, String> {
         let Some(json) = scope.root(&self.root)? else {
-            return Ok(Json::parse(b"null").expect("null is JSON"));
+            return Ok(Json::null());
         };
         if self.members.is_empty() {
             return Ok(json);
@@ -103,23 +110,6 @@ impl Path {
         }
         Json::parse(text.as_bytes()).map_err(|error| error.to_string())
     }
-}
-
-impl Parsed {
-    pub(super) fn resolve(self, step: &dyn Fn(&str) -> Option<StepIx>) -> Result<Path, String> {
-        let root = match self.root {
-            ParsedRoot::Known(root) => root,
-            ParsedRoot::Reply(name) => {
-                let place = step(&name).ok_or_else(|| unknown_step(&name))?;
-                Root::Reply(name, place)
-            }
-        };
-        Ok(Path { root, members: self.members })
-    }
-}
-
-pub(super) fn unknown_step(name: &str) -> String {
-    format!("it reads the reply of step {name}, and there is no such step")
 }
 
 impl fmt::Display for Path {
@@ -175,10 +165,15 @@ mod tests {
 
     #[test]
     fn only_plain_paths_are_paths() {
-        assert!(Path::parse("trigger.data.a.b").is_some());
-        assert!(Path::parse("steps.order.reply").is_some());
-        for text in ["trigger.data.a + 1", "trigger.data[0]", "trigger", "trigger.unknown", "size(trigger.data)"] {
-            assert!(Path::parse(text).is_none(), "{text}");
+        let parse = |text| Path::parse(text, &|name| (name == "order").then_some(StepIx(0)));
+        for text in ["trigger.data.a.b", "steps.order.reply", "steps.order.reply.x", "saga.name"] {
+            assert!(parse(text).is_some_and(|path| path.is_ok()), "{text}");
+        }
+        for text in ["trigger", "trigger.unknown", "saga.nmae", "steps.order.attempts", "steps.nobody.reply"] {
+            assert!(parse(text).is_some_and(|path| path.is_err()), "{text}");
+        }
+        for text in ["trigger.data.a + 1", "trigger.data[0]", "true", "size(trigger.data)"] {
+            assert!(parse(text).is_none(), "{text}");
         }
     }
 }
