@@ -27,6 +27,8 @@ pub const PARKED_BYTES: usize = 4_096;
 pub const EXPRESSION_BYTES: usize = 1_024;
 /// Bytes of a definition file (RELIABILITY.md section 3 G refuses 50 MB files).
 pub const DEFINITION_BYTES: usize = 1_048_576;
+/// Mistakes of one definition file that are said at once: more would not be read.
+pub const FINDINGS: usize = 100;
 /// Steps of a definition (G).
 pub const STEPS: usize = 500;
 /// Steps on the longest path of a definition (G).

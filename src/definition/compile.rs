@@ -11,10 +11,11 @@ use crate::core::{Action, Definition, Step, StepIx, StepKind, limits};
 use super::check;
 use super::compiled::{Compiled, Rendered, Schema};
 use super::expression::Expression;
-use super::file::{CompensateFile, DefinitionFile, Format, KindFile, MessageFile, StepFile, parse};
+use super::file::{self, CompensateFile, DefinitionFile, Format, KindFile, MessageFile, Parsed, StepFile, parse};
 use super::graph::{Graph, places};
-use super::report::{Finding, Report};
-use super::source::Source;
+use super::report::{self, Finding, Report};
+use super::shape;
+use super::source::{self, Source};
 use super::template::Template;
 
 impl Compiled {
@@ -28,18 +29,8 @@ impl Compiled {
             let message = format!("has {} bytes, more than {}", source.yaml.len(), limits::DEFINITION_BYTES);
             return Err(Report::of_file(&source.file, message, "split it into several definitions"));
         }
-        let parsed = match parse(&source.yaml) {
-            Ok(parsed) => parsed,
-            Err(error) => {
-                let at = error.location().unwrap_or(Location::UNKNOWN);
-                bench.find(at, error.to_string(), "see the format in schemas/saga.v1.json");
-                return Err(bench.into_report());
-            }
-        };
-        for path in &parsed.unknown_keys {
-            bench.unknown_key(path);
-        }
-        let compiled = bench.definition(&parsed.model);
+        let Some(model) = bench.read() else { return Err(bench.into_report()) };
+        let compiled = bench.definition(&model);
         let report = bench.into_report();
         match compiled {
             Some(compiled) if report.is_empty() => Ok(compiled),
@@ -62,29 +53,39 @@ impl Bench<'_> {
 
     pub(super) fn find(&mut self, at: Location, message: String, hint: &str) {
         let number = |place: u64| usize::try_from(place).unwrap_or(1).max(1);
-        self.report.findings.push(Finding {
-            file: self.source.file.clone(),
-            line: number(at.line()),
-            column: number(at.column()),
-            message,
-            hint: hint.to_owned(),
-        });
+        self.add(number(at.line()), number(at.column()), message, hint);
     }
 
-    /// Says it of the first line that names the key: the reader keeps no place of what it does not know.
-    fn unknown_key(&mut self, path: &str) {
-        let key = path.rsplit('.').next().unwrap_or(path);
-        let parent = path.split('.').rev().nth(1).unwrap_or_default();
-        let lines: Vec<&str> = self.source.yaml.lines().collect();
-        let from = lines.iter().position(|line| line.contains(&format!("{parent}:"))).unwrap_or(0);
-        let found = lines.iter().enumerate().skip(from).find_map(|(line, text)| Some((line + 1, text.find(key)? + 1)));
-        let (line, column) = found.unwrap_or((1, 1));
-        let hint = match check::did_you_mean(key, &check::KEYS) {
-            Some(known) => format!("did you mean {known}?"),
-            None => "remove it".to_owned(),
-        };
-        let file = self.source.file.clone();
-        self.report.findings.push(Finding { file, line, column, message: format!("unknown key {path}"), hint });
+    fn add(&mut self, line: usize, column: usize, message: String, hint: &str) {
+        if self.report.findings.len() < limits::FINDINGS {
+            let (file, hint) = (self.source.file.clone(), hint.to_owned());
+            self.report.findings.push(Finding { file, line, column, message, hint });
+        }
+    }
+
+    /// The file as its author wrote it, without what does not fit the format: that is said. `None` when nothing sensible is left.
+    fn read(&mut self) -> Option<DefinitionFile> {
+        let parsed = parse(&self.source.yaml);
+        if let Ok(Parsed { model, has_unknown_keys: false }) = parsed {
+            return Some(model);
+        }
+        let mut misfits = shape::misfits(&self.source.yaml, limits::FINDINGS);
+        if parsed.is_ok() {
+            misfits.retain(|misfit| misfit.is_unknown_key);
+        }
+        for misfit in &misfits {
+            let (line, column) = report::place(&self.source.yaml, misfit.at);
+            self.add(line, column, misfit.message.clone(), &misfit.hint);
+        }
+        match parsed {
+            Ok(parsed) => Some(parsed.model),
+            Err(error) if misfits.is_empty() => {
+                let at = error.location().unwrap_or(Location::UNKNOWN);
+                self.find(at, file::said(&error), "see the format in schemas/saga.v1.json");
+                None
+            }
+            Err(_) => parse(&shape::without_words(&self.source.yaml, &misfits)).ok().map(|parsed| parsed.model),
+        }
     }
 
     fn definition(&mut self, model: &DefinitionFile) -> Option<Compiled> {
@@ -127,10 +128,7 @@ impl Bench<'_> {
         }
         let nowhere = |_: &str| None;
         let business_key = self.text(&model.business_key, &nowhere);
-        let when = match &model.trigger.when {
-            None => None,
-            Some(when) => Some(self.condition(when)?),
-        };
+        let when = model.trigger.when.as_ref().map(|when| self.condition(when));
         let trigger_schema = self.schema(model.trigger.schema.as_ref());
         let definition = Definition {
             hash: self.source.hash(),
@@ -142,6 +140,10 @@ impl Bench<'_> {
             outcome_topic: topic(model.outcome_topic.as_ref(), &model.name.value, "events"),
             steps,
             order: places(&graph.order),
+        };
+        let when = match when {
+            None => None,
+            Some(when) => Some(when?),
         };
         Some(Compiled { definition, business_key: business_key?, when, trigger_schema, steps: rendered })
     }
@@ -213,12 +215,13 @@ impl Bench<'_> {
             }
             after.push(predecessors);
         }
-        let graph = Graph::new(after);
+        let mut graph = Graph::new(after);
         let over = graph.over_limits(names);
         for broken in &over {
             self.find(model.steps.0[broken.step].1, broken.message.clone(), broken.hint);
         }
-        if let Some(cycle) = graph.cycle() {
+        // What else is wrong is found on the graph without the cycle's last edge.
+        while let Some(cycle) = graph.cycle().filter(|_| self.report.findings.len() < limits::FINDINGS) {
             let walk: Vec<&str> = cycle.iter().chain(cycle.first()).map(|step| names[*step].as_str()).collect();
             let message = format!("these steps wait for each other: {}", walk.join(" -> "));
             self.find(
@@ -226,9 +229,9 @@ impl Bench<'_> {
                 message,
                 "none of them, nor what comes after them, can ever start: break the cycle",
             );
-            return None;
+            graph = graph.without_edges_between(&cycle);
         }
-        over.is_empty().then_some(graph)
+        (over.is_empty() && graph.order.len() == names.len()).then_some(graph)
     }
 
     fn rendered(
@@ -284,7 +287,7 @@ impl Bench<'_> {
                 );
                 None
             }
-            Ok(template) => Some(template),
+            Ok(template) => self.before_start(text.referenced, template),
             Err(error) => {
                 self.find(text.referenced, error, "before a saga begins there is only its trigger");
                 None
@@ -292,10 +295,19 @@ impl Bench<'_> {
         }
     }
 
+    /// A template that is asked of a trigger reads what there is then.
+    fn before_start(&mut self, at: Location, template: Template) -> Option<Template> {
+        let roots = template.roots();
+        let Some(early) = roots.iter().find(|root| !root.is_before_start()) else { return Some(template) };
+        let hint = "before a saga begins there are its trigger, saga.name and saga.version";
+        self.find(at, format!("{early} is read before there is one"), hint);
+        None
+    }
+
     fn condition(&mut self, when: &Spanned<String>) -> Option<Template> {
         let text = when.value.trim().strip_prefix("${").and_then(|text| text.strip_suffix('}')).unwrap_or(&when.value);
         match Expression::compile(text, &|_| None) {
-            Ok(expression) => Some(Template::Value(expression)),
+            Ok(expression) => self.before_start(when.referenced, Template::Value(expression)),
             Err(error) => {
                 self.find(when.referenced, error, "before a saga begins there is only its trigger");
                 None
@@ -306,12 +318,9 @@ impl Bench<'_> {
     fn schema(&mut self, name: Option<&Spanned<String>>) -> Option<Schema> {
         let name = name?;
         let Some(text) = self.source.schemas.get(&name.value) else {
-            let message = format!("schema {} cannot be read", name.value);
-            self.find(
-                name.referenced,
-                message,
-                "schemas are named relative to the definition file, at most one folder up",
-            );
+            let why = if source::is_inside(&name.value) { "cannot be read" } else { "lies outside the project" };
+            let hint = "schemas are files, named relative to the definition file, at most one folder up";
+            self.find(name.referenced, format!("schema {} {why}", name.value), hint);
             return None;
         };
         let compiled = serde_json::from_str::<Value>(text)

@@ -291,12 +291,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
     }
 }
 
-/// A parsed file, and the keys in it that mean nothing.
+/// A parsed file.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) model: DefinitionFile,
-    /// Paths such as `steps.order.commnad`.
-    pub(super) unknown_keys: Vec<String>,
+    /// True when there are keys in it that mean nothing.
+    pub(super) has_unknown_keys: bool,
 }
 
 /// What serde-saphyr calls the wrapper that carries a value's place.
@@ -304,18 +304,31 @@ const SPANNED: &str = "__serde_saphyr_private_spanned";
 
 /// Reads the file. Booleans are `true` and `false` only; what a bomb would need is over the budget.
 pub(super) fn parse(yaml: &str) -> Result<Parsed, Box<serde_saphyr::Error>> {
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    let mut unknown_keys = Vec::new();
-    let model = serde_saphyr::with_deserializer_from_str_with_options(yaml, options, |deserializer| {
+    let mut has_unknown_keys = false;
+    let model = serde_saphyr::with_deserializer_from_str_with_options(yaml, options(), |deserializer| {
         serde_ignored::deserialize(deserializer, |path| {
             // The reader's own wrapper for places looks like an unknown key.
-            let path = path.to_string().replace(".?.value", "").replace(".?", "");
-            if !path.ends_with(SPANNED) {
-                unknown_keys.push(path);
-            }
+            has_unknown_keys |= !matches!(path, serde_ignored::Path::Map { ref key, .. } if key == SPANNED);
         })
     })?;
-    Ok(Parsed { model, unknown_keys })
+    Ok(Parsed { model, has_unknown_keys })
+}
+
+/// How YAML is read.
+pub(super) fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! { strict_booleans: true, with_snippet: false }
+}
+
+/// What the reader of YAML says, for authors.
+pub(super) fn said(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} is there twice"),
+        serde_saphyr::Error::DuplicateMappingKey { key: None, .. } => "a key is there twice".to_owned(),
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            "there are several documents: a file holds one definition".to_owned()
+        }
+        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 impl DefinitionFile {

@@ -96,6 +96,13 @@ impl Graph {
         Some(cycle)
     }
 
+    /// This graph without the edge that closes the cycle.
+    pub(super) fn without_edges_between(mut self, cycle: &[usize]) -> Self {
+        let (first, last) = (cycle[0], cycle[cycle.len() - 1]);
+        self.after[first].retain(|before| *before != last);
+        Self::new(self.after)
+    }
+
     /// True for each step that `step` comes after, directly or not.
     pub(super) fn ancestors(&self, step: usize) -> Vec<bool> {
         let mut found = vec![false; self.after.len()];

@@ -15,6 +15,7 @@ mod folder;
 mod graph;
 mod policies;
 mod report;
+mod shape;
 mod source;
 mod template;
 

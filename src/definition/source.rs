@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::{Sha256, limits};
 
 use super::file;
-use super::report::Report;
+use super::report::{self, Finding, Report};
 
 /// A definition file and the schema files that it names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ impl Source {
     /// Reads a definition file and the schemas that it names.
     ///
     /// # Errors
-    /// A file cannot be read, is too large, is not text, or lies outside the project's folder.
+    /// The file cannot be read, is too large, or is not text.
     pub fn read(path: &Path) -> Result<Self, Report> {
         let file = path.display().to_string();
         let yaml = read_text(path, &file)?;
@@ -34,13 +34,13 @@ impl Source {
             // What is wrong with it is found again, with all the rest, when it is loaded.
             return Ok(source);
         };
-        let folder = path.parent().unwrap_or(Path::new("."));
-        for name in parsed.model.schema_names() {
-            if !is_inside(&name) {
-                let hint = "name schemas relative to the definition, at most one folder up";
-                return Err(Report::of_file(&file, format!("schema {name} lies outside the project"), hint));
-            }
-            if let Ok(text) = read_text(&folder.join(&name), &name) {
+        // What cannot be read is found again, at its place, when it is loaded.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let project = folder.join("..").canonicalize().ok();
+        for name in parsed.model.schema_names().into_iter().filter(|name| is_inside(name)) {
+            let real = folder.join(&name).canonicalize().ok();
+            let stays = real.zip(project.as_ref()).filter(|(real, project)| real.starts_with(project));
+            if let Some(text) = stays.and_then(|(real, _)| read_text(&real, &name).ok()) {
                 source.schemas.insert(name, text);
             }
         }
@@ -74,7 +74,7 @@ impl Source {
 }
 
 /// A schema may lie in a folder beside that of the definitions, and no farther away.
-fn is_inside(name: &str) -> bool {
+pub(super) fn is_inside(name: &str) -> bool {
     let ups = Path::new(name).components().filter(|part| matches!(part, Component::ParentDir)).count();
     let is_relative = Path::new(name)
         .components()
@@ -85,10 +85,22 @@ fn is_inside(name: &str) -> bool {
 fn read_text(path: &Path, name: &str) -> Result<String, Report> {
     let unreadable =
         |error: std::io::Error| Report::of_file(name, format!("cannot be read: {error}"), "check its path and rights");
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let length = metadata.len();
+    if !metadata.is_file() {
+        return Err(Report::of_file(name, "is no file".to_owned(), "name a file"));
+    }
     if length > limits::DEFINITION_BYTES as u64 {
         let message = format!("has {length} bytes, more than {}", limits::DEFINITION_BYTES);
         return Err(Report::of_file(name, message, "split it into several definitions"));
     }
-    std::fs::read_to_string(path).map_err(unreadable)
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(&error.as_bytes()[..good]);
+        let (line, column) = report::place(&text, good);
+        let (message, hint) = ("is not UTF-8 from here on".to_owned(), "save the file as UTF-8".to_owned());
+        let finding = Finding { file: name.to_owned(), line, column, message, hint };
+        Report { findings: vec![finding], texts: Vec::new() }
+    })
 }

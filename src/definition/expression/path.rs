@@ -32,6 +32,11 @@ const SAGA: [&str; 4] = ["id", "businessKey", "name", "version"];
 pub(super) const ROOTS: [&str; 3] = ["trigger", "steps", "saga"];
 
 impl Root {
+    /// True for what there is when a trigger is judged.
+    pub(in crate::definition) fn is_before_start(&self) -> bool {
+        matches!(self, Self::TriggerData | Self::Trigger(_) | Self::Saga("name" | "version"))
+    }
+
     /// Puts the root's value where expressions look for it.
     pub(super) fn place(&self, tree: &mut Value, value: Value) {
         match self {
@@ -112,14 +117,20 @@ impl Path {
     }
 }
 
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TriggerData => f.write_str("trigger.data"),
+            Self::Trigger(name) => write!(f, "trigger.{name}"),
+            Self::Saga(name) => write!(f, "saga.{name}"),
+            Self::Reply(step, _) => write!(f, "steps.{step}.reply"),
+        }
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.root {
-            Root::TriggerData => f.write_str("trigger.data")?,
-            Root::Trigger(name) => write!(f, "trigger.{name}")?,
-            Root::Saga(name) => write!(f, "saga.{name}")?,
-            Root::Reply(step, _) => write!(f, "steps.{step}.reply")?,
-        }
+        self.root.fmt(f)?;
         self.members.iter().try_for_each(|member| write!(f, ".{member}"))
     }
 }
