@@ -33,7 +33,7 @@ impl std::error::Error for FoldError {}
 /// The saga that a journal describes.
 ///
 /// # Errors
-/// The journal is empty, does not begin with *started*, or belongs to another definition.
+/// The journal is empty, does not begin with *started*, belongs to another definition, or names a step that this one does not have.
 pub fn fold(definition: &Definition, saga_id: Uuid, journal: &[Transition]) -> Result<Saga, FoldError> {
     let broken = |message| FoldError { saga_id, message };
     let first = journal.first().ok_or_else(|| broken("it is empty"))?;
@@ -42,6 +42,10 @@ pub fn fold(definition: &Definition, saga_id: Uuid, journal: &[Transition]) -> R
     };
     if *hash != definition.hash {
         return Err(broken("it belongs to another definition"));
+    }
+    let is_beyond = |fact: &Fact| fact.step().is_some_and(|step| step.at() >= definition.steps.len());
+    if journal.iter().flat_map(|transition| &transition.facts).any(is_beyond) {
+        return Err(broken("it names a step that its definition does not have"));
     }
     let mut saga = begin(definition, saga_id, Arc::clone(business_key), trigger.clone(), first.now);
     for (row, transition) in journal.iter().enumerate() {

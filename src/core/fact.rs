@@ -111,6 +111,46 @@ pub enum Fact {
     Thawed { millis: u64 },
 }
 
+impl Fact {
+    /// The step that the fact names, if any: a place in its definition.
+    pub(super) fn step(&self) -> Option<StepIx> {
+        match self {
+            Self::Ready { step, .. }
+            | Self::Issued { step, .. }
+            | Self::Resent { step, .. }
+            | Self::Progressed { step, .. }
+            | Self::Succeeded { step, .. }
+            | Self::Failed { step, .. }
+            | Self::Refused { step, .. }
+            | Self::RetryDue { step, .. }
+            | Self::GivenUp { step, .. }
+            | Self::FailedForGood { step, .. }
+            | Self::Skipped { step, .. }
+            | Self::Exhausted { step, .. }
+            | Self::UndoSkipped { step }
+            | Self::UndoDue { step }
+            | Self::Blocked { step, .. }
+            | Self::Unblocked { step }
+            | Self::AnsweredEarly { step, .. }
+            | Self::CameLate { step, .. }
+            | Self::Conflicted { step, .. }
+            | Self::Undeliverable { step, .. }
+            | Self::Edited { step, .. }
+            | Self::Renewed { step, .. } => Some(*step),
+            Self::Turned { cause } | Self::TurnWished { cause } => match cause {
+                Cause::Step(step) | Cause::LostCommits(step) => Some(*step),
+                Cause::Cancel | Cause::Compensate => None,
+            },
+            Self::Started { .. }
+            | Self::PhaseChanged { .. }
+            | Self::Rearmed { .. }
+            | Self::Operated { .. }
+            | Self::WishRefused
+            | Self::Thawed { .. } => None,
+        }
+    }
+}
+
 /// A participant's answer, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
