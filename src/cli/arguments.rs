@@ -85,7 +85,7 @@ pub(super) enum Verb {
     ///
     /// Wrong, exit 1: silent_sagas, late_wake_ups, journal_gaps, fold_differences, compensation_order_violations,
     /// unemitted_without_writer, offset_holes. Look, exit 0: conflicting_replies (a participant contradicted itself, and nobody has
-    /// found out what is true), parked_open (records that wait for a person): there Sagabus did as it should. All but three are SQL
+    /// acted on the saga since), parked_open (records that wait for a person): there Sagabus did as it should. All but three are SQL
     /// views of the same name; fold_differences, compensation_order_violations and conflicting_replies need the fold.
     /// (hash_breaks comes with the hash chain.) Engines may work meanwhile. Exit 6: the database does not answer.
     Verify(VerifyArguments),

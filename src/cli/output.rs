@@ -90,19 +90,21 @@ pub(super) fn verified(report: &VerifyReport) {
     println!("{}", rows.trim_fmt());
     let found = report.checks.iter().flat_map(|found| found.first.iter().map(|first| (found.check.name(), first)));
     offenders("CHECK", found);
-    println!(
-        "\n{} wrong, {} to look at; {} sagas folded",
-        report.wrong, report.look, report.sagas_folded
-    );
+    println!("\n{} wrong, {} to look at; {} sagas folded", report.wrong, report.look, report.sagas_folded);
 }
 
 /// Every partition's account, those that do not balance, a sum.
 pub(super) fn balanced(report: &BalanceReport) {
-    let mut rows = table(&["PARTITION", "FIRST", "NEXT", "GAPS", "VERDICTS", "DIFFERENCE", "LOW", "END", "LAG", "STOPPED"]);
+    let mut rows =
+        table(&["PARTITION", "FIRST", "NEXT", "GAPS", "VERDICTS", "DIFFERENCE", "LOW", "END", "LAG", "STOPPED"]);
     let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     for account in &report.partitions {
-        let verdicts: Vec<String> =
-            account.verdicts.iter().filter(|(_, count)| **count != 0).map(|(name, count)| format!("{name} {count}")).collect();
+        let verdicts: Vec<String> = account
+            .verdicts
+            .iter()
+            .filter(|(_, count)| **count != 0)
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
         rows.add_row([
             format!("{}/{}", account.topic, account.partition),
             account.first.to_string(),

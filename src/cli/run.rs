@@ -10,8 +10,8 @@ use crate::engine::Stop;
 use crate::operations::{self, Exit, Failure, Places, ServeOptions};
 
 use super::arguments::{
-    ActArguments, Arguments, AuditVerb, DefinitionsVerb, ListArguments, OutputFormat, ParkedVerb, ReplayVerb, SagaArguments,
-    ServeArguments, StartArguments, TopicsVerb, Verb,
+    ActArguments, Arguments, AuditVerb, DefinitionsVerb, ListArguments, OutputFormat, ParkedVerb, ReplayVerb,
+    SagaArguments, ServeArguments, StartArguments, TopicsVerb, Verb,
 };
 use super::output;
 

@@ -192,7 +192,10 @@ mod tests {
         let logs = logs(&[(0, 3, 9)], &[(0, 3, 9)]);
         assert!(outside(&read(0, 2), &logs).unwrap().what.contains("before the log"));
         assert!(outside(&read(0, 10), &logs).unwrap().what.contains("behind the log"));
-        assert!(outside(&read(1, 0), &logs).unwrap().what.contains("not there any more"), "fewer partitions than were read");
+        assert!(
+            outside(&read(1, 0), &logs).unwrap().what.contains("not there any more"),
+            "fewer partitions than were read"
+        );
         for inside in [3, 9] {
             assert!(outside(&read(0, inside), &logs).is_none());
         }

@@ -101,15 +101,29 @@ impl Sampler {
             match (most.first.first(), check.meaning()) {
                 // Ids only: what a record or a participant said is not for logs.
                 (Some(first), Meaning::Wrong) if !was_known => {
-                    tracing::error!(check = check.name(), count = most.count, first = first.id, "online check found what must not be");
+                    tracing::error!(
+                        check = check.name(),
+                        count = most.count,
+                        first = first.id,
+                        "online check found what must not be"
+                    );
                 }
                 (Some(first), Meaning::Look) if !was_known => {
-                    tracing::warn!(check = check.name(), count = most.count, first = first.id, "online check found what a person should look at");
+                    tracing::warn!(
+                        check = check.name(),
+                        count = most.count,
+                        first = first.id,
+                        "online check found what a person should look at"
+                    );
                 }
                 (None, _) if was_known => tracing::info!(check = check.name(), "online check finds nothing any more"),
                 (Some(_) | None, _) => {}
             }
-            if most.count > 0 { self.known.insert(check) } else { self.known.remove(&check) };
+            if most.count > 0 {
+                self.known.insert(check)
+            } else {
+                self.known.remove(&check)
+            };
         }
         let now = wall_clock().micros() as f64 / 1e6;
         gauge!("sagabus_verify_last_round_timestamp_seconds").set(now);

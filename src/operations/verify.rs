@@ -36,7 +36,7 @@ pub enum Check {
     UnemittedWithoutWriter,
     /// A partition whose records did not each end as one verdict.
     OffsetHoles,
-    /// A participant contradicted itself, and nobody has found out what is true.
+    /// A participant contradicted itself, and nobody has acted on the saga since.
     ConflictingReplies,
     /// A record that waits for a person.
     ParkedOpen,

@@ -1,6 +1,6 @@
 //! One saga as the online checks look at it: its journal against its row, the order of its undos, and what contradicts itself.
 
-use crate::core::{BlockKind, Definition, Phase, Saga, Timestamp, Transition, fold, next_due};
+use crate::core::{Definition, Fact, Saga, Timestamp, Transition, fold, next_due};
 use crate::store::{LEASE_MS, SagaRow};
 
 use super::{order, verify};
@@ -12,7 +12,7 @@ pub struct Findings {
     pub differences: Vec<String>,
     /// Undos that began before those of the steps that depend on theirs.
     pub out_of_order: Vec<String>,
-    /// Participants contradicted themselves, and no person has found out what is true.
+    /// Participants contradicted themselves, and no person has acted since.
     pub contradictions: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ pub fn check(definition: &Definition, row: &SagaRow, journal: &[Transition], now
     };
     if let Ok(saga) = fold(definition, row.id, journal) {
         findings.differences.extend(wake_up(definition, &saga, row, now));
-        findings.contradictions = contradictions(definition, &saga);
+        findings.contradictions = contradictions(definition, journal);
     }
     findings
 }
@@ -42,13 +42,21 @@ fn wake_up(definition: &Definition, saga: &Saga, row: &SagaRow, now: Timestamp) 
     }
 }
 
-/// An abandoned saga was decided about as it stood.
-fn contradictions(definition: &Definition, saga: &Saga) -> Vec<String> {
-    let blocks = saga.blocks.iter().filter(|block| block.kind == BlockKind::Conflict && saga.phase != Phase::Abandoned);
-    blocks
-        .map(|block| {
-            let (action, name) = (block.action.name(), &definition.step(block.step).name);
-            format!("{action} {name}: {} while {}: what is true has to be found out", block.code, saga.phase)
-        })
-        .collect()
+/// Answers that contradict earlier ones, as long as nobody has acted on the saga since. (A saga that had ended was not even blocked.)
+fn contradictions(definition: &Definition, journal: &[Transition]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (place, row) in journal.iter().enumerate() {
+        for fact in &row.facts {
+            if let Fact::Operated { .. } = fact {
+                found.clear();
+            } else if let Fact::Conflicted { step, action, attempt, .. } = fact {
+                let (row, name) = (place + 1, &definition.step(*step).name);
+                found.push(format!(
+                    "row {row}: {} {name}, attempt {attempt}: its participant contradicts itself, and nobody has acted since",
+                    action.name()
+                ));
+            }
+        }
+    }
+    found
 }

@@ -126,12 +126,7 @@ impl Console {
     }
 
     /// At least one row is asked for: each carries the count of all.
-    async fn found(
-        &self,
-        statement: &'static str,
-        of: Option<&[Uuid]>,
-        limit: usize,
-    ) -> Result<Found, sqlx::Error> {
+    async fn found(&self, statement: &'static str, of: Option<&[Uuid]>, limit: usize) -> Result<Found, sqlx::Error> {
         let asked = i64::try_from(limit.max(1)).unwrap_or(i64::MAX);
         let query = sqlx::query_as(statement).bind(asked);
         let query = match of {
