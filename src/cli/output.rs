@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use comfy_table::Table;
 use serde::Serialize;
 
-use crate::operations::{BalanceReport, Failure, ListedJson, Meaning, OffenderJson, ParkedJson, Shown, VerifyReport};
+use crate::operations::{BalanceReport, Failure, ListedJson, Meaning, ParkedJson, Shown, VerifyReport};
 
 /// Says why a command failed.
 pub(super) fn complain(failure: &Failure) {
@@ -88,8 +88,15 @@ pub(super) fn verified(report: &VerifyReport) {
         rows.add_row([found.check.name(), meaning(found.meaning), &found.count.to_string()]);
     }
     println!("{}", rows.trim_fmt());
-    let found = report.checks.iter().flat_map(|found| found.first.iter().map(|first| (found.check.name(), first)));
-    offenders("CHECK", found);
+    let mut rows = table(&["CHECK", "ID", "KEY", "WHAT"]);
+    for (check, offender) in report.checks.iter().flat_map(|found| found.first.iter().map(|first| (found.check, first)))
+    {
+        let (key, what) = (or_dash(offender.key.as_deref()).escape_debug(), offender.what.escape_debug());
+        rows.add_row([check.name(), &offender.id, &key.to_string(), &what.to_string()]);
+    }
+    if !rows.is_empty() {
+        println!("\n{}", rows.trim_fmt());
+    }
     println!("\n{} wrong, {} to look at; {} sagas folded", report.wrong, report.look, report.sagas_folded);
 }
 
@@ -119,21 +126,16 @@ pub(super) fn balanced(report: &BalanceReport) {
         ]);
     }
     println!("{}", rows.trim_fmt());
-    offenders("", report.offenders.iter().map(|offender| ("", offender)));
-    let passed: i64 = report.partitions.iter().map(|account| account.next.saturating_sub(account.first)).sum();
-    let count = report.offenders.len();
-    println!("\n{passed} offsets passed in {} partitions; {count} offenders", report.partitions.len());
-}
-
-fn offenders<'a>(group: &str, found: impl Iterator<Item = (&'a str, &'a OffenderJson)>) {
-    let mut rows = table(&[group, "ID", "KEY", "WHAT"]);
-    for (name, offender) in found {
-        let key = or_dash(offender.key.as_deref()).escape_debug().to_string();
-        rows.add_row([name, &offender.id, &key, &offender.what.escape_debug().to_string()]);
+    let mut rows = table(&["PARTITION", "DOES NOT BALANCE"]);
+    for offender in &report.offenders {
+        rows.add_row([&offender.id, &offender.what]);
     }
     if !rows.is_empty() {
         println!("\n{}", rows.trim_fmt());
     }
+    let passed: i64 = report.partitions.iter().map(|account| account.next.saturating_sub(account.first)).sum();
+    let count = report.offenders.len();
+    println!("\n{passed} offsets passed in {} partitions; {count} offenders", report.partitions.len());
 }
 
 /// One saga: a sentence, its steps as a graph, its journal.

@@ -209,18 +209,20 @@ pub async fn verify(
     Ok(VerifyReport::of(folds.folded, tally))
 }
 
-/// Folds every journal and compares it with its stored row. Returns the number of sagas and what is different, by saga.
+/// Looks at every journal: gaps, differences between its fold and the stored row, undos out of order. Returns the number of sagas and
+/// what was found, by saga.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn replay_verify(console: &Console) -> Result<(u64, Vec<(String, String)>), Failure> {
     let mut tally = Tally::keeping(usize::MAX);
-    tally.add(Check::FoldDifferences, console.journal_gaps(None, usize::MAX).await?);
+    tally.add(Check::JournalGaps, console.journal_gaps(None, usize::MAX).await?);
     let (mut folds, mut before) = (Folds::default(), Uuid::max());
     while let Some(page) = next_page(console, &mut before).await? {
         folds.look_at(console, &page, &mut tally).await?;
     }
-    let found = tally.get(Check::FoldDifferences).first.into_iter();
+    let of_journals = [Check::JournalGaps, Check::FoldDifferences, Check::CompensationOrderViolations];
+    let found = of_journals.into_iter().flat_map(|check| tally.get(check).first);
     Ok((folds.folded, found.map(|offender| (offender.id, offender.what)).collect()))
 }
 

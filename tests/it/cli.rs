@@ -99,7 +99,20 @@ async fn checks_print_every_line_and_exit_1_when_something_is_wrong() {
     let url = Some(database.url.as_str());
     let well = sagabus(url, &["verify"]);
     assert_eq!(code(&well), 0, "{}", error(&well));
-    insta::assert_snapshot!(out(&well), @"");
+    insta::assert_snapshot!(out(&well), @r"
+ CHECK                          MEANS  FOUND
+ silent_sagas                   wrong  0
+ late_wake_ups                  wrong  0
+ journal_gaps                   wrong  0
+ fold_differences               wrong  0
+ compensation_order_violations  wrong  0
+ unemitted_without_writer       wrong  0
+ offset_holes                   wrong  0
+ conflicting_replies            look   0
+ parked_open                    look   0
+
+0 wrong, 0 to look at; 0 sagas folded
+");
     let well = sagabus(url, &["audit", "balance"]);
     assert_eq!(code(&well), 0, "{}", error(&well));
     assert!(error(&well).contains("the database alone is checked"), "{}", error(&well));
@@ -113,7 +126,25 @@ async fn checks_print_every_line_and_exit_1_when_something_is_wrong() {
         .await;
     let wrong = sagabus(url, &["verify", "--limit", "1"]);
     assert_eq!(code(&wrong), 1);
-    insta::assert_snapshot!(out(&wrong), @"");
+    insta::assert_snapshot!(out(&wrong), @r"
+ CHECK                          MEANS  FOUND
+ silent_sagas                   wrong  3
+ late_wake_ups                  wrong  0
+ journal_gaps                   wrong  3
+ fold_differences               wrong  0
+ compensation_order_violations  wrong  0
+ unemitted_without_writer       wrong  0
+ offset_holes                   wrong  1
+ conflicting_replies            look   0
+ parked_open                    look   0
+
+ CHECK         ID                                    KEY  WHAT
+ silent_sagas  00000000-0000-7000-8000-000000000001  k1   running, without a wake-up, neither stuck nor paused
+ journal_gaps  00000000-0000-7000-8000-000000000001  k1   a saga without a journal
+ offset_holes  t/0                                   -    1 malformed records were counted, 0 are parked
+
+7 wrong, 0 to look at; 3 sagas folded
+");
     let json = sagabus(url, &["verify", "--sample", "2", "--output", "json"]);
     assert_eq!(code(&json), 1);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
@@ -128,7 +159,15 @@ async fn checks_print_every_line_and_exit_1_when_something_is_wrong() {
 
     let unbalanced = sagabus(url, &["audit", "balance"]);
     assert_eq!(code(&unbalanced), 1);
-    insta::assert_snapshot!(out(&unbalanced), @"");
+    insta::assert_snapshot!(out(&unbalanced), @r"
+ PARTITION  FIRST  NEXT  GAPS  VERDICTS                DIFFERENCE  LOW  END  LAG  STOPPED
+ t/0        5      8     0     applied 2, malformed 1  0           -    -    -    -
+
+ PARTITION  DOES NOT BALANCE
+ t/0        1 malformed records were counted, 0 are parked
+
+3 offsets passed in 1 partitions; 1 offenders
+");
     let json = sagabus(url, &["audit", "balance", "--output", "json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let account = &json["partitions"][0];

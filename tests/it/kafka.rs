@@ -136,7 +136,14 @@ async fn checks_find_nothing_beside_a_live_engine_whose_sampler_tells_of_what_is
     assert_eq!(served.code(&["verify"]), 1);
     served.databases[0].run("UPDATE saga SET phase = 4 WHERE business_key IN ('k7', 'k8')").await;
     served.until("the sampler finds nothing any more", || async { found("fold_differences") == Some(0.0) }).await;
-    assert_eq!(served.start_saga("after", "30s"), 0, "the engine was not disturbed");
+    served.databases[0].run("ALTER VIEW silent_sagas RENAME TO away").await;
+    let last_round = || metric(&address, "sagabus_verify_last_round_timestamp_seconds").unwrap();
+    assert_eq!(served.start_saga("meanwhile", "30s"), 0);
+    let failing = last_round();
+    assert_eq!(served.start_saga("and-again", "30s"), 0, "the engine is not disturbed by checks that fail");
+    assert_eq!(last_round(), failing, "no round came to its end");
+    served.databases[0].run("ALTER VIEW away RENAME TO silent_sagas").await;
+    served.until("the sampler goes on", || async { last_round() > failing }).await;
 
     let behind = format!(
         "UPDATE input_offset SET next_offset = next_offset + 900, gaps = gaps + 900 WHERE topic = '{topic}' AND partition = 0"
