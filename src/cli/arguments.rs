@@ -81,6 +81,17 @@ pub(super) enum Verb {
     /// Read journals back. Sends nothing.
     #[command(subcommand)]
     Replay(ReplayVerb),
+    /// Check a live database against the promises, read-only; exit 1 if something is wrong.
+    ///
+    /// Wrong, exit 1: silent_sagas, late_wake_ups, journal_gaps, fold_differences, compensation_order_violations,
+    /// unemitted_without_writer, offset_holes. Look, exit 0: conflicting_replies (a participant contradicted itself, and nobody has
+    /// acted on the saga since), parked_open (records that wait for a person): there Sagabus did as it should. All but three are SQL
+    /// views of the same name; fold_differences, compensation_order_violations and conflicting_replies need the fold.
+    /// (hash_breaks comes with the hash chain.) Engines may work meanwhile. Exit 6: the database does not answer.
+    Verify(VerifyArguments),
+    /// What became of every record.
+    #[command(subcommand)]
+    Audit(AuditVerb),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -103,6 +114,9 @@ pub(super) struct ServeArguments {
     /// Allow unencrypted Kafka beyond this machine.
     #[arg(long, env = "SAGABUS_ALLOW_PLAINTEXT")]
     pub(super) allow_plaintext: bool,
+    /// How often some sagas and all views are checked as `verify` does, for the metric sagabus_verify_findings.
+    #[arg(long, env = "SAGABUS_VERIFY_EVERY", default_value = "1m", value_parser = duration, value_name = "DURATION")]
+    pub(super) verify_every: Duration,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -260,6 +274,31 @@ pub(super) enum ReplayVerb {
         /// Decide with this definition file instead of the saga's own.
         #[arg(long, value_name = "FILE")]
         definition: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// Fold only this many sagas, drawn by lot. Default: all.
+    #[arg(long, value_name = "N")]
+    pub(super) sample: Option<usize>,
+    /// Show at most this many offenders of each check; all are counted.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditVerb {
+    /// Prove that every consumed record ended as exactly one verdict; exit 1 if a partition does not balance.
+    ///
+    /// Each partition: next - first = verdicts + gaps, no count is negative, as many messages are parked as verdicts say, all of them
+    /// between first and next, no partition between others is missing. With Kafka reachable also: next lies in the log. Without, the
+    /// database alone is checked, and standard error says so. Reads only.
+    Balance {
+        #[command(flatten)]
+        output: OutputArguments,
     },
 }
 

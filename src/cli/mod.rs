@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod checks;
 mod dev;
 mod output;
 mod run;

@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use comfy_table::Table;
 use serde::Serialize;
 
-use crate::operations::{Failure, ListedJson, ParkedJson, Shown};
+use crate::operations::{BalanceReport, Failure, ListedJson, Meaning, ParkedJson, Shown, VerifyReport};
 
 /// Says why a command failed.
 pub(super) fn complain(failure: &Failure) {
@@ -75,6 +75,67 @@ pub(super) fn parked(messages: &[ParkedJson]) {
         ]);
     }
     println!("{}", rows.trim_fmt());
+}
+
+/// What the online checks found: a line each, the first offenders, a sum.
+pub(super) fn verified(report: &VerifyReport) {
+    let mut rows = table(&["CHECK", "MEANS", "FOUND"]);
+    let meaning = |meaning| match meaning {
+        Meaning::Wrong => "wrong",
+        Meaning::Look => "look",
+    };
+    for found in &report.checks {
+        rows.add_row([found.check.name(), meaning(found.meaning), &found.count.to_string()]);
+    }
+    println!("{}", rows.trim_fmt());
+    let mut rows = table(&["CHECK", "ID", "KEY", "WHAT"]);
+    for (check, offender) in report.checks.iter().flat_map(|found| found.first.iter().map(|first| (found.check, first)))
+    {
+        let (key, what) = (or_dash(offender.key.as_deref()).escape_debug(), offender.what.escape_debug());
+        rows.add_row([check.name(), &offender.id, &key.to_string(), &what.to_string()]);
+    }
+    if !rows.is_empty() {
+        println!("\n{}", rows.trim_fmt());
+    }
+    println!("\n{} wrong, {} to look at; {} sagas folded", report.wrong, report.look, report.sagas_folded);
+}
+
+/// Every partition's account, those that do not balance, a sum.
+pub(super) fn balanced(report: &BalanceReport) {
+    let mut rows =
+        table(&["PARTITION", "FIRST", "NEXT", "GAPS", "VERDICTS", "DIFFERENCE", "LOW", "END", "LAG", "STOPPED"]);
+    let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    for account in &report.partitions {
+        let verdicts: Vec<String> = account
+            .verdicts
+            .iter()
+            .filter(|(_, count)| **count != 0)
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        rows.add_row([
+            format!("{}/{}", account.topic, account.partition),
+            account.first.to_string(),
+            account.next.to_string(),
+            account.gaps.to_string(),
+            if verdicts.is_empty() { "-".to_owned() } else { verdicts.join(", ") },
+            account.difference.to_string(),
+            number(account.low),
+            number(account.end),
+            number(account.lag),
+            or_dash(account.stopped_because.as_deref()).escape_debug().to_string(),
+        ]);
+    }
+    println!("{}", rows.trim_fmt());
+    let mut rows = table(&["PARTITION", "DOES NOT BALANCE"]);
+    for offender in &report.offenders {
+        rows.add_row([&offender.id, &offender.what]);
+    }
+    if !rows.is_empty() {
+        println!("\n{}", rows.trim_fmt());
+    }
+    let passed: i64 = report.partitions.iter().map(|account| account.next.saturating_sub(account.first)).sum();
+    let count = report.offenders.len();
+    println!("\n{passed} offsets passed in {} partitions; {count} offenders", report.partitions.len());
 }
 
 /// One saga: a sentence, its steps as a graph, its journal.

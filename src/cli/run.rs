@@ -10,8 +10,8 @@ use crate::engine::Stop;
 use crate::operations::{self, Exit, Failure, Places, ServeOptions};
 
 use super::arguments::{
-    ActArguments, Arguments, DefinitionsVerb, ListArguments, OutputFormat, ParkedVerb, ReplayVerb, SagaArguments,
-    ServeArguments, StartArguments, TopicsVerb, Verb,
+    ActArguments, Arguments, AuditVerb, DefinitionsVerb, ListArguments, OutputFormat, ParkedVerb, ReplayVerb,
+    SagaArguments, ServeArguments, StartArguments, TopicsVerb, Verb,
 };
 use super::output;
 
@@ -63,6 +63,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Resume(act) => run_act(&places, act, Ask::Resume).await,
         Verb::Abandon(act) => run_act(&places, act, Ask::Abandon).await,
         Verb::Replay(verb) => replay(&places, verb).await,
+        Verb::Verify(verify) => super::checks::verify(&places, verify).await,
+        Verb::Audit(AuditVerb::Balance { output: format }) => super::checks::balance(&places, format.output).await,
     }
 }
 
@@ -76,6 +78,7 @@ async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCod
         from: arguments.from,
         dev: arguments.dev,
         allow_plaintext: arguments.allow_plaintext,
+        verify_every: arguments.verify_every,
     };
     let stop = Arc::new(Stop::default());
     let beside = |health| {
@@ -229,7 +232,7 @@ async fn run_act(places: &Places, arguments: ActArguments, ask: Ask) -> Result<E
 }
 
 async fn replay(places: &Places, verb: ReplayVerb) -> Result<ExitCode, Failure> {
-    let console = places.console().await?;
+    let console = places.reading().await?;
     match verb {
         ReplayVerb::Verify => {
             let (count, differences) = operations::replay_verify(&console).await?;

@@ -1,17 +1,23 @@
 //! Every verb once: what it needs, what it does, how it can fail. The command line and HTTP are thin over it.
 
 mod act;
+mod balance;
 mod checks;
 mod deploy;
 mod failure;
 mod places;
 mod read;
+mod sampler;
 mod sentence;
 mod serve;
 mod start;
 mod topics;
+mod verify;
 
 pub use act::act;
+pub use balance::BalanceJson;
+pub use balance::BalanceReport;
+pub use balance::balance;
 pub use deploy::deploy_folder;
 pub use failure::Exit;
 pub use failure::Failure;
@@ -26,7 +32,6 @@ pub use read::list;
 pub use read::parked;
 pub use read::plan_of;
 pub use read::replay_run;
-pub use read::replay_verify;
 pub use read::show;
 pub use serve::ServeOptions;
 pub use serve::serve;
@@ -37,3 +42,10 @@ pub use topics::diff;
 pub use topics::ensure;
 pub use topics::needs_of;
 pub use topics::seek;
+pub use verify::Check;
+pub use verify::CheckJson;
+pub use verify::Meaning;
+pub use verify::OffenderJson;
+pub use verify::VerifyReport;
+pub use verify::replay_verify;
+pub use verify::verify;

@@ -51,4 +51,12 @@ impl Places {
     pub async fn console(&self) -> Result<Console, Failure> {
         Ok(Console::connect(self.database_url()?).await?)
     }
+
+    /// A connection that cannot write, for checks: they may take their time.
+    ///
+    /// # Errors
+    /// It is not configured, or does not answer.
+    pub async fn reading(&self) -> Result<Console, Failure> {
+        Ok(Console::read_only(self.database_url()?, None).await?)
+    }
 }

@@ -1,13 +1,12 @@
 //! Looking: lists, one saga with its graph and journal, parked messages, replays. Nothing is changed.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::core::{Definition, Phase, Saga, SagaError, StepKind, Transition, fold, step_state_name};
+use crate::core::{Definition, Phase, Saga, SagaError, Sha256, StepKind, Transition, fold, step_state_name};
 use crate::definition::{Compiled, Source};
 use crate::replay;
 use crate::store::{Console, ListedSaga};
@@ -155,7 +154,11 @@ pub async fn find_one(console: &Console, id_or_key: &str, definition: Option<&st
 /// # Errors
 /// The database does not answer, or the definition cannot be read by this version.
 pub async fn plan_of(console: &Console, saga: &ListedSaga) -> Result<Compiled, Failure> {
-    let hash = saga.row.definition_hash;
+    plan_of_hash(console, saga.row.definition_hash).await
+}
+
+/// The compiled definition with this hash.
+pub(super) async fn plan_of_hash(console: &Console, hash: Sha256) -> Result<Compiled, Failure> {
     let row = console.definition(hash).await?;
     let row = row.ok_or_else(|| Failure::new(Exit::Failed, format!("definition {hash} is not in the database"), ""))?;
     let source = Source::from_body(&row.body).map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))?;
@@ -261,37 +264,6 @@ pub async fn parked(console: &Console, limit: usize) -> Result<Vec<ParkedJson>, 
         parked_at: parked.parked_at.to_string(),
     };
     Ok(found.into_iter().map(shown).collect())
-}
-
-/// Folds every journal and compares it with its stored row. Returns the number of sagas and what is different, by saga.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn replay_verify(console: &Console) -> Result<(usize, Vec<(Uuid, String)>), Failure> {
-    let (mut count, mut after, mut found) = (0, Uuid::nil(), Vec::new());
-    let mut plans: std::collections::HashMap<_, Arc<Compiled>> = std::collections::HashMap::new();
-    loop {
-        let page = console.page(after, 500).await?;
-        let Some(last) = page.last().copied() else { return Ok((count, found)) };
-        for id in page {
-            count += 1;
-            let saga = find_one(console, &id.to_string(), None).await?;
-            let plan = match plans.get(&saga.row.definition_hash) {
-                Some(plan) => Arc::clone(plan),
-                None => Arc::new(plan_of(console, &saga).await?),
-            };
-            plans.insert(saga.row.definition_hash, Arc::clone(&plan));
-            match journal_of(console, &saga).await {
-                Ok((journal, _)) => {
-                    found.extend(
-                        replay::verify(plan.definition(), &saga.row, &journal).into_iter().map(|text| (id, text)),
-                    );
-                }
-                Err(failure) => found.push((id, failure.message)),
-            }
-        }
-        after = last;
-    }
 }
 
 /// Decides a saga's recorded inputs again, under its own definition or that of a file. `None` when nothing is different.

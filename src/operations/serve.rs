@@ -17,6 +17,7 @@ use super::checks::{check, enforce};
 use super::deploy::{deploy, deploy_folder};
 use super::failure::{Exit, Failure};
 use super::places::Places;
+use super::sampler;
 use super::topics::needs_of;
 
 /// How often the folder is looked at.
@@ -37,6 +38,8 @@ pub struct ServeOptions {
     pub dev: bool,
     /// Allows unencrypted Kafka beyond this machine.
     pub allow_plaintext: bool,
+    /// How often the online checks look at some sagas and all views.
+    pub verify_every: Duration,
 }
 
 /// Runs an engine until `stop` is requested. `beside` runs along, and is given what others may know of the engine (HTTP is thin
@@ -74,6 +77,9 @@ pub async fn serve<F: Future<Output = ()>>(
     // A task of its own, since it asks Kafka and compiles: it ends with this function.
     let mut watching = JoinSet::new();
     watching.spawn(watch(places.clone(), console, options.clone()));
+    // So are the online checks, which compute. Nobody waits for this one: it may fail, and the engine goes on.
+    let mut checks = JoinSet::new();
+    checks.spawn(sampler::run(url.to_owned(), options.verify_every));
     // The engine's future ends by itself and is never dropped before it does; what runs beside it ends with it.
     tokio::select! {
         ended = engine.run(stop) => Ok(ended?),

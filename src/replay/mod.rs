@@ -1,10 +1,14 @@
 //! Reads journals back: folds them, compares them with what is stored, decides their inputs again. Reads only: no producer is in
 //! reach of this ring, and a test shows it.
 
+mod check;
+mod order;
 mod recorded;
 mod run;
 mod verify;
 
+pub use check::Findings;
+pub use check::check;
 pub use run::Difference;
 pub use run::run;
 pub use run::run_with;

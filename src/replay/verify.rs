@@ -1,6 +1,6 @@
 //! A journal against the row that says where its saga stands.
 
-use crate::core::{Definition, Transition, fold};
+use crate::core::{Definition, Transition, fold, saga_id};
 use crate::store::SagaRow;
 
 /// What is different between the fold of the journal and the stored row; empty when nothing is.
@@ -10,6 +10,12 @@ pub fn verify(definition: &Definition, row: &SagaRow, journal: &[Transition]) ->
         Err(error) => return vec![error.to_string()],
     };
     let mut found = Vec::new();
+    if definition.name != row.definition_name {
+        found.push("definition: the row names another one than it is pinned to".to_owned());
+    }
+    if saga_id(&definition.name, &saga.business_key, saga.trigger.timestamp) != row.id {
+        found.push("id: the journal derives another one".to_owned());
+    }
     if saga.phase != row.phase {
         found.push(format!("phase: the journal says {}, the row {}", saga.phase, row.phase));
     }

@@ -29,11 +29,14 @@ pub use postgres::Balance;
 pub use postgres::Console;
 pub use postgres::ConsoleError;
 pub use postgres::Durability;
+pub use postgres::Found;
 pub use postgres::JournalEntry;
 pub use postgres::ListedParked;
 pub use postgres::ListedSaga;
 pub use postgres::MigrateError;
+pub use postgres::Offender;
 pub use postgres::PostgresStore;
+pub use postgres::Snapshot;
 pub use postgres::check_schema;
 pub use postgres::migrate;
 

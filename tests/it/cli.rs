@@ -40,6 +40,8 @@ fn help_names_every_verb() {
         "resume",
         "abandon",
         "replay",
+        "verify",
+        "audit",
     ] {
         assert!(text.contains(verb), "{verb}");
     }
@@ -85,4 +87,95 @@ async fn exit_codes_tell_scripts_what_went_wrong() {
     let serve = sagabus(url, &["serve", "--definitions", bad.to_str().unwrap(), "--kafka", "127.0.0.1:1"]);
     assert_eq!(code(&serve), 7, "{}", error(&serve));
     std::fs::remove_dir_all(bad).unwrap();
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn checks_print_every_line_and_exit_1_when_something_is_wrong() {
+    let database = TestDatabase::migrated("cli_checks").await;
+    let url = Some(database.url.as_str());
+    let well = sagabus(url, &["verify"]);
+    assert_eq!(code(&well), 0, "{}", error(&well));
+    insta::assert_snapshot!(out(&well), @r"
+ CHECK                          MEANS  FOUND
+ silent_sagas                   wrong  0
+ late_wake_ups                  wrong  0
+ journal_gaps                   wrong  0
+ fold_differences               wrong  0
+ compensation_order_violations  wrong  0
+ unemitted_without_writer       wrong  0
+ offset_holes                   wrong  0
+ conflicting_replies            look   0
+ parked_open                    look   0
+
+0 wrong, 0 to look at; 0 sagas folded
+");
+    let well = sagabus(url, &["audit", "balance"]);
+    assert_eq!(code(&well), 0, "{}", error(&well));
+    assert!(error(&well).contains("the database alone is checked"), "{}", error(&well));
+
+    database
+        .run(
+            "INSERT INTO saga (id, definition_hash, definition_name, business_key, phase, started_at) \
+             SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, sha256('x'), 'd', 'k' || n, 0, now() FROM generate_series(1, 3) n; \
+             INSERT INTO input_offset (topic, partition, first_offset, next_offset, applied, malformed) VALUES ('t', 0, 5, 8, 2, 1)",
+        )
+        .await;
+    let wrong = sagabus(url, &["verify", "--limit", "1"]);
+    assert_eq!(code(&wrong), 1);
+    insta::assert_snapshot!(out(&wrong), @r"
+ CHECK                          MEANS  FOUND
+ silent_sagas                   wrong  3
+ late_wake_ups                  wrong  0
+ journal_gaps                   wrong  3
+ fold_differences               wrong  0
+ compensation_order_violations  wrong  0
+ unemitted_without_writer       wrong  0
+ offset_holes                   wrong  1
+ conflicting_replies            look   0
+ parked_open                    look   0
+
+ CHECK         ID                                    KEY  WHAT
+ silent_sagas  00000000-0000-7000-8000-000000000001  k1   running, without a wake-up, neither stuck nor paused
+ journal_gaps  00000000-0000-7000-8000-000000000001  k1   a saga without a journal
+ offset_holes  t/0                                   -    1 malformed records were counted, 0 are parked
+
+7 wrong, 0 to look at; 3 sagas folded
+");
+    let json = sagabus(url, &["verify", "--sample", "2", "--output", "json"]);
+    assert_eq!(code(&json), 1);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["sagasFolded"], &json["wrong"], &json["look"]), (&2.into(), &6.into(), &0.into()), "{json}");
+    let silent = &json["checks"][0];
+    assert_eq!(
+        (&silent["check"], &silent["meaning"], &silent["count"]),
+        (&"silent_sagas".into(), &"wrong".into(), &3.into())
+    );
+    assert_eq!(silent["first"][0]["key"], "k1");
+    assert_eq!(json["checks"].as_array().unwrap().len(), 9);
+
+    let unbalanced = sagabus(url, &["audit", "balance"]);
+    assert_eq!(code(&unbalanced), 1);
+    insta::assert_snapshot!(out(&unbalanced), @r"
+ PARTITION  FIRST  NEXT  GAPS  VERDICTS                DIFFERENCE  LOW  END  LAG  STOPPED
+ t/0        5      8     0     applied 2, malformed 1  0           -    -    -    -
+
+ PARTITION  DOES NOT BALANCE
+ t/0        1 malformed records were counted, 0 are parked
+
+3 offsets passed in 1 partitions; 1 offenders
+");
+    let json = sagabus(url, &["audit", "balance", "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let account = &json["partitions"][0];
+    assert_eq!((&account["topic"], &account["first"], &account["next"]), (&"t".into(), &5.into(), &8.into()));
+    assert_eq!((&account["verdicts"]["malformed"], &account["difference"]), (&1.into(), &0.into()));
+    assert_eq!((&json["comparedWithLog"], &account["low"]), (&false.into(), &serde_json::Value::Null));
+    assert_eq!(json["offenders"][0]["id"], "t/0");
+
+    let nowhere = Some("postgres://x@127.0.0.1:1/x");
+    assert_eq!((code(&sagabus(nowhere, &["verify"])), code(&sagabus(nowhere, &["audit", "balance"]))), (6, 6));
 }

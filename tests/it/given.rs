@@ -7,6 +7,8 @@ use sagabus::core::{
     Outcome, Phase, Render, RenderError, Reply, RetryPolicy, Rules, Saga, Sha256, Step, StepIx, StepKind, Timestamp,
     Transition, Trigger, Undo, Verb, Verdict, command_id, decide, fold, issue_all, next_due, ready, saga_id, start,
 };
+use sagabus::replay::check;
+use sagabus::store::SagaRow;
 use uuid::Uuid;
 
 /// Data that name their step: different for each command, the same each time.
@@ -228,5 +230,23 @@ impl Driven {
     pub(crate) fn check_fold(&self) {
         let folded = fold(&self.definition, self.saga.id, &self.journal).expect("it folds");
         assert_eq!(folded, self.saga);
+    }
+
+    /// The online checks find nothing: the row that Postgres would hold is what the journal folds to, and undos are in order.
+    pub(crate) fn check_online(&self) {
+        let saga = &self.saga;
+        let row = SagaRow {
+            id: saga.id,
+            definition_hash: saga.definition,
+            definition_name: Arc::clone(&self.definition.name),
+            business_key: Arc::clone(&saga.business_key),
+            phase: saga.phase,
+            started_at: saga.started_at,
+            finished_at: saga.finished_at,
+            wake_at: next_due(&self.definition, saga),
+            error: saga.error.as_ref().map(|error| serde_json::to_string(error).unwrap()),
+        };
+        let findings = check(&self.definition, &row, &self.journal, self.now);
+        assert_eq!((findings.differences, findings.out_of_order), (Vec::new(), Vec::new()), "{:?}", self.journal);
     }
 }

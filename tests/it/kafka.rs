@@ -1,5 +1,7 @@
 //! The binary on real Kafka and Postgres, as a team meets it. Needs `scripts/services up`.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::support::served::{Served, definition, publish_raw, publish_to};
@@ -104,4 +106,68 @@ async fn a_parked_record_that_is_read_again_after_a_seek_is_parked_again_and_hol
     assert_eq!(served.code(&["topics", "seek", &place, "--to", "earliest", "--reason", "test"]), 0);
     served.until("it is parked again", || async { parked().await == 2 }).await;
     assert_eq!(served.start_saga("k1", "30s"), 0, "the engine goes on");
+}
+
+/// The value of a metric, as it is scraped; `None` while there is none.
+fn metric(address: &str, name: &str) -> Option<f64> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checks_find_nothing_beside_a_live_engine_whose_sampler_tells_of_what_is_corrupted() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let served = Served::start_with("checked", &["--listen", &address, "--verify-every", "200ms"]).await;
+    let topic = format!("{}.triggers", served.name);
+    publish_to(&topic, 0..300);
+    let (mut times, mut ended) = (0, 0);
+    while ended < 300 {
+        for check in [["verify", "--limit=5"], ["audit", "balance"]] {
+            let output = served.sagabus(&check);
+            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+        ended = served.count("SELECT count(*) FROM saga WHERE finished_at IS NOT NULL").await;
+        times += 1;
+    }
+    println!("checked {times} times beside the engine");
+    let balance = served.json(&["audit", "balance", "--output", "json"]);
+    let of = |name: &str| -> i64 {
+        let partitions = balance["partitions"].as_array().unwrap().iter();
+        partitions.filter(|account| account["topic"] == *topic).map(|account| account[name].as_i64().unwrap()).sum()
+    };
+    assert_eq!((&balance["comparedWithLog"], of("next"), of("end"), of("lag")), (&true.into(), 300, 300, 0));
+
+    let found = |check: &str| metric(&address, &format!("sagabus_verify_findings{{check=\"{check}\"}}"));
+    served
+        .until("all sagas were looked at", || async {
+            metric(&address, "sagabus_verify_sagas_total").is_some_and(|count| count >= 300.0)
+        })
+        .await;
+    assert_eq!((found("fold_differences"), found("silent_sagas"), found("hash_breaks")), (Some(0.0), Some(0.0), None));
+    assert_eq!(metric(&address, &format!("sagabus_balance_difference_records{{topic=\"{topic}\"}}")), Some(0.0));
+    served.databases[0].run("UPDATE saga SET phase = 5 WHERE business_key IN ('k7', 'k8')").await;
+    served.until("the sampler finds it", || async { found("fold_differences") == Some(2.0) }).await;
+    assert_eq!(served.code(&["verify"]), 1);
+    served.databases[0].run("UPDATE saga SET phase = 4 WHERE business_key IN ('k7', 'k8')").await;
+    served.until("the sampler finds nothing any more", || async { found("fold_differences") == Some(0.0) }).await;
+    served.databases[0].run("ALTER VIEW silent_sagas RENAME TO away").await;
+    let last_round = || metric(&address, "sagabus_verify_last_round_timestamp_seconds").unwrap();
+    assert_eq!(served.start_saga("meanwhile", "30s"), 0);
+    let failing = last_round();
+    assert_eq!(served.start_saga("and-again", "30s"), 0, "the engine is not disturbed by checks that fail");
+    assert_eq!(last_round(), failing, "no round came to its end");
+    served.databases[0].run("ALTER VIEW away RENAME TO silent_sagas").await;
+    served.until("the sampler goes on", || async { last_round() > failing }).await;
+
+    let behind = format!(
+        "UPDATE input_offset SET next_offset = next_offset + 900, gaps = gaps + 900 WHERE topic = '{topic}' AND partition = 0"
+    );
+    served.databases[0].run(&behind).await;
+    let output = served.sagabus(&["audit", "balance"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(&format!("{topic}/0")) && text.contains("lies behind the log, which ends at"), "{text}");
 }

@@ -24,3 +24,4 @@ mod scenarios;
 mod statement_errors;
 mod store_conformance;
 mod support;
+mod verify;

@@ -183,8 +183,10 @@ proptest! {
             play(&mut saga, one);
             check(&saga, before);
         }
+        saga.check_online();
         settle(&mut saga);
         check(&saga, Phase::Running);
+        saga.check_online();
         for row in &saga.journal {
             let text = serde_json::to_vec(row).unwrap();
             let back: Transition = serde_json::from_slice(&text).unwrap();

@@ -13,7 +13,6 @@ use super::rows::{SagaColumns, definition_row, saga_row, timestamp};
 
 const SAGA_SELECT_LIST: &str = include_str!("sql/saga_select_list.sql");
 const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
-const SAGA_SELECT_PAGE: &str = include_str!("sql/saga_select_page.sql");
 const SAGA_COUNT_PHASE: &str = include_str!("sql/saga_count_phase.sql");
 const JOURNAL_SELECT: &str = include_str!("sql/journal_select.sql");
 const PARKED_MESSAGE_SELECT: &str = include_str!("sql/parked_message_select.sql");
@@ -39,7 +38,7 @@ pub struct ConsoleError {
 /// A connection for people and tools.
 #[derive(Clone, Debug)]
 pub struct Console {
-    pool: PgPool,
+    pub(super) pool: PgPool,
 }
 
 /// A saga in a list.
@@ -130,7 +129,7 @@ type ListedColumns = (
     i32,
 );
 
-fn failed(attempted: &'static str) -> impl Fn(sqlx::Error) -> ConsoleError {
+pub(super) fn failed(attempted: &'static str) -> impl Fn(sqlx::Error) -> ConsoleError {
     move |error| ConsoleError { attempted, source: classify(error) }
 }
 
@@ -181,16 +180,6 @@ impl Console {
         let query = sqlx::query_as(SAGA_SELECT_FIND).bind(id).bind(id_or_key).bind(definition);
         let found: Vec<ListedColumns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
         found.into_iter().map(listed).collect::<Result<_, _>>().map_err(attempt)
-    }
-
-    /// Ids of sagas behind `after`, in order: how everything is gone through.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn page(&self, after: Uuid, limit: i64) -> Result<Vec<Uuid>, ConsoleError> {
-        let query = sqlx::query_as(SAGA_SELECT_PAGE).bind(after).bind(limit);
-        let found: Vec<(Uuid,)> = query.fetch_all(&self.pool).await.map_err(failed("go through the sagas"))?;
-        Ok(found.into_iter().map(|(id,)| id).collect())
     }
 
     /// Sagas by definition and phase.

@@ -1,5 +1,6 @@
 //! The store on Postgres: one statement a method, each in a file of its own below `sql/`.
 
+mod checks;
 mod commit;
 mod connection;
 mod console;
@@ -7,6 +8,9 @@ mod migrate;
 mod rows;
 mod store;
 
+pub use checks::Found;
+pub use checks::Offender;
+pub use checks::Snapshot;
 pub use connection::PostgresStore;
 pub use console::Balance;
 pub use console::Console;

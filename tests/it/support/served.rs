@@ -73,6 +73,11 @@ pub(crate) fn definition(name: &str, version: u32) -> String {
 
 impl Served {
     pub(crate) async fn start(test: &str) -> Self {
+        Self::start_with(test, &[]).await
+    }
+
+    /// With more flags for `serve`.
+    pub(crate) async fn start_with(test: &str, flags: &[&str]) -> Self {
         let name = unique(test);
         let underscored = test.replace('-', "_");
         let (database, ledger) =
@@ -84,6 +89,7 @@ impl Served {
         let engine = Command::new(env!("CARGO_BIN_EXE_sagabus"))
             .args(["serve", "--dev", "--group", &name, "--database-url", &database.url, "--definitions"])
             .arg(&folder)
+            .args(flags)
             .env("SAGABUS_LOG", "error")
             .stdout(Stdio::null())
             .spawn()
