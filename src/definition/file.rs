@@ -106,7 +106,8 @@ pub(super) struct RetryFile {
     #[schemars(with = "Option<String>")]
     pub(super) initial_interval: Option<Spanned<String>>,
     /// Growth of the delay. Default: 2.
-    pub(super) backoff_coefficient: Option<f64>,
+    #[schemars(with = "Option<f64>")]
+    pub(super) backoff_coefficient: Option<Spanned<f64>>,
     /// The delay never exceeds this. Default: `60s`.
     #[schemars(with = "Option<String>")]
     pub(super) maximum_interval: Option<Spanned<String>>,
