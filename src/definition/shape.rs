@@ -129,11 +129,15 @@ impl Shape<'_> {
 
 /// True for an error that says: the value as a whole is something else.
 fn is_other(outer: &ValidationError<'_>, inner: &ValidationError<'_>) -> bool {
-    inner.instance_path().as_str() == outer.instance_path().as_str()
-        && !matches!(
-            inner.kind(),
-            ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. }
-        )
+    let is_deeper = inner.instance_path().as_str() != outer.instance_path().as_str();
+    match inner.kind() {
+        _ if is_deeper => false,
+        ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. } => false,
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            context.iter().all(|errors| errors.iter().any(|error| is_other(outer, error)))
+        }
+        _ => true,
+    }
 }
 
 /// What could stand there instead, as people say it.

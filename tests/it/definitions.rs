@@ -397,8 +397,8 @@ fn files_that_are_no_text_or_lead_out_of_the_project_are_refused_at_their_place(
         .map(|finding| format!("{}:{} {}", finding.line, finding.column, finding.message))
         .collect();
     for part in [
-        "7:51 schema link.json cannot be read",
-        "8:51 schema ../../outside.json lies outside",
+        "7:53 schema link.json cannot be read",
+        "8:50 schema ../../outside.json lies outside",
         "no length of time",
         "2:7 is not UTF-8",
         "1:1 is no file",
