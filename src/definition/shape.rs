@@ -178,27 +178,11 @@ fn segments(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-/// The keys that the object at this place of the schema may have.
+/// The keys that an object may have, by where the schema forbids others.
 fn known_keys(schema_path: &str) -> Vec<&'static str> {
-    let schema: &'static Value = &FORMAT.0;
-    let mut at = Some(schema);
-    let path = segments(schema_path);
-    for part in path.iter().take(path.len().saturating_sub(1)) {
-        let node = at.map(resolved);
-        at = match (node, part.as_str()) {
-            (node, "$ref") => node,
-            (Some(Value::Array(items)), index) => index.parse::<usize>().ok().and_then(|index| items.get(index)),
-            (node, name) => node.and_then(|node| node.get(name)),
-        };
-    }
-    let properties = at.map(resolved).and_then(|node| node.get("properties")).and_then(Value::as_object);
+    let place = schema_path.rsplit_once('/').map_or("", |(place, _)| place);
+    let properties = FORMAT.0.pointer(place).and_then(|node| node.get("properties")).and_then(Value::as_object);
     properties.map(|known| known.keys().map(String::as_str).collect()).unwrap_or_default()
-}
-
-/// What a reference stands for.
-fn resolved(node: &'static Value) -> &'static Value {
-    let target = node.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
-    target.and_then(|pointer| FORMAT.0.pointer(pointer)).unwrap_or(node)
 }
 
 /// A file's values with their places.
