@@ -322,13 +322,12 @@ pub(super) fn options() -> serde_saphyr::Options {
 
 /// What the reader of YAML says, for authors.
 pub(super) fn said(error: &serde_saphyr::Error) -> String {
-    match error {
-        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} is there twice"),
-        serde_saphyr::Error::DuplicateMappingKey { key: None, .. } => "a key is there twice".to_owned(),
-        serde_saphyr::Error::MultipleDocuments { .. } => {
-            "there are several documents: a file holds one definition".to_owned()
-        }
-        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error {
+        format!("the key {} is there twice", key.as_deref().unwrap_or_default())
+    } else if let serde_saphyr::Error::MultipleDocuments { .. } = error {
+        "there are several documents: a file holds one definition".to_owned()
+    } else {
+        error.to_string().lines().next().unwrap_or_default().to_owned()
     }
 }
 

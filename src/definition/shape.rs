@@ -70,21 +70,18 @@ struct Shape<'a> {
 impl Shape<'_> {
     fn say(&mut self, error: &ValidationError<'_>) {
         let path = segments(error.instance_path().as_str());
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected } => self.unknown(&path, unexpected, error),
-            ValidationErrorKind::Required { property } => {
-                let missing = property.as_str().unwrap_or_default();
-                let message = format!("{missing} is missing in {}", shown(&path));
-                self.add(&path, message, format!("add {missing}"));
+        if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+            self.unknown(&path, unexpected, error);
+        } else if let ValidationErrorKind::Required { property } = error.kind() {
+            let missing = property.as_str().unwrap_or_default();
+            self.add(&path, format!("{missing} is missing in {}", shown(&path)), format!("add {missing}"));
+        } else {
+            // Of several forms, the author meant the one that the value has the type of.
+            let meant = forms(error).iter().find(|errors| !errors.iter().any(|inner| is_other(error, inner)));
+            match meant {
+                Some(errors) => errors.iter().for_each(|inner| self.say(inner)),
+                None => self.wrong(&path, error),
             }
-            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-                // The branch that the author meant is the one that the value has the type of.
-                match context.iter().find(|errors| !errors.iter().any(|inner| is_other(error, inner))) {
-                    Some(meant) => meant.iter().for_each(|inner| self.say(inner)),
-                    None => self.wrong(&path, error),
-                }
-            }
-            _ => self.wrong(&path, error),
         }
     }
 
@@ -127,33 +124,35 @@ impl Shape<'_> {
     }
 }
 
+/// What each form says against the value, where there are several.
+fn forms<'e>(error: &'e ValidationError<'_>) -> &'e [Vec<ValidationError<'static>>] {
+    if let ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } = error.kind() {
+        context
+    } else {
+        &[]
+    }
+}
+
 /// True for an error that says: the value as a whole is something else.
 fn is_other(outer: &ValidationError<'_>, inner: &ValidationError<'_>) -> bool {
     let is_deeper = inner.instance_path().as_str() != outer.instance_path().as_str();
-    match inner.kind() {
-        _ if is_deeper => false,
-        ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. } => false,
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            context.iter().all(|errors| errors.iter().any(|error| is_other(outer, error)))
-        }
-        _ => true,
-    }
+    let is_of_members =
+        matches!(inner.kind(), ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. });
+    let forms = forms(inner);
+    !is_deeper && !is_of_members && forms.iter().all(|errors| errors.iter().any(|error| is_other(outer, error)))
 }
 
 /// What could stand there instead, as people say it.
 fn expected(error: &ValidationError<'_>) -> Vec<String> {
-    let mut words = match error.kind() {
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            context.iter().flatten().flat_map(expected).collect()
-        }
-        ValidationErrorKind::Constant { expected_value } => {
-            vec![expected_value.as_str().map_or_else(|| expected_value.to_string(), str::to_owned)]
-        }
-        ValidationErrorKind::Type { .. } => {
-            error.to_string().split('"').rev().skip(1).step_by(2).filter_map(type_name).map(str::to_owned).collect()
-        }
-        _ => vec![format!("what fits: {error}")],
-    };
+    let mut words: Vec<String> = forms(error).iter().flatten().flat_map(expected).collect();
+    if let ValidationErrorKind::Constant { expected_value } = error.kind() {
+        words.push(expected_value.as_str().map_or_else(|| expected_value.to_string(), str::to_owned));
+    } else if let ValidationErrorKind::Type { .. } = error.kind() {
+        let text = error.to_string();
+        words.extend(text.split('"').rev().skip(1).step_by(2).filter_map(type_name).map(str::to_owned));
+    } else if words.is_empty() {
+        words.push(format!("what fits: {error}"));
+    }
     words.dedup();
     words
 }

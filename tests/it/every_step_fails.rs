@@ -141,15 +141,13 @@ pub(crate) fn judge(cases: &[Case], plans: &[Arc<Compiled>], sagas: &[(Saga, Sto
             step.undo == Undo::Nothing && step.kind == StepKind::Retriable || step.kind == StepKind::ReadOnly
         };
         let is_it = |step: &String| **step == *case.step;
-        // An undo that does not come to its end holds back those of the steps before it.
-        let is_held = |step: &String| is_it(step) || comes_after(definition, &case.step, step);
+        // An undo that does not come to its end holds back others; what comes after it was undone before.
+        let may_stay = |step: &String| allowed(step) || !comes_after(definition, step, &case.step);
         let is_right = match (saga.phase, case.action) {
             (Phase::Completed, _) => effects.len() == definition.steps.len(),
             (Phase::Compensated, _) => effects.iter().all(allowed),
             (Phase::CompensatedWithSkips, _) => effects.iter().all(|step| allowed(step) || is_it(step)),
-            (Phase::Stuck, Action::Undo) => {
-                effects.iter().any(is_it) && effects.iter().all(|step| allowed(step) || is_held(step))
-            }
+            (Phase::Stuck, Action::Undo) => effects.iter().any(is_it) && effects.iter().all(may_stay),
             (Phase::Stuck | Phase::Running, Action::Do) => {
                 effects.iter().any(is_it) == (case.behaviour == Behaviour::LosesItsAnswer)
             }
