@@ -274,3 +274,16 @@ fn a_participant_that_never_says_the_same_twice_cannot_fill_the_journal() {
     }
     assert!(saga.journal.len() <= rows + 1, "word of work that moves no deadline is not kept");
 }
+
+#[test]
+fn a_refusal_behind_a_conflict_is_kept_once() {
+    let mut saga = Driven::start("a");
+    saga.reply("a", Action::Do, 1, conflict());
+    let refused = super::given::answer(sagabus::core::Outcome::Failure, Some("NO"), false, "{}");
+    assert_eq!(saga.reply("a", Action::Do, 1, refused.clone()).facts.len(), 1);
+    assert_eq!(
+        saga.reply("a", Action::Do, 1, refused).facts,
+        [],
+        "it was kept, although its data are those of the conflict"
+    );
+}
