@@ -326,6 +326,8 @@ pub(super) fn said(error: &serde_saphyr::Error) -> String {
         format!("the key {} is there twice", key.as_deref().unwrap_or_default())
     } else if let serde_saphyr::Error::MultipleDocuments { .. } = error {
         "there are several documents: a file holds one definition".to_owned()
+    } else if let serde_saphyr::Error::InvalidScalar { .. } = error {
+        "the number does not fit there".to_owned()
     } else {
         error.to_string().lines().next().unwrap_or_default().to_owned()
     }

@@ -146,7 +146,9 @@ fn is_other(outer: &ValidationError<'_>, inner: &ValidationError<'_>) -> bool {
 fn expected(error: &ValidationError<'_>) -> Vec<String> {
     let mut words: Vec<String> = forms(error).iter().flatten().flat_map(expected).collect();
     if let ValidationErrorKind::Constant { expected_value } = error.kind() {
-        words.push(expected_value.as_str().map_or_else(|| expected_value.to_string(), str::to_owned));
+        words.push(word(expected_value));
+    } else if let ValidationErrorKind::Enum { options } = error.kind() {
+        words.extend(options.as_array().into_iter().flatten().map(word));
     } else if let ValidationErrorKind::Type { .. } = error.kind() {
         let text = error.to_string();
         words.extend(text.split('"').rev().skip(1).step_by(2).filter_map(type_name).map(str::to_owned));
@@ -155,6 +157,10 @@ fn expected(error: &ValidationError<'_>) -> Vec<String> {
     }
     words.dedup();
     words
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn type_name(name: &str) -> Option<&'static str> {
