@@ -181,9 +181,9 @@ impl Answer {
         self.outcome == Outcome::Failure && self.code.as_deref() == Some(Self::CONFLICT)
     }
 
-    /// True when both say the same: outcome and data (CONTRACT.md section 3).
+    /// True when both say the same: outcome and data (CONTRACT.md section 3). `saga.conflict` says something else than any failure.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        self.outcome == other.outcome && self.data == other.data
+        self.outcome == other.outcome && self.data == other.data && self.is_conflict() == other.is_conflict()
     }
 }
 

@@ -1,9 +1,8 @@
 //! The linter's rules that need no graph: names, clocks, keys, and what an expression may read at its step.
 
-use crate::core::Action;
+use crate::core::{Action, Definition, limits};
 
 use super::expression::Root;
-use super::graph::Graph;
 
 /// True for a saga's name: `[a-z0-9][a-z0-9-]{0,62}`, safe in topics, sources and labels.
 pub(super) fn is_saga_name(name: &str) -> bool {
@@ -23,9 +22,19 @@ pub(super) fn is_topic(name: &str) -> bool {
     (1..=249).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(allowed)
 }
 
+/// True for a `ce_type`: a printable text of 1 to 1024 bytes.
+pub(super) fn is_type(name: &str) -> bool {
+    (1..=limits::KEY_BYTES).contains(&name.len()) && !name.chars().any(char::is_control) && name.trim() == name
+}
+
 /// What an expression of `step` reads although it cannot exist then.
-pub(super) fn unreadable(roots: &[Root], graph: &Graph, step: usize, action: Action, names: &[String]) -> Vec<String> {
-    let ancestors = graph.ancestors(step);
+pub(super) fn unreadable(
+    roots: &[Root],
+    ancestors: &[bool],
+    step: usize,
+    action: Action,
+    names: &[String],
+) -> Vec<String> {
     let mut found = Vec::new();
     for root in roots {
         let Root::Reply(name, place) = root else { continue };
@@ -47,8 +56,29 @@ pub(super) fn unreadable(roots: &[Root], graph: &Graph, step: usize, action: Act
     found
 }
 
-/// The known key that was probably meant.
+/// Topics that cannot be one: what is sent there would come back as something else.
+pub(super) fn mixed_topics(definition: &Definition) -> Vec<String> {
+    let Definition { reply_topic, outcome_topic, trigger_topic, .. } = definition;
+    let mut found = Vec::new();
+    if outcome_topic == reply_topic {
+        found.push(format!("outcomeTopic and replyTopic are both {reply_topic}"));
+    }
+    if outcome_topic == trigger_topic {
+        found.push(format!("outcomeTopic and the trigger's topic are both {trigger_topic}"));
+    }
+    for step in &definition.steps {
+        if [reply_topic, outcome_topic].contains(&&step.command_topic) {
+            found.push(format!("the commands of step {} go to {}, where others write", step.name, step.command_topic));
+        }
+    }
+    found
+}
+
+/// The known key that was probably meant: one that begins so, or that is spelled alike.
 pub(super) fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
+    if let Some(longer) = known.iter().find(|candidate| key.len() >= 3 && candidate.starts_with(key)) {
+        return Some((*longer).to_owned());
+    }
     known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(key, candidate), candidate))

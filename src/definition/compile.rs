@@ -94,7 +94,8 @@ impl Bench<'_> {
         let at: HashMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
         let graph = self.graph(model, &at, &names)?;
         let kinds: Vec<StepKind> = model.steps.0.iter().map(|(.., step)| kind(step)).collect();
-        for broken in graph.failing(&kinds, &names) {
+        let ancestors = graph.ancestors();
+        for broken in graph.failing(&kinds, &names, &ancestors) {
             self.find(model.steps.0[broken.step].1, broken.message, broken.hint);
         }
         let behind_pivot = graph.behind_pivot(&kinds);
@@ -107,6 +108,10 @@ impl Bench<'_> {
                 model.participants.get(participant).and_then(|participant| participant.command_topic.clone());
             let command_topic = configured.unwrap_or_else(|| format!("{participant}.commands"));
             self.topic(*location, &command_topic);
+            self.kind_of_message(*location, &file.command.kind);
+            if let Some(CompensateFile::Command(message)) = &file.compensate {
+                self.kind_of_message(*location, &message.kind);
+            }
             let undo = self.undo(*location, name, file, kinds[place], behind_pivot[place]);
             steps.push(Step {
                 name: name.as_str().into(),
@@ -124,7 +129,7 @@ impl Bench<'_> {
                 compensation: self.compensation(file, &model.defaults),
             });
             self.clocks(*location, &steps[place]);
-            rendered.push(self.rendered(*location, file, &graph, place, &names, &step_of)?);
+            rendered.push(self.rendered(*location, file, &ancestors[place], place, &names, &step_of)?);
         }
         let nowhere = |_: &str| None;
         let business_key = self.text(&model.business_key, &nowhere);
@@ -141,6 +146,9 @@ impl Bench<'_> {
             steps,
             order: places(&graph.order),
         };
+        for mixed in check::mixed_topics(&definition) {
+            self.find(model.name.referenced, mixed, "give each its own topic");
+        }
         let when = match when {
             None => None,
             Some(when) => Some(when?),
@@ -159,6 +167,7 @@ impl Bench<'_> {
         {
             self.topic(model.name.referenced, name);
         }
+        self.kind_of_message(model.name.referenced, &model.trigger.kind);
         if model.steps.0.is_empty() {
             self.find(model.name.referenced, "there are no steps".to_owned(), "a saga needs at least one step");
         }
@@ -186,6 +195,13 @@ impl Bench<'_> {
                 format!("{name:?} is no name for a topic"),
                 "Kafka allows 1 to 249 letters, digits, dots, _ and -",
             );
+        }
+    }
+
+    fn kind_of_message(&mut self, at: Location, name: &str) {
+        if !check::is_type(name) {
+            let hint = "a printable text of 1 to 1024 bytes, such as order.reserve";
+            self.find(at, format!("{name:?} is no type of a message"), hint);
         }
     }
 
@@ -238,7 +254,7 @@ impl Bench<'_> {
         &mut self,
         at: Location,
         file: &StepFile,
-        graph: &Graph,
+        ancestors: &[bool],
         place: usize,
         names: &[String],
         step: &dyn Fn(&str) -> Option<StepIx>,
@@ -253,7 +269,7 @@ impl Bench<'_> {
             [(command.as_ref(), Action::Do), (undo_data.as_ref().and_then(Option::as_ref), Action::Undo)]
         {
             let roots = template.map(Template::roots).unwrap_or_default();
-            for message in check::unreadable(&roots, graph, place, action, names) {
+            for message in check::unreadable(&roots, ancestors, place, action, names) {
                 self.find(at, message, "read the trigger and the replies of steps that are done before (see after)");
             }
         }

@@ -106,7 +106,8 @@ pub(super) struct RetryFile {
     #[schemars(with = "Option<String>")]
     pub(super) initial_interval: Option<Spanned<String>>,
     /// Growth of the delay. Default: 2.
-    pub(super) backoff_coefficient: Option<f64>,
+    #[schemars(with = "Option<f64>")]
+    pub(super) backoff_coefficient: Option<Spanned<f64>>,
     /// The delay never exceeds this. Default: `60s`.
     #[schemars(with = "Option<String>")]
     pub(super) maximum_interval: Option<Spanned<String>>,
@@ -321,13 +322,14 @@ pub(super) fn options() -> serde_saphyr::Options {
 
 /// What the reader of YAML says, for authors.
 pub(super) fn said(error: &serde_saphyr::Error) -> String {
-    match error {
-        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} is there twice"),
-        serde_saphyr::Error::DuplicateMappingKey { key: None, .. } => "a key is there twice".to_owned(),
-        serde_saphyr::Error::MultipleDocuments { .. } => {
-            "there are several documents: a file holds one definition".to_owned()
-        }
-        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error {
+        format!("the key {} is there twice", key.as_deref().unwrap_or_default())
+    } else if let serde_saphyr::Error::MultipleDocuments { .. } = error {
+        "there are several documents: a file holds one definition".to_owned()
+    } else if let serde_saphyr::Error::InvalidScalar { .. } = error {
+        "the number does not fit there".to_owned()
+    } else {
+        error.to_string().lines().next().unwrap_or_default().to_owned()
     }
 }
 

@@ -103,14 +103,16 @@ impl Graph {
         Self::new(self.after)
     }
 
-    /// True for each step that `step` comes after, directly or not.
-    pub(super) fn ancestors(&self, step: usize) -> Vec<bool> {
-        let mut found = vec![false; self.after.len()];
-        let mut left = self.after[step].clone();
-        while let Some(before) = left.pop() {
-            if !std::mem::replace(&mut found[before], true) {
-                left.extend(&self.after[before]);
+    /// For each step, true for each step that it comes after, directly or not.
+    pub(super) fn ancestors(&self) -> Vec<Vec<bool>> {
+        let mut found = vec![vec![false; self.after.len()]; self.after.len()];
+        for step in &self.order {
+            let mut own = std::mem::take(&mut found[*step]);
+            for before in &self.after[*step] {
+                own[*before] = true;
+                own.iter_mut().zip(&found[*before]).for_each(|(own, inherited)| *own |= inherited);
             }
+            found[*step] = own;
         }
         found
     }
@@ -125,17 +127,18 @@ impl Graph {
     }
 
     /// Who may fail where: once a pivot has succeeded, nothing may fail any more.
-    pub(super) fn failing(&self, kinds: &[StepKind], names: &[String]) -> Vec<Broken> {
+    pub(super) fn failing(&self, kinds: &[StepKind], names: &[String], ancestors: &[Vec<bool>]) -> Vec<Broken> {
         let pivots: Vec<usize> = (0..kinds.len()).filter(|step| kinds[*step] == StepKind::Pivot).collect();
-        let above: Vec<Vec<bool>> = pivots.iter().map(|pivot| self.ancestors(*pivot)).collect();
+        let above: Vec<&Vec<bool>> = pivots.iter().map(|pivot| &ancestors[*pivot]).collect();
         let mut broken = Vec::new();
         for (step, kind) in kinds.iter().enumerate() {
             match kind {
                 StepKind::Retriable => {}
                 StepKind::Pivot => {
-                    let unrelated = pivots.iter().zip(&above).find(|(other, ancestors)| {
-                        **other < step && !ancestors[step] && !self.ancestors(step)[**other]
-                    });
+                    let unrelated = pivots
+                        .iter()
+                        .zip(&above)
+                        .find(|(other, above)| **other < step && !above[step] && !ancestors[step][**other]);
                     if let Some((other, _)) = unrelated {
                         let message = format!("pivot {} is not on the path of pivot {}", names[step], names[*other]);
                         broken.push(Broken {

@@ -84,13 +84,38 @@ impl Bench<'_> {
         let intervals = |pick: fn(&RetryFile) -> &Option<Spanned<String>>| {
             written.iter().map(|retry| pick(retry)).collect::<Vec<_>>()
         };
-        let coefficient = written.iter().find_map(|retry| retry.backoff_coefficient).unwrap_or(2.0);
+        let coefficient = written.iter().find_map(|retry| retry.backoff_coefficient.as_ref());
+        if let Some(odd) = coefficient.filter(|written| !(1.0..=1_000.0).contains(&written.value)) {
+            self.find(
+                odd.referenced,
+                format!("backoffCoefficient is {}", odd.value),
+                "1 to 1000: 2 doubles each delay",
+            );
+        }
+        let coefficient = coefficient.map_or(2.0, |written| written.value);
+        let (initial, maximum) =
+            (intervals(|retry| &retry.initial_interval), intervals(|retry| &retry.maximum_interval));
+        let initial_at = initial.iter().find_map(|text| text.as_ref()).map(|text| text.referenced);
+        let maximum_at = maximum.iter().find_map(|text| text.as_ref()).map(|text| text.referenced);
+        let (initial_interval_ms, maximum_interval_ms) =
+            (self.millis(&initial, 1_000), self.millis(&maximum, maximum_ms));
+        if let Some(at) = maximum_at.filter(|_| maximum_interval_ms == 0) {
+            self.find(
+                at,
+                "maximumInterval is 0".to_owned(),
+                "it is also the pace at which a step is asked without end",
+            );
+        } else if let Some(at) = initial_at.filter(|_| initial_interval_ms > maximum_interval_ms) {
+            let message =
+                format!("initialInterval {initial_interval_ms} ms is above maximumInterval {maximum_interval_ms} ms");
+            self.find(at, message, "the first delay is the shortest");
+        }
         let jitter = written.iter().find_map(|retry| retry.jitter).unwrap_or(JitterFile::Full);
         RetryPolicy {
             maximum_attempts: maximum_attempts.map_or(attempts, |count| count.value),
-            initial_interval_ms: self.millis(&intervals(|retry| &retry.initial_interval), 1_000),
+            initial_interval_ms,
             backoff_coefficient_milli: thousandths(coefficient),
-            maximum_interval_ms: self.millis(&intervals(|retry| &retry.maximum_interval), maximum_ms),
+            maximum_interval_ms,
             jitter: match jitter {
                 JitterFile::Full => Jitter::Full,
                 JitterFile::None => Jitter::None,

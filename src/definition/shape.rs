@@ -70,21 +70,18 @@ struct Shape<'a> {
 impl Shape<'_> {
     fn say(&mut self, error: &ValidationError<'_>) {
         let path = segments(error.instance_path().as_str());
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected } => self.unknown(&path, unexpected, error),
-            ValidationErrorKind::Required { property } => {
-                let missing = property.as_str().unwrap_or_default();
-                let message = format!("{missing} is missing in {}", shown(&path));
-                self.add(&path, message, format!("add {missing}"));
+        if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+            self.unknown(&path, unexpected, error);
+        } else if let ValidationErrorKind::Required { property } = error.kind() {
+            let missing = property.as_str().unwrap_or_default();
+            self.add(&path, format!("{missing} is missing in {}", shown(&path)), format!("add {missing}"));
+        } else {
+            // Of several forms, the author meant the one that the value has the type of.
+            let meant = forms(error).iter().find(|errors| !errors.iter().any(|inner| is_other(error, inner)));
+            match meant {
+                Some(errors) => errors.iter().for_each(|inner| self.say(inner)),
+                None => self.wrong(&path, error),
             }
-            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-                // The branch that the author meant is the one that the value has the type of.
-                match context.iter().find(|errors| !errors.iter().any(|inner| is_other(error, inner))) {
-                    Some(meant) => meant.iter().for_each(|inner| self.say(inner)),
-                    None => self.wrong(&path, error),
-                }
-            }
-            _ => self.wrong(&path, error),
         }
     }
 
@@ -127,31 +124,43 @@ impl Shape<'_> {
     }
 }
 
+/// What each form says against the value, where there are several.
+fn forms<'e>(error: &'e ValidationError<'_>) -> &'e [Vec<ValidationError<'static>>] {
+    if let ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } = error.kind() {
+        context
+    } else {
+        &[]
+    }
+}
+
 /// True for an error that says: the value as a whole is something else.
 fn is_other(outer: &ValidationError<'_>, inner: &ValidationError<'_>) -> bool {
-    inner.instance_path().as_str() == outer.instance_path().as_str()
-        && !matches!(
-            inner.kind(),
-            ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. }
-        )
+    let is_deeper = inner.instance_path().as_str() != outer.instance_path().as_str();
+    let is_of_members =
+        matches!(inner.kind(), ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::Required { .. });
+    let forms = forms(inner);
+    !is_deeper && !is_of_members && forms.iter().all(|errors| errors.iter().any(|error| is_other(outer, error)))
 }
 
 /// What could stand there instead, as people say it.
 fn expected(error: &ValidationError<'_>) -> Vec<String> {
-    let mut words = match error.kind() {
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            context.iter().flatten().flat_map(expected).collect()
-        }
-        ValidationErrorKind::Constant { expected_value } => {
-            vec![expected_value.as_str().map_or_else(|| expected_value.to_string(), str::to_owned)]
-        }
-        ValidationErrorKind::Type { .. } => {
-            error.to_string().split('"').rev().skip(1).step_by(2).filter_map(type_name).map(str::to_owned).collect()
-        }
-        _ => vec![format!("what fits: {error}")],
-    };
+    let mut words: Vec<String> = forms(error).iter().flatten().flat_map(expected).collect();
+    if let ValidationErrorKind::Constant { expected_value } = error.kind() {
+        words.push(word(expected_value));
+    } else if let ValidationErrorKind::Enum { options } = error.kind() {
+        words.extend(options.as_array().into_iter().flatten().map(word));
+    } else if let ValidationErrorKind::Type { .. } = error.kind() {
+        let text = error.to_string();
+        words.extend(text.split('"').rev().skip(1).step_by(2).filter_map(type_name).map(str::to_owned));
+    } else if words.is_empty() {
+        words.push(format!("what fits: {error}"));
+    }
     words.dedup();
     words
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn type_name(name: &str) -> Option<&'static str> {
@@ -174,27 +183,11 @@ fn segments(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-/// The keys that the object at this place of the schema may have.
+/// The keys that an object may have, by where the schema forbids others.
 fn known_keys(schema_path: &str) -> Vec<&'static str> {
-    let schema: &'static Value = &FORMAT.0;
-    let mut at = Some(schema);
-    let path = segments(schema_path);
-    for part in path.iter().take(path.len().saturating_sub(1)) {
-        let node = at.map(resolved);
-        at = match (node, part.as_str()) {
-            (node, "$ref") => node,
-            (Some(Value::Array(items)), index) => index.parse::<usize>().ok().and_then(|index| items.get(index)),
-            (node, name) => node.and_then(|node| node.get(name)),
-        };
-    }
-    let properties = at.map(resolved).and_then(|node| node.get("properties")).and_then(Value::as_object);
+    let place = schema_path.rsplit_once('/').map_or("", |(place, _)| place);
+    let properties = FORMAT.0.pointer(place).and_then(|node| node.get("properties")).and_then(Value::as_object);
     properties.map(|known| known.keys().map(String::as_str).collect()).unwrap_or_default()
-}
-
-/// What a reference stands for.
-fn resolved(node: &'static Value) -> &'static Value {
-    let target = node.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
-    target.and_then(|pointer| FORMAT.0.pointer(pointer)).unwrap_or(node)
 }
 
 /// A file's values with their places.

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sagabus::core::{
-    Action, Answer, Fact, Input, Operation, Outcome, Phase, Reply, Resolution, StepIx, Timestamp, Transition, Verb,
-    command_id, next_due, ready,
+    Action, Answer, Backward, Fact, Forward, Given, Input, Operation, Outcome, Phase, Reply, Resolution, StepIx,
+    Timestamp, Transition, Verb, command_id, next_due, ready,
 };
 use uuid::Uuid;
 
-use super::given::{Driven, answer};
+use super::given::{Driven, answer, conflict};
 
 /// Definitions that the linter would accept, of different shapes.
-const SHAPES: [&str; 8] = [
+const SHAPES: [&str; 9] = [
     "a",
     "a; b after a; c after b",
     "a; b after a; c after a; d after b,c",
@@ -21,6 +21,7 @@ const SHAPES: [&str; 8] = [
     "a readOnly; b skip; c after a,b; d after c pivot; e after d retriable; f after e pivot",
     "a; b after a retriable; c after b skip",
     "a; b after a; c after b readOnly; d after c; e after a skip",
+    "a retriable stays; p pivot; r after p retriable; n after p retriable; m after n retriable",
 ];
 
 #[derive(Clone, Debug)]
@@ -33,11 +34,11 @@ enum Move {
 
 fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
-        8 => (0..6_usize, any::<bool>(), 1..4_u16, 0..6_u8)
+        8 => (0..6_usize, any::<bool>(), 1..4_u16, 0..7_u8)
             .prop_map(|(step, action, attempt, outcome)| Move::Reply { step, action, attempt, outcome }),
         4 => (0..12_000_u64, any::<bool>(), any::<bool>())
             .prop_map(|(millis, read, acknowledged)| Move::Pass { millis, read, acknowledged }),
-        2 => (0..12_u8, 0..6_usize).prop_map(|(verb, step)| Move::Ask { verb, step }),
+        3 => (0..16_u8, 0..6_usize).prop_map(|(verb, step)| Move::Ask { verb, step }),
         1 => (0..6_usize, any::<bool>()).prop_map(|(step, action)| Move::Undeliverable { step, action }),
     ]
 }
@@ -48,6 +49,7 @@ fn answer_of(outcome: u8) -> Answer {
         2 => answer(Outcome::Failure, Some("NO"), false, "{}"),
         3 => answer(Outcome::Failure, Some("BUSY"), true, "{}"),
         4 => answer(Outcome::Progress, None, false, "{}"),
+        5 => conflict(),
         _ => answer(Outcome::Success, None, false, r#"{"other":1}"#),
     }
 }
@@ -70,6 +72,10 @@ fn verb(number: u8, step: String) -> Verb {
         8 => Verb::Pause,
         9 => Verb::Resume,
         10 => Verb::Resolve { step, outcome: Resolution::Left },
+        11 => Verb::Resolve { step, outcome: Resolution::Done },
+        12 => Verb::Resolve { step, outcome: Resolution::Undone },
+        13 => Verb::Retry { step: Some(step), force: true },
+        14 => Verb::Retry { step: None, force: false },
         _ => Verb::Abandon,
     }
 }
@@ -115,11 +121,20 @@ fn check(saga: &Driven, before: Phase) {
     let is_quiet = matches!(saga.phase(), Phase::Stuck | Phase::Paused) || saga.phase().is_final();
     let moves_by_itself = next_due(&saga.definition, &saga.saga).is_some() || ready(&saga.saga).next().is_some();
     assert!(is_quiet || moves_by_itself, "a silent saga: {:?}", saga.saga);
+    assert!(
+        saga.phase() != Phase::Stuck || !saga.saga.blocks.is_empty(),
+        "stuck, and nothing to mend: {:?}",
+        saga.saga
+    );
     let facts: Vec<&Fact> = saga.journal.iter().flat_map(|row| &row.facts).collect();
     for step in saga.definition.places() {
-        let undone = facts
-            .iter()
-            .filter(|fact| matches!(fact, Fact::Succeeded { step: of, action: Action::Undo, .. } if *of == step));
+        let state = saga.saga.step(step);
+        let is_undone = state.backward == Backward::Done && state.forward == Forward::Succeeded;
+        assert!(saga.phase() != Phase::Completed || !is_undone, "completed, and step {} was undone", step.0);
+        // Attempt 0 is a person's word.
+        let undone = facts.iter().filter(
+            |fact| matches!(fact, Fact::Succeeded { step: of, action: Action::Undo, attempt: 1.., .. } if *of == step),
+        );
         assert!(undone.count() <= 1, "step {} is undone twice", step.0);
         let undo_after = facts
             .iter()
@@ -155,7 +170,8 @@ fn settle(saga: &mut Driven) {
         for (step, action, attempt) in outstanding {
             let id = command_id(saga.saga.id, step, action, attempt);
             let state = saga.saga.step(step);
-            if state.answers.iter().any(|given| given.action == action && given.attempt == attempt) {
+            let of_it = |given: &&Given| (given.action, given.attempt) == (action, attempt);
+            if state.answers.iter().filter(of_it).any(|given| !given.answer.is_conflict()) {
                 continue;
             }
             let (topic, saga_id) = (Arc::clone(&saga.definition.reply_topic), saga.saga.id);

@@ -211,16 +211,13 @@ fn a_step_found_undone_behind_the_pivot_is_not_done_and_waits_for_a_person() {
     assert_eq!(ask(&mut saga, complete("n")), Verdict::Applied);
     assert_eq!(saga.phase(), Phase::Completed);
 
-    let mut saga = Driven::start(TRADE);
-    saga.succeed("order clearing notification risk accounting");
-    let mut saga2 = Driven::start("p pivot; r after p retriable; s after p retriable");
-    saga2.succeed("p r");
-    saga2.reply("r", Action::Do, 1, other_success());
-    assert_eq!(resolve(&mut saga2, "r", Resolution::Undone), Verdict::Applied);
-    assert_eq!(saga2.phase(), Phase::Stuck);
-    assert_eq!(ask(&mut saga2, retry("r", false)), Verdict::Applied, "a person says that its effect is not there");
-    assert_eq!(saga2.issued().last().map(String::as_str), Some("do r 2"));
-    assert_eq!(saga.phase(), Phase::Completed);
+    let mut saga = Driven::start("p pivot; r after p retriable; s after p retriable");
+    saga.succeed("p r");
+    saga.reply("r", Action::Do, 1, other_success());
+    assert_eq!(resolve(&mut saga, "r", Resolution::Undone), Verdict::Applied);
+    assert_eq!(saga.phase(), Phase::Stuck);
+    assert_eq!(ask(&mut saga, retry("r", false)), Verdict::Applied, "a person says that its effect is not there");
+    assert_eq!(saga.issued().last().map(String::as_str), Some("do r 2"));
 }
 
 #[test]
@@ -276,4 +273,17 @@ fn a_participant_that_never_says_the_same_twice_cannot_fill_the_journal() {
         saga.reply("a", Action::Do, 1, super::given::answer(sagabus::core::Outcome::Progress, None, false, "{}"));
     }
     assert!(saga.journal.len() <= rows + 1, "word of work that moves no deadline is not kept");
+}
+
+#[test]
+fn a_refusal_behind_a_conflict_is_kept_once() {
+    let mut saga = Driven::start("a");
+    saga.reply("a", Action::Do, 1, conflict());
+    let refused = super::given::answer(sagabus::core::Outcome::Failure, Some("NO"), false, "{}");
+    assert_eq!(saga.reply("a", Action::Do, 1, refused.clone()).facts.len(), 1);
+    assert_eq!(
+        saga.reply("a", Action::Do, 1, refused).facts,
+        [],
+        "it was kept, although its data are those of the conflict"
+    );
 }

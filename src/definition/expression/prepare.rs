@@ -28,14 +28,10 @@ pub(super) fn prepare(expr: &mut IdedExpr, step: &dyn Fn(&str) -> Option<StepIx>
 
 /// What a loop goes through: the keys of a map in their order, anything else as it is.
 pub(super) fn in_order(value: Value) -> Value {
-    match value {
-        Value::Map(map) => {
-            let mut keys: Vec<_> = map.map.keys().cloned().collect();
-            keys.sort();
-            Value::List(keys.into_iter().map(Value::from).collect::<Vec<_>>().into())
-        }
-        other => other,
-    }
+    let Value::Map(map) = &value else { return value };
+    let mut keys: Vec<_> = map.map.keys().cloned().collect();
+    keys.sort();
+    Value::List(keys.into_iter().map(Value::from).collect::<Vec<_>>().into())
 }
 
 struct Visitor<'a> {
