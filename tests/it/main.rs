@@ -15,6 +15,7 @@ mod every_step_fails;
 mod faults;
 mod given;
 mod hostile;
+mod journals;
 mod kafka;
 mod kafka_bus;
 mod postgres;
