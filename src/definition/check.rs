@@ -25,6 +25,9 @@ pub(super) fn is_topic(name: &str) -> bool {
 
 /// What an expression of `step` reads although it cannot exist then.
 pub(super) fn unreadable(roots: &[Root], graph: &Graph, step: usize, action: Action, names: &[String]) -> Vec<String> {
+    if roots.is_empty() {
+        return Vec::new();
+    }
     let ancestors = graph.ancestors(step);
     let mut found = Vec::new();
     for root in roots {

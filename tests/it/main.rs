@@ -9,6 +9,7 @@
 mod barrier;
 mod bus_conformance;
 mod cli;
+mod definition_limits;
 mod definitions;
 mod engine;
 mod every_step_fails;
