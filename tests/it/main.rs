@@ -14,6 +14,7 @@ mod definitions;
 mod engine;
 mod every_step_fails;
 mod faults;
+mod fuzz_corpora;
 mod given;
 mod hostile;
 mod journals;
