@@ -96,15 +96,17 @@ fn command_is_read_as_it_was_sent(read: &Received) {
     // A header says milliseconds, and nothing that participants read of a year beyond 9999: such a command does not expire.
     let is_said = |at: &Timestamp| chrono::DateTime::parse_from_rfc3339(&at.to_string()).is_ok();
     let said = |at: Timestamp| Timestamp::from_millis(at.micros().div_euclid(1_000));
-    let sent = wire::command(&command_of(read));
+    let expires_at = read.expires_at.filter(is_said).map(said);
+    let data_hash = Sha256::of(read.data.get().as_bytes());
+    let read = Received { data_hash, expires_at, ..read.clone() };
+    let sent = wire::command(&command_of(&read));
     let record = consumed(&sent);
     if record.over_limits().is_some() {
         return;
     }
     let event = Event::read(&record).expect("a command that was sent is read");
     let back = wire::received(&record, &event).expect("a command that was sent is read");
-    let data_hash = Sha256::of(read.data.get().as_bytes());
-    assert_eq!(back, Received { data_hash, expires_at: read.expires_at.filter(is_said).map(said), ..read.clone() });
+    assert_eq!(back, read);
     assert_eq!(wire::command(&command_of(&back)), sent, "sent again it is the same record");
 }
 
