@@ -5,6 +5,7 @@ use std::path::Path;
 
 use fastrand::Rng;
 
+#[expect(unreachable_pub, reason = "it is the root of a package of its own")]
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
