@@ -16,6 +16,7 @@ mod every_step_fails;
 mod faults;
 mod fuzz_corpora;
 mod given;
+mod histories;
 mod hostile;
 mod journals;
 mod kafka;
