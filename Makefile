@@ -13,7 +13,7 @@ TESTS ?=
 tools := $(shell scripts/prerequisites tools-folder)
 export PATH := $(tools)/bin:$(PATH)
 
-.PHONY: help dev test lint bench services clean-services
+.PHONY: help dev test lint bench fuzz mutants services clean-services
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -36,6 +36,12 @@ lint: ## checks format, lints, documentation and dependencies
 
 bench: ## measures sagas per second on a fresh Kafka and Postgres: ARGS="--sagas 60000"
 	@scripts/bench $(ARGS)
+
+fuzz: ## looks for inputs that break something, 30 seconds a target: SECONDS=300 ARGS="journals records"
+	@scripts/fuzz $(or $(SECONDS),30) $(ARGS)
+
+mutants: ## changes the rules in every small way, and shows which changes no test notices: ARGS="--shard 0/4"
+	@scripts/mutants $(ARGS)
 
 services: ## starts Kafka and Postgres for development, and prints their addresses
 	@scripts/services up

@@ -8,6 +8,9 @@ const LONG: [&str; 0] = [];
 const SOURCE_LINES: usize = 400;
 const TEST_LINES: usize = 600;
 
+/// The code of the fuzz targets, without what is built and found beside it.
+const FUZZ: [&str; 2] = ["fuzz/src", "fuzz/targets"];
+
 /// Which rings a ring may use. `core` is the bottom and open to all.
 const ARROWS: [(&str, &[&str]); 14] = [
     ("core", &[]),
@@ -189,12 +192,14 @@ fn log_texts(path: &str, text: &str) -> Vec<String> {
 fn files_are_short() {
     check(length, &files("src", "rs"));
     check(length, &files("tests", "rs"));
+    FUZZ.iter().for_each(|folder| check(length, &files(folder, "rs")));
 }
 
 #[test]
 fn every_file_says_what_part_it_plays() {
     check(head, &files("src", "rs"));
     check(head, &files("tests", "rs"));
+    FUZZ.iter().for_each(|folder| check(head, &files(folder, "rs")));
 }
 
 #[test]
@@ -233,6 +238,7 @@ fn sql_is_source_code_of_its_own() {
 fn nothing_is_left_for_later() {
     check(leftovers, &files("src", "rs"));
     check(leftovers, &files("tests", "rs"));
+    FUZZ.iter().for_each(|folder| check(leftovers, &files(folder, "rs")));
 }
 
 #[test]

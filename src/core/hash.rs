@@ -73,5 +73,17 @@ mod tests {
         let digest = Sha256::of(b"order-42");
         assert_eq!(Sha256::parse(&digest.to_string()), Some(digest));
         assert_eq!(Sha256::parse("no"), None);
+        assert_eq!(Sha256::from_bytes(*digest.as_bytes()), digest);
+        assert_ne!(Sha256::of(b"order-43"), digest);
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!((json.len(), serde_json::from_str(&json).ok()), (66, Some(digest)));
+    }
+
+    #[test]
+    fn only_64_hexadecimal_digits_are_a_digest() {
+        for text in ["0".repeat(63), "0".repeat(65), "g".repeat(64), "\u{e9}".repeat(32), String::new()] {
+            assert_eq!(Sha256::parse(&text), None, "{text}");
+        }
+        assert_eq!(Sha256::parse(&"0".repeat(64)), Some(Sha256::from_bytes([0; 32])));
     }
 }

@@ -58,6 +58,14 @@ mod tests {
     }
 
     #[test]
+    fn ids_never_change_from_version_to_version() {
+        let saga = saga_id("trade", "k", Timestamp::from_millis(1_700_000_000_000));
+        assert_eq!(saga.to_string(), "018bcfe5-6800-7c7f-aaae-d3211004abc0");
+        assert_eq!(command_id(saga, StepIx(3), Action::Undo, 2).to_string(), "66896992-dee1-51bb-a48a-5c33e3a3d335");
+        assert_eq!(announcement_id(saga, 7).to_string(), "14066c82-a141-594b-9938-a8e43bb03b19");
+    }
+
+    #[test]
     fn timestamps_out_of_range_give_an_id_all_the_same() {
         assert!(saga_id("t", "k", Timestamp::from_millis(-1)) < saga_id("t", "k", Timestamp::from_micros(i64::MAX)));
     }

@@ -146,6 +146,40 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_of_foreign_json_are_exact() {
+        let is_accepted = |text: String| Json::foreign(text.as_bytes()).is_ok();
+        // An array of n numbers is n + 1 values.
+        let numbers = |count: usize| format!("[{}1]", "1,".repeat(count - 1));
+        assert!(is_accepted(numbers(limits::JSON_NODES - 1)) && !is_accepted(numbers(limits::JSON_NODES)));
+        let members = |count: usize| format!("{{{}\"a\":1}}", "\"a\":1,".repeat(count - 1));
+        assert!(is_accepted(members(limits::JSON_NODES - 1)) && !is_accepted(members(limits::JSON_NODES)));
+        let digits = |before: usize, behind: usize| format!("{}.{}", "1".repeat(before), "1".repeat(behind));
+        assert!(is_accepted(digits(17, 17)) && !is_accepted(digits(17, 18)));
+        assert!(is_accepted("9".repeat(limits::NUMBER_DIGITS)));
+        let far_apart = "9".repeat(20);
+        assert!(is_accepted(format!("[{far_apart}, {far_apart},{far_apart}]")), "each number counts alone");
+        assert!(is_accepted(format!("[{}[]]", "[],".repeat(100))), "what is closed is not deep any more");
+        assert!(is_accepted(format!("[{}{{}}]", "{},".repeat(100))), "what is closed is not deep any more");
+        let arrays = |count: usize| format!("[{}[]]", "[],".repeat(count - 1));
+        assert!(is_accepted(arrays(4_999)) && !is_accepted(arrays(5_000)), "an array counts, and so does its comma");
+    }
+
+    #[test]
+    fn a_text_member_is_found_and_nothing_else_is_one() {
+        let json = Json::parse(br#"{"message":"none left","code":7}"#).unwrap();
+        assert_eq!(json.text_member("message"), Some("none left".to_owned()));
+        assert_eq!((json.text_member("code"), json.text_member("absent")), (None, None));
+        assert_eq!(Json::parse(b"[1]").unwrap().text_member("message"), None);
+    }
+
+    #[test]
+    fn values_are_the_same_when_their_bytes_are() {
+        let json = |text: &str| Json::parse(text.as_bytes()).unwrap();
+        assert_eq!(json(" {} "), Json::empty_object());
+        assert_ne!(json("1.0"), json("1.00"));
+    }
+
+    #[test]
     fn two_values_in_one_record_are_not_json() {
         assert!(Json::parse(b"{} {}").is_err());
         assert!(Json::parse(b"").is_err());

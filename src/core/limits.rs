@@ -25,8 +25,16 @@ pub const NUMBER_DIGITS: usize = 34;
 pub const PARKED_BYTES: usize = 4_096;
 /// Bytes of an expression's text.
 pub const EXPRESSION_BYTES: usize = 1_024;
-/// Bytes of a definition file (RELIABILITY.md section 3 G refuses 50 MB files).
-pub const DEFINITION_BYTES: usize = 1_048_576;
+/// Bytes of a definition file, and of each schema that it names (RELIABILITY.md section 3 G): 500 steps of 500 bytes. Reading one with
+/// the places of its values takes about 0.2 us a byte.
+pub const DEFINITION_BYTES: usize = 262_144;
+/// Operators, calls and members of an expression: CEL calls itself for each, and some hundred overflowed a stack of 2 MiB.
+pub const EXPRESSION_OPERATORS: usize = 64;
+/// Brackets within brackets of an expression, for the same reason.
+pub const EXPRESSION_DEPTH: usize = 16;
+/// What an expression's loops may cost, in values that are copied: each turn copies whatever it reads of the trigger and of replies, 64
+/// bytes of text counting as a value. Meanwhile all other sagas of the engine wait.
+pub const EXPRESSION_WORK: usize = 4_000_000;
 /// Mistakes of one definition file that are said at once: more would not be read.
 pub const FINDINGS: usize = 100;
 /// Steps of a definition (G).

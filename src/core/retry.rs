@@ -73,6 +73,24 @@ mod tests {
     }
 
     #[test]
+    fn a_coefficient_of_one_keeps_the_delay_and_three_halves_grow_it() {
+        let steady = RetryPolicy { backoff_coefficient_milli: 1_000, ..policy(Jitter::None) };
+        assert_eq!([1, 2, u16::MAX].map(|n| steady.delay_ms(n, b"")), [1_000; 3]);
+        let slow = RetryPolicy { backoff_coefficient_milli: 1_500, ..policy(Jitter::None) };
+        assert_eq!([2, 3, 4].map(|n| slow.delay_ms(n, b"")), [1_500, 2_250, 3_375]);
+        let capped = RetryPolicy { maximum_interval_ms: 500, ..policy(Jitter::None) };
+        assert_eq!(capped.delay_ms(1, b""), 500);
+    }
+
+    #[test]
+    fn full_jitter_reaches_both_ends() {
+        let short = RetryPolicy { initial_interval_ms: 1, ..policy(Jitter::Full) };
+        let delays: std::collections::BTreeSet<u64> = (0..100_u8).map(|n| short.delay_ms(1, &[n])).collect();
+        assert_eq!(delays.into_iter().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(RetryPolicy { initial_interval_ms: 0, ..short }.delay_ms(1, b""), 0);
+    }
+
+    #[test]
     fn full_jitter_stays_within_the_delay_and_repeats_itself() {
         for n in 0..100_u8 {
             let delay = policy(Jitter::Full).delay_ms(2, &[n]);

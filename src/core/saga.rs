@@ -372,3 +372,28 @@ pub struct SagaError {
     /// For people.
     pub message: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_is_found_by_its_name_and_by_its_number() {
+        for (phase, number) in Phase::ALL.into_iter().zip(0..) {
+            assert_eq!((phase.number(), Phase::from_number(number)), (number, Some(phase)));
+            assert_eq!((phase.to_string().as_str(), Phase::parse(phase.name())), (phase.name(), Some(phase)));
+        }
+        assert_eq!((Phase::from_number(9), Phase::from_number(-1), Phase::parse("")), (None, None, None));
+    }
+
+    #[test]
+    fn five_phases_are_final() {
+        let open = [Phase::Running, Phase::Compensating, Phase::Stuck, Phase::Paused];
+        assert!(Phase::ALL.into_iter().all(|phase| phase.is_final() != open.contains(&phase)));
+    }
+
+    #[test]
+    fn a_direction_is_named_as_its_header_says() {
+        assert_eq!((Action::Do.name(), Action::Undo.name()), ("do", "undo"));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::Datelike as _;
 use serde::{Deserialize, Serialize};
 
 /// Microseconds since the Unix epoch, UTC, by the database's clock.
@@ -45,8 +46,10 @@ impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds, as people and headers read it; the bare number when the year has no RFC 3339 form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match chrono::DateTime::from_timestamp_micros(self.0) {
-            Some(moment) => f.write_str(&moment.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
-            None => write!(f, "{}", self.0),
+            Some(moment) if (0..=9_999).contains(&moment.year()) => {
+                f.write_str(&moment.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+            }
+            Some(_) | None => write!(f, "{}", self.0),
         }
     }
 }
@@ -63,7 +66,27 @@ mod tests {
     }
 
     #[test]
+    fn moments_are_milliseconds_apart() {
+        let moment = Timestamp::from_millis(1_700_000_000_123);
+        assert_eq!((moment.micros(), Timestamp::from_micros(moment.micros())), (1_700_000_000_123_000, moment));
+        assert_eq!(moment.plus_millis(250).millis_since(moment), 250);
+        assert_eq!(moment.millis_since(moment.plus_millis(250)), 0);
+    }
+
+    #[test]
     fn a_moment_is_shown_as_rfc_3339() {
         assert_eq!(Timestamp::from_millis(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
+    }
+
+    #[test]
+    fn a_moment_whose_year_rfc_3339_cannot_write_is_shown_as_a_number() {
+        for (seconds, shown) in [
+            (253_402_300_799, "9999-12-31T23:59:59.000Z"),
+            (253_402_300_800, "253402300800000000"),
+            (-62_167_219_200, "0000-01-01T00:00:00.000Z"),
+            (-62_167_219_201, "-62167219201000000"),
+        ] {
+            assert_eq!(Timestamp::from_millis(seconds * 1_000).to_string(), shown);
+        }
     }
 }

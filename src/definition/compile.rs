@@ -1,6 +1,6 @@
 //! From a source to a checked definition. Nothing stops at the first thing that is wrong: the report holds them all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -24,7 +24,7 @@ impl Compiled {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(source: &Source) -> Result<Self, Report> {
-        let mut bench = Bench { source, report: Report::default() };
+        let mut bench = Bench { source, report: Report::default(), validators: HashMap::new() };
         if source.yaml.len() > limits::DEFINITION_BYTES {
             let message = format!("has {} bytes, more than {}", source.yaml.len(), limits::DEFINITION_BYTES);
             return Err(Report::of_file(&source.file, message, "split it into several definitions"));
@@ -42,6 +42,8 @@ impl Compiled {
 pub(super) struct Bench<'a> {
     source: &'a Source,
     report: Report,
+    /// Each schema is compiled once, however many steps name it.
+    validators: HashMap<String, Result<Arc<jsonschema::Validator>, String>>,
 }
 
 impl Bench<'_> {
@@ -54,6 +56,11 @@ impl Bench<'_> {
     pub(super) fn find(&mut self, at: Location, message: String, hint: &str) {
         let number = |place: u64| usize::try_from(place).unwrap_or(1).max(1);
         self.add(number(at.line()), number(at.column()), message, hint);
+    }
+
+    /// True when enough is wrong: what is found beyond is left out.
+    fn is_full(&self) -> bool {
+        self.report.findings.len() >= limits::FINDINGS
     }
 
     fn add(&mut self, line: usize, column: usize, message: String, hint: &str) {
@@ -90,6 +97,11 @@ impl Bench<'_> {
 
     fn definition(&mut self, model: &DefinitionFile) -> Option<Compiled> {
         self.names(model);
+        if model.steps.0.len() > limits::STEPS {
+            let message = format!("{} steps, at most {} are allowed", model.steps.0.len(), limits::STEPS);
+            self.find(model.steps.0[limits::STEPS].1, message, "split the saga into several");
+            return None;
+        }
         let names: Vec<String> = model.steps.0.iter().map(|(name, ..)| name.clone()).collect();
         let at: HashMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
         let graph = self.graph(model, &at, &names)?;
@@ -177,9 +189,9 @@ impl Bench<'_> {
                 self.find(*location, format!("{name:?} is no name for a step"), hint);
             }
         }
-        let used: Vec<&str> =
+        let used: HashSet<&str> =
             model.steps.0.iter().map(|(name, _, step)| step.participant.as_deref().unwrap_or(name)).collect();
-        for participant in model.participants.keys().filter(|name| !used.contains(&name.as_str())) {
+        for participant in model.participants.keys().filter(|name| !used.contains(name.as_str())) {
             self.find(
                 model.name.referenced,
                 format!("participant {participant} is used by no step"),
@@ -220,6 +232,7 @@ impl Bench<'_> {
                         );
                     }
                     Some(place) => predecessors.push(*place),
+                    None if self.is_full() => return None,
                     None => {
                         let known: Vec<&str> = names.iter().map(String::as_str).collect();
                         let hint =
@@ -339,10 +352,13 @@ impl Bench<'_> {
             self.find(name.referenced, format!("schema {} {why}", name.value), hint);
             return None;
         };
-        let compiled = serde_json::from_str::<Value>(text)
-            .map_err(|error| error.to_string())
-            .and_then(|schema| jsonschema::validator_for(&schema).map_err(|error| error.to_string()));
-        match compiled {
+        let compile = || {
+            serde_json::from_str::<Value>(text)
+                .map_err(|error| error.to_string())
+                .and_then(|schema| jsonschema::validator_for(&schema).map_err(|error| error.to_string()))
+                .map(Arc::new)
+        };
+        match self.validators.entry(name.value.clone()).or_insert_with(compile).clone() {
             Ok(validator) => Some(Schema { name: name.value.clone(), validator }),
             Err(error) => {
                 self.find(

@@ -34,7 +34,7 @@ pub(super) struct Rendered {
 #[derive(Debug)]
 pub(super) struct Schema {
     pub(super) name: String,
-    pub(super) validator: jsonschema::Validator,
+    pub(super) validator: Arc<jsonschema::Validator>,
 }
 
 /// What a definition makes of a trigger of its type.
@@ -67,7 +67,7 @@ impl Compiled {
     pub fn accepts(&self, trigger: &Trigger) -> Result<TriggerMatch, String> {
         let scope = TriggerScope { definition: &self.definition, trigger };
         if let Some(when) = &self.when {
-            match when.render(&scope)?.get() {
+            match when.render(&scope).map_err(|error| error.message)?.get() {
                 "true" => {}
                 "false" => return Ok(TriggerMatch::NotThisOne),
                 _ => return Err("`when` is neither true nor false".to_owned()),
@@ -76,7 +76,7 @@ impl Compiled {
         if let Some(schema) = &self.trigger_schema {
             schema.check(&trigger.data)?;
         }
-        let key = self.business_key.render(&scope)?;
+        let key = self.business_key.render(&scope).map_err(|error| error.message)?;
         let is_key = key.get().starts_with('"') || key.get().parse::<i64>().is_ok();
         let text = as_text(&key);
         if !is_key || text.is_empty() || text.len() > limits::KEY_BYTES || text.chars().any(char::is_control) {
@@ -106,7 +106,7 @@ impl Render for Compiled {
             None => {
                 let scope =
                     SagaScope { definition: &self.definition, saga, own: (action == Action::Undo).then_some(step) };
-                template.render(&scope).map_err(|message| failed("saga.expression", message))?
+                template.render(&scope).map_err(|error| failed(error.code, error.message))?
             }
         };
         if data.get().len() > limits::VALUE_BYTES {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::core::{Json, StepIx};
+use crate::core::{Json, RenderError, StepIx, limits};
 
 use super::expression::{Expression, Root, Scope};
 
@@ -51,7 +51,10 @@ impl Template {
             if start > 0 {
                 parts.push(Part::Plain(rest[..start].to_owned()));
             }
-            let end = end_of_expression(&rest[start + 2..]).ok_or_else(|| format!("${{ without }} in {text:?}"))?;
+            let end = end_of_expression(&rest[start + 2..]).ok_or_else(|| {
+                let shown: String = rest[start..].chars().take(60).collect();
+                format!("${{ without }}: {shown:?}")
+            })?;
             parts.push(Part::Expression(Expression::compile(&rest[start + 2..start + 2 + end], step)?));
             rest = &rest[start + 2 + end + 1..];
         }
@@ -90,27 +93,30 @@ impl Template {
     /// The data.
     ///
     /// # Errors
-    /// What could not be evaluated, for people.
-    pub(super) fn render(&self, scope: &dyn Scope) -> Result<Json, String> {
+    /// What could not be evaluated, or is too large.
+    pub(super) fn render(&self, scope: &dyn Scope) -> Result<Json, RenderError> {
         if let Self::Value(expression) = self {
-            return expression.evaluate(scope);
+            return expression.evaluate(scope).map_err(not_evaluated);
         }
         let mut text = String::new();
         self.write(scope, &mut text)?;
-        Json::parse(text.as_bytes()).map_err(|error| error.to_string())
+        Json::parse(text.as_bytes()).map_err(|error| not_evaluated(error.to_string()))
     }
 
-    fn write(&self, scope: &dyn Scope, into: &mut String) -> Result<(), String> {
+    /// Ends as soon as it is too large: a thousand times the largest trigger is more than the memory that there is.
+    fn write(&self, scope: &dyn Scope, into: &mut String) -> Result<(), RenderError> {
+        let evaluate = |expression: &Expression| expression.evaluate(scope).map_err(not_evaluated);
         match self {
             Self::Literal(text) => into.push_str(text),
-            Self::Value(expression) => into.push_str(expression.evaluate(scope)?.get()),
+            Self::Value(expression) => into.push_str(evaluate(expression)?.get()),
             Self::Text(parts) => {
                 let mut text = String::new();
                 for part in parts {
                     match part {
                         Part::Plain(plain) => text.push_str(plain),
-                        Part::Expression(expression) => text.push_str(&as_text(&expression.evaluate(scope)?)),
+                        Part::Expression(expression) => text.push_str(&as_text(&evaluate(expression)?)),
                     }
+                    within_limit(&text)?;
                 }
                 into.push_str(&Value::String(text).to_string());
             }
@@ -137,8 +143,20 @@ impl Template {
                 into.push(']');
             }
         }
-        Ok(())
+        within_limit(into)
     }
+}
+
+fn not_evaluated(message: String) -> RenderError {
+    RenderError { code: "saga.expression", message }
+}
+
+/// A command has a limit, and so has every part of it.
+fn within_limit(text: &str) -> Result<(), RenderError> {
+    if text.len() <= limits::VALUE_BYTES {
+        return Ok(());
+    }
+    Err(RenderError { code: "saga.too_large", message: format!("more than {} bytes", limits::VALUE_BYTES) })
 }
 
 /// A text as it is, anything else as its JSON.

@@ -36,6 +36,7 @@ impl fmt::Display for Difference {
 /// The journal does not fold.
 pub fn run(plan: &Compiled, saga_id: Uuid, journal: &[Transition]) -> Result<Option<Difference>, String> {
     let rules = plan.rules();
+    folds(plan, saga_id, journal)?;
     let mut saga: Option<Saga> = None;
     for (place, row) in journal.iter().enumerate() {
         let decided = again(rules, saga.as_ref(), saga_id, row)?;
@@ -50,6 +51,11 @@ pub fn run(plan: &Compiled, saga_id: Uuid, journal: &[Transition]) -> Result<Opt
         };
     }
     Ok(None)
+}
+
+/// A damaged journal is refused whole: its inputs may name what its definition does not have.
+fn folds(plan: &Compiled, saga_id: Uuid, journal: &[Transition]) -> Result<(), String> {
+    fold(plan.definition(), saga_id, journal).map(|_| ()).map_err(|error| error.to_string())
 }
 
 fn folded(rules: Rules<'_>, mut saga: Saga, row: &Transition) -> Saga {
@@ -90,13 +96,14 @@ fn difference(place: usize, recorded: &[Fact], decided: &[Fact]) -> Difference {
 /// names of the steps. (In which row a command goes out depends on what else was in its batch.)
 ///
 /// # Errors
-/// The journal does not begin with *started*.
+/// The journal does not fold.
 pub fn run_with(
     own: &Compiled,
     other: &Compiled,
     saga_id: Uuid,
     journal: &[Transition],
 ) -> Result<Option<Difference>, String> {
+    folds(own, saga_id, journal)?;
     let (mut then, mut now) = (Vec::new(), Vec::new());
     let mut states: Option<(Saga, Saga)> = None;
     for (place, row) in journal.iter().enumerate() {

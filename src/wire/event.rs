@@ -166,7 +166,7 @@ impl Event {
             } else if let Some((_, attribute)) = NAMES.iter().find(|(known, _)| *known == name) {
                 let text: TextOrBool =
                     serde_json::from_str(value.get()).map_err(|error| unreadable(error.to_string()))?;
-                self.set(*attribute, &name, text.as_str())?;
+                self.set(*attribute, &name, without_nul(&name, text.as_str())?)?;
             }
         }
         self.data.get_or_insert_with(Json::empty_object);
@@ -186,10 +186,13 @@ fn header_attribute(name: &str) -> Option<Attribute> {
 
 fn text<'a>(name: &str, value: Option<&'a [u8]>) -> Result<&'a str, Malformed> {
     let value = value.unwrap_or_default();
-    match std::str::from_utf8(value) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        Ok(_) | Err(_) => Err(Malformed::new("not-text", format!("header {name} is not text"))),
-    }
+    let text = std::str::from_utf8(value).map_err(|_| Malformed::new("not-text", format!("{name} is not text")))?;
+    without_nul(name, text)
+}
+
+/// Postgres keeps no text with a NUL in it.
+fn without_nul<'a>(name: &str, text: &'a str) -> Result<&'a str, Malformed> {
+    if text.contains('\0') { Err(Malformed::new("not-text", format!("{name} holds a NUL"))) } else { Ok(text) }
 }
 
 fn place(attribute: Attribute) -> usize {
@@ -241,5 +244,31 @@ impl TextOrBool {
             Self::Bool(true) => "true",
             Self::Bool(false) => "false",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::core::Timestamp;
+
+    use super::super::record::RecordHead;
+    use super::*;
+
+    fn read(content_type: &str, id: &str, value: &str) -> Result<Event, Malformed> {
+        let head = RecordHead { topic: Arc::from("t"), partition: 0, offset: 0, timestamp: Timestamp::ZERO };
+        let headers = [("content-type", Some(content_type.as_bytes())), ("ce_id", Some(id.as_bytes()))];
+        let count = if id.is_empty() { 1 } else { 2 };
+        Event::read(&Record::new(head, None, Some(value.as_bytes()), headers.into_iter().take(count)))
+    }
+
+    #[test]
+    fn an_attribute_with_a_nul_is_refused_in_both_modes() {
+        let code = |event: Result<Event, Malformed>| event.err().map(|malformed| malformed.code);
+        let structured = "application/cloudevents+json";
+        assert_eq!(code(read("application/json", "a\0b", "{}")), Some("not-text"));
+        assert_eq!(code(read(structured, "", r#"{"id":"a\u0000b"}"#)), Some("not-text"));
+        assert_eq!(code(read(structured, "", r#"{"id":"a","data":"\u0000"}"#)), None, "data pass as they are");
     }
 }

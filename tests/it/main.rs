@@ -9,12 +9,16 @@
 mod barrier;
 mod bus_conformance;
 mod cli;
+mod definition_limits;
 mod definitions;
 mod engine;
 mod every_step_fails;
 mod faults;
+mod fuzz_corpora;
 mod given;
+mod histories;
 mod hostile;
+mod journals;
 mod kafka;
 mod kafka_bus;
 mod postgres;

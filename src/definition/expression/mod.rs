@@ -34,6 +34,8 @@ pub(super) enum Expression {
 pub(super) struct CelExpression {
     parsed: IdedExpr,
     roots: Vec<Root>,
+    /// With which power of the data its loops grow; 0 without loops.
+    power: u32,
 }
 
 impl std::fmt::Debug for CelExpression {
@@ -54,16 +56,19 @@ impl Expression {
         if let Some(path) = Path::parse(text.trim(), step) {
             return path.map(Self::Path);
         }
-        if nesting(text) > 32 {
-            return Err("an expression is nested deeper than 32".to_owned());
+        if nesting(text) > limits::EXPRESSION_DEPTH {
+            return Err(format!("an expression is nested deeper than {}", limits::EXPRESSION_DEPTH));
+        }
+        if text.bytes().filter(|byte| b".+-*/%<>=!?[({".contains(byte)).count() > limits::EXPRESSION_OPERATORS {
+            return Err(format!("an expression has more than {} operators", limits::EXPRESSION_OPERATORS));
         }
         // The parser is not ours: whatever it does on odd text must not end the process.
         let program = catch_unwind(|| Program::compile(text))
             .map_err(|_| "the expression cannot be parsed".to_owned())?
             .map_err(|error| format!("not a CEL expression: {}", first_line(&error.to_string())))?;
         let mut parsed = program.expression().clone();
-        let roots = prepare::prepare(&mut parsed, step)?;
-        Ok(Self::Cel(CelExpression { parsed, roots }))
+        let (roots, power) = prepare::prepare(&mut parsed, step)?;
+        Ok(Self::Cel(CelExpression { parsed, roots, power }))
     }
 
     /// Everything that it reads.
@@ -89,9 +94,15 @@ impl Expression {
 impl CelExpression {
     fn evaluate(&self, scope: &dyn Scope) -> Result<Json, String> {
         let mut tree = Value::Object(serde_json::Map::new());
+        let mut weight = limits::EXPRESSION_BYTES;
         for root in &self.roots {
             let Some(json) = scope.root(root)? else { return Ok(Json::null()) };
-            root.place(&mut tree, serde_json::from_str(json.get()).map_err(|error| error.to_string())?);
+            let value: Value = serde_json::from_str(json.get()).map_err(|error| error.to_string())?;
+            weight += values_in(&value) + json.get().len() / 64;
+            root.place(&mut tree, value);
+        }
+        if weight.saturating_pow(self.power) > limits::EXPRESSION_WORK {
+            return Err("its loops would take too long over so much data".to_owned());
         }
         let mut context = Context::default();
         context.add_function(prepare::IN_ORDER, prepare::in_order).map_err(|error| error.to_string())?;
@@ -104,7 +115,8 @@ impl CelExpression {
         let outcome = catch_unwind(AssertUnwindSafe(|| context.resolve(&self.parsed)));
         let value =
             outcome.map_err(|_| "the expression cannot be evaluated".to_owned())?.map_err(|error| error.to_string())?;
-        let text = to_json(value)?.to_string();
+        let mut room = limits::VALUE_BYTES;
+        let text = to_json(value, &mut room)?.to_string();
         Json::parse(text.as_bytes()).map_err(|error| error.to_string())
     }
 }
@@ -127,6 +139,15 @@ fn nesting(text: &str) -> usize {
     deepest
 }
 
+/// The number of values in a tree.
+fn values_in(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+        Value::Array(items) => 1 + items.iter().map(values_in).sum::<usize>(),
+        Value::Object(members) => 1 + members.values().map(values_in).sum::<usize>(),
+    }
+}
+
 /// JSON whole numbers are Int, as authors write them.
 fn to_cel(value: Value) -> CelValue {
     match value {
@@ -147,8 +168,11 @@ fn to_cel(value: Value) -> CelValue {
     }
 }
 
-/// Members come in the order of their names: the same value renders to the same bytes.
-fn to_json(value: CelValue) -> Result<Value, String> {
+/// Members come in the order of their names: the same value renders to the same bytes. What CEL shares, JSON writes out: `room` is
+/// for how many bytes there is room, at least one a value.
+fn to_json(value: CelValue, room: &mut usize) -> Result<Value, String> {
+    let length = if let CelValue::String(text) = &value { text.len() } else { 1 };
+    *room = room.checked_sub(length).ok_or_else(|| format!("its value has more than {} bytes", limits::VALUE_BYTES))?;
     Ok(match value {
         CelValue::Null => Value::Null,
         CelValue::Bool(flag) => Value::Bool(flag),
@@ -158,12 +182,14 @@ fn to_json(value: CelValue) -> Result<Value, String> {
             .map(Value::Number)
             .ok_or("a number is not finite, JSON has no such value")?,
         CelValue::String(text) => Value::String(text.to_string()),
-        CelValue::List(items) => Value::Array(items.iter().cloned().map(to_json).collect::<Result<_, _>>()?),
+        CelValue::List(items) => {
+            Value::Array(items.iter().map(|item| to_json(item.clone(), room)).collect::<Result<_, _>>()?)
+        }
         CelValue::Map(map) => {
             let mut members = std::collections::BTreeMap::new();
             for (key, value) in map.map.iter() {
                 let name = key.to_string();
-                if members.insert(name.clone(), to_json(value.clone())?).is_some() {
+                if members.insert(name.clone(), to_json(value.clone(), room)?).is_some() {
                     return Err(format!("a map has two keys that JSON calls {name:?}"));
                 }
             }

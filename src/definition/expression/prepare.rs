@@ -16,14 +16,15 @@ pub(super) const IN_ORDER: &str = "@in_order";
 /// Loops in loops cost the product of their lengths: one within another, and no more.
 const LOOP_DEPTH: usize = 2;
 
-/// Everything that the expression reads. Its loops go in order from now on.
+/// Everything that the expression reads, and with which power of its size the work of its loops grows: a loop within a loop squares it,
+/// and so does a path that is read within a loop, since each turn copies it. Its loops go in order from now on.
 ///
 /// # Errors
 /// It reads what there is not, or loops too deeply.
-pub(super) fn prepare(expr: &mut IdedExpr, step: &dyn Fn(&str) -> Option<StepIx>) -> Result<Vec<Root>, String> {
-    let mut visitor = Visitor { step, locals: Vec::new(), roots: BTreeSet::new() };
+pub(super) fn prepare(expr: &mut IdedExpr, step: &dyn Fn(&str) -> Option<StepIx>) -> Result<(Vec<Root>, u32), String> {
+    let mut visitor = Visitor { step, locals: Vec::new(), roots: BTreeSet::new(), power: 0 };
     visitor.visit(expr)?;
-    Ok(visitor.roots.into_iter().collect())
+    Ok((visitor.roots.into_iter().collect(), visitor.power))
 }
 
 /// What a loop goes through: the keys of a map in their order, anything else as it is.
@@ -39,6 +40,7 @@ struct Visitor<'a> {
     /// The names of the loops around the place that is visited: two or three for each.
     locals: Vec<Vec<String>>,
     roots: BTreeSet<Root>,
+    power: u32,
 }
 
 impl Visitor<'_> {
@@ -48,6 +50,9 @@ impl Visitor<'_> {
         {
             let parts: Vec<&str> = path.iter().map(String::as_str).collect();
             self.roots.insert(root_of(&parts, self.step)?.0);
+            if !self.locals.is_empty() {
+                self.grows(self.locals.len() + 1);
+            }
             return Ok(());
         }
         match &mut expr.expr {
@@ -61,6 +66,10 @@ impl Visitor<'_> {
             Expr::Struct(object) => object.entries.iter_mut().try_for_each(|entry| self.entry(&mut entry.expr)),
             Expr::Comprehension(comprehension) => self.comprehension(comprehension),
         }
+    }
+
+    fn grows(&mut self, power: usize) {
+        self.power = self.power.max(u32::try_from(power).unwrap_or(u32::MAX));
     }
 
     fn entry(&mut self, entry: &mut EntryExpr) -> Result<(), String> {
@@ -85,6 +94,7 @@ impl Visitor<'_> {
             return Err(format!("a loop calls its element {name}, which is the name of something else"));
         }
         self.locals.push(names);
+        self.grows(self.locals.len());
         for part in [&mut comprehension.loop_cond, &mut comprehension.loop_step, &mut comprehension.result] {
             self.visit(part)?;
         }
