@@ -28,8 +28,11 @@ pub const EXPRESSION_BYTES: usize = 1_024;
 /// Bytes of a definition file, and of each schema that it names (RELIABILITY.md section 3 G): 500 steps of 500 bytes. Reading one with
 /// the places of its values takes about 0.2 us a byte.
 pub const DEFINITION_BYTES: usize = 262_144;
-/// Operators, calls and members of an expression: CEL calls itself for each, and some hundred overflowed a stack of 2 MiB.
-pub const EXPRESSION_OPERATORS: usize = 64;
+/// Operators and calls of an expression, and its dots: CEL calls itself for each that stands in another, and 64 in a chain overflowed a
+/// stack of 2 MiB in a build that is not optimized.
+pub const EXPRESSION_OPERATORS: usize = 32;
+/// See `EXPRESSION_OPERATORS`.
+pub const EXPRESSION_DOTS: usize = 64;
 /// Brackets within brackets of an expression, for the same reason.
 pub const EXPRESSION_DEPTH: usize = 16;
 /// What an expression's loops may cost, in values that are copied: each turn copies whatever it reads of the trigger and of replies, 64

@@ -59,7 +59,8 @@ impl Expression {
         if nesting(text) > limits::EXPRESSION_DEPTH {
             return Err(format!("an expression is nested deeper than {}", limits::EXPRESSION_DEPTH));
         }
-        if text.bytes().filter(|byte| b".+-*/%<>=!?[({".contains(byte)).count() > limits::EXPRESSION_OPERATORS {
+        let count = |of: &[u8]| text.bytes().filter(|byte| of.contains(byte)).count();
+        if count(b"+-*/%<>=!?[({") > limits::EXPRESSION_OPERATORS || count(b".") > limits::EXPRESSION_DOTS {
             return Err(format!("an expression has more than {} operators", limits::EXPRESSION_OPERATORS));
         }
         // The parser is not ours: whatever it does on odd text must not end the process.
