@@ -33,8 +33,8 @@ pub const DEFINITION_BYTES: usize = 262_144;
 pub const EXPRESSION_OPERATORS: usize = 32;
 /// See `EXPRESSION_OPERATORS`.
 pub const EXPRESSION_DOTS: usize = 64;
-/// Brackets within brackets of an expression, for the same reason.
-pub const EXPRESSION_DEPTH: usize = 16;
+/// Brackets within brackets of an expression, for the same reason: at 16 CEL's parser needed 2.8 MiB.
+pub const EXPRESSION_DEPTH: usize = 10;
 /// What an expression's loops may cost, in values that are copied: each turn copies whatever it reads of the trigger and of replies, 64
 /// bytes of text counting as a value. Meanwhile all other sagas of the engine wait.
 pub const EXPRESSION_WORK: usize = 4_000_000;

@@ -144,9 +144,9 @@ fn an_expression_at_its_limit_needs_no_deep_stack() {
         format!("1{}", " < 1".repeat(32)),
         format!("1 == 1{}", " == true".repeat(15)),
         format!("trigger.data{}", ".a".repeat(300)),
-        format!("{}1{}", "[".repeat(16), "]".repeat(16)),
+        format!("{}1{}", "[".repeat(10), "]".repeat(10)),
         format!("trigger.data{}", "['a']".repeat(30)),
-        format!("{}1", "!".repeat(16)),
+        format!("{}1", "!".repeat(10)),
         format!("'a'{}", ".size()".repeat(31)),
     ];
     for chain in chains {
