@@ -7,6 +7,7 @@ use std::io::IsTerminal as _;
 use comfy_table::Table;
 use serde::Serialize;
 
+use crate::kit::Report;
 use crate::operations::{BalanceReport, Failure, ListedJson, Meaning, ParkedJson, Shown, VerifyReport};
 
 /// Says why a command failed.
@@ -136,6 +137,27 @@ pub(super) fn balanced(report: &BalanceReport) {
     let passed: i64 = report.partitions.iter().map(|account| account.next.saturating_sub(account.first)).sum();
     let count = report.offenders.len();
     println!("\n{passed} offsets passed in {} partitions; {count} offenders", report.partitions.len());
+}
+
+/// What the participant kit found: a line a case, then what is behind each one that is more than a pass.
+pub(super) fn kit(report: &Report) {
+    let mut rows = table(&["CASE", "", "SENT", "REQUIRED", "CAME", "VERDICT"]);
+    rows.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    for row in &report.cases {
+        let came = row.came.escape_debug().to_string();
+        rows.add_row([&row.case.to_string(), row.name, row.sent, row.required, &came, row.verdict.name()]);
+    }
+    println!("{}", rows.trim_fmt());
+    for row in &report.cases {
+        let lines = [("wrong", &row.wrong), ("hint", &row.hints), ("note", &row.notes)];
+        let lines = lines.into_iter().flat_map(|(kind, texts)| texts.iter().map(move |text| (kind, text)));
+        for (place, (kind, text)) in lines.enumerate() {
+            if place == 0 {
+                println!("\n{} {}: {}", row.case, row.name, row.verdict.name());
+            }
+            println!("  {kind:<6} {}", text.escape_debug());
+        }
+    }
 }
 
 /// One saga: a sentence, its steps as a graph, its journal.
