@@ -310,6 +310,26 @@ mod tests {
     }
 
     #[test]
+    fn a_definition_gives_topics_types_and_data_and_an_undo_reads_the_reply_of_its_do() {
+        let options = TargetOptions {
+            definition: Some("sagas/trade-settlement.saga.yaml".into()),
+            step: Some("order".to_owned()),
+            trigger: Some(r#"{"orderId":"{key}","amount":10}"#.to_owned()),
+            ..TargetOptions::default()
+        };
+        let target = Target::new(&options).unwrap();
+        let saga = target.saga("k".to_owned(), Timestamp::ZERO);
+        let doing = target.command(&saga, Name::doing(0).into(), None).unwrap();
+        assert_eq!((&*doing.topic, &*doing.reply_topic), ("order.commands", "trade-settlement.replies"));
+        assert_eq!((&*doing.kind, doing.data.get()), ("order.reserve", r#"{"orderId":"k","amount":10}"#));
+        let reply = Json::parse(br#"{"reservationId":"r"}"#).unwrap();
+        let undoing = |reply| target.command(&saga, Name::undoing(0).into(), reply).unwrap();
+        assert_eq!(&*undoing(None).kind, "order.release");
+        assert_eq!(undoing(None).data.get(), r#"{"orderId":"k","reservation":null}"#);
+        assert_eq!(undoing(Some(&reply)).data.get(), r#"{"orderId":"k","reservation":"r"}"#);
+    }
+
+    #[test]
     fn what_cannot_be_sent_is_said_before_anything_is() {
         let exit = |options: &TargetOptions| Target::new(options).unwrap_err().exit;
         assert_eq!(exit(&TargetOptions::default()), Exit::Usage);

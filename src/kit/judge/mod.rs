@@ -346,3 +346,6 @@ fn expired(course: &Course, judged: &mut Judged, late: Name) {
     }
     effects(course, judged, late.saga, i64::from(done_late), Rule::Expired);
 }
+
+#[cfg(test)]
+mod tests;
