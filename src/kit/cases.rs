@@ -116,7 +116,7 @@ pub(super) const CASES: [Case; 14] = [
                 send([doing(0), doing(1)]),
                 send([undoing(0)]),
                 send([second(0)]),
-                send([undoing(1).on(0), second(1).on(1)]),
+                send([undoing(1).on(0), second(1).opposite(0)]),
             ]
         },
         judge: judge::second_undo,
@@ -141,7 +141,8 @@ pub(super) const CASES: [Case; 14] = [
         script: || {
             let pair = |saga: usize| {
                 let pair = [doing(saga), undoing(saga)];
-                if saga.is_multiple_of(2) { pair } else { [pair[1], pair[0]] }
+                // An order that no number of partitions makes regular: each of them gets both, in both orders.
+                if saga.count_ones().is_multiple_of(2) { pair } else { [pair[1], pair[0]] }
             };
             vec![at_once(judge::PAIRS, pair)]
         },
@@ -230,11 +231,11 @@ fn undoing(saga: usize) -> Letter {
     Name::undoing(saga).into()
 }
 
-/// Two letters for each saga, on two partitions.
+/// Two letters for each saga, on opposite partitions.
 fn at_once(sagas: usize, pair: impl Fn(usize) -> [Letter; 2]) -> Move {
     let both = |saga| {
         let [one, other] = pair(saga);
-        [Item::Letter(one.on(saga)), Item::Letter(other.on(saga + 1))]
+        [Item::Letter(one.on(saga)), Item::Letter(other.opposite(saga))]
     };
     Move::Send((0..sagas).flat_map(both).collect())
 }

@@ -47,13 +47,13 @@ pub async fn run(
         return Err(Failure::new(Exit::Usage, format!("there is no case {unknown}"), "cases are 1 to 14"));
     }
     let settings = places.kafka(None)?;
-    let lanes = partitions(&settings, &target).await?;
-    let played = tokio::task::spawn_blocking(move || play(&settings, target, options, lanes, &progress)).await;
+    let partitions = partitions(&settings, &target).await?;
+    let played = tokio::task::spawn_blocking(move || play(&settings, target, options, partitions, &progress)).await;
     played.map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))?
 }
 
 /// Both topics are there. Returns the partitions of the command topic.
-async fn partitions(settings: &KafkaSettings, target: &Target) -> Result<i32, Failure> {
+async fn partitions(settings: &KafkaSettings, target: &Target) -> Result<usize, Failure> {
     let need = |name: &str, purpose| TopicNeed { name: name.to_owned(), purpose };
     let needs = [need(&target.command_topic, Purpose::Command), need(&target.reply_topic, Purpose::Reply)];
     let found = Admin::connect(settings)?.diff(&needs).await?;
@@ -61,14 +61,14 @@ async fn partitions(settings: &KafkaSettings, target: &Target) -> Result<i32, Fa
         let hint = "sagabus topics ensure makes those of definitions; nothing is made silently";
         return Err(Failure::new(Exit::NotFound, format!("there is no topic {}", missing.need.name), hint));
     }
-    Ok(i32::try_from(found[0].partitions).unwrap_or(1))
+    Ok(found[0].partitions)
 }
 
 fn play(
     settings: &KafkaSettings,
     target: Target,
     options: KitOptions,
-    lanes: i32,
+    partitions: usize,
     progress: &dyn Fn(&str),
 ) -> Result<Report, Failure> {
     let began_at = wall_clock();
@@ -79,7 +79,7 @@ fn play(
         ledger_command: options.ledger_command,
     };
     let probe = Probe::connect(settings, &target.command_topic, &target.reply_topic)?;
-    let mut stage = Stage { target, terms, probe, lanes, run: run_name(began_at), began_at, is_cold: true };
+    let mut stage = Stage { target, terms, probe, partitions, run: run_name(began_at), began_at, is_cold: true };
     let at_most = stage.terms.restart_timeout.as_secs();
     progress(&format!("waiting for the first answer, at most {at_most} s"));
     let contact = stage.play(&FIRST_CONTACT)?;

@@ -38,6 +38,22 @@ pub(super) enum Data {
     Failing,
 }
 
+/// A partition, as long as it is not known how many there are. The opposite of one is half of them away: two consumers that share
+/// them in ranges come to opposite records at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Lane {
+    number: usize,
+    is_opposite: bool,
+}
+
+impl Lane {
+    /// Its number among this many partitions.
+    pub(super) fn among(self, partitions: usize) -> usize {
+        let across = if self.is_opposite { (partitions / 2).max(1) } else { 0 };
+        (self.number + across) % partitions.max(1)
+    }
+}
+
 /// A command on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Letter {
@@ -45,14 +61,19 @@ pub(super) struct Letter {
     pub(super) data: Data,
     /// True when its `ce_expirytime` has passed.
     pub(super) is_expired: bool,
-    /// Which partition, modulo those that there are; `None`: where its key belongs.
-    pub(super) lane: Option<usize>,
+    /// Which partition; `None`: where its key belongs.
+    pub(super) lane: Option<Lane>,
 }
 
 impl Letter {
     /// On this partition, modulo those that there are.
-    pub(super) fn on(self, lane: usize) -> Self {
-        Self { lane: Some(lane), ..self }
+    pub(super) fn on(self, number: usize) -> Self {
+        Self { lane: Some(Lane { number, is_opposite: false }), ..self }
+    }
+
+    /// On the partition opposite to this one.
+    pub(super) fn opposite(self, number: usize) -> Self {
+        Self { lane: Some(Lane { number, is_opposite: true }), ..self }
     }
 
     /// With other data.
@@ -128,4 +149,19 @@ pub(super) enum Move {
 /// Sends these commands and waits for their answers.
 pub(super) fn send<const N: usize>(letters: [Letter; N]) -> Move {
     Move::Send(letters.map(Item::Letter).to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opposite_lanes_are_two_where_there_are_two() {
+        let both = |number, partitions| {
+            let letter = Letter::from(Name::doing(0));
+            [letter.on(number), letter.opposite(number)].map(|letter| letter.lane.unwrap().among(partitions))
+        };
+        assert_eq!([both(0, 1), both(0, 2), both(3, 2), both(1, 4)], [[0, 0], [0, 1], [1, 0], [1, 3]]);
+        assert!((2..9).all(|partitions| (0..9).map(|n| both(n, partitions)).all(|[one, other]| one != other)));
+    }
 }

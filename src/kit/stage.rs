@@ -45,7 +45,7 @@ pub(super) struct Stage {
     pub(super) terms: Terms,
     pub(super) probe: Probe,
     /// Partitions of the command topic.
-    pub(super) lanes: i32,
+    pub(super) partitions: usize,
     /// Tells the keys of this run from those of any other.
     pub(super) run: String,
     pub(super) began_at: Timestamp,
@@ -131,8 +131,8 @@ impl Stage {
             .command(saga, letter, reply)
             .map_err(|message| Failure::new(Exit::Usage, message, "--undo-data gives the data of the undo instead"))?;
         scene.addresses.commands.insert(command.id, letter.name);
-        let lane = letter.lane.map(|lane| i32::try_from(lane).unwrap_or(0) % self.lanes.max(1));
-        Ok(RawRecord { partition: lane, ..wire::command(&command).into() })
+        let partition = letter.lane.and_then(|lane| i32::try_from(lane.among(self.partitions)).ok());
+        Ok(RawRecord { partition, ..wire::command(&command).into() })
     }
 
     /// Until each command is answered once for each time that it was sent; sends again, as Sagabus does, what is not.

@@ -64,7 +64,7 @@ fn play(name: &str, topics: &[String; 2]) -> [Vec<u64>; 2] {
         let serving = scope.spawn(|| sloppy::serve(&kafka, &topics[0], participant, &stop));
         let counting = format!("grep {{saga}} {} | awk '{{n += $3}} END {{print n + 0}}'", ledger.display());
         let options = ["--output", "json", "--restart-timeout", "6s"];
-        let with = kit(topics, &[&options[..], &["--ledger-command", &counting]].concat());
+        let with = kit(topics, &[&options[..], &["--ledger-command", counting.as_str()]].concat());
         // A participant that has stopped for good would only fail at everything now.
         let without = if serving.is_finished() { None } else { Some(kit(topics, &options)) };
         stop.store(true, Ordering::Relaxed);

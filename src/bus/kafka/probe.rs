@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::time::Instant;
 
 use crate::wire::{Event, Malformed, Outgoing, Record};
 
@@ -20,6 +21,8 @@ use super::settings::KafkaSettings;
 
 /// How long the broker may take to answer a question, or to acknowledge what was sent.
 const ASK_AT_MOST: Duration = Duration::from_secs(10);
+/// How soon a question is asked again that had no answer.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A record as bytes, honest or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +80,26 @@ impl std::fmt::Debug for Probe {
     }
 }
 
+/// Where every partition of a topic ends now. A topic that was just made has no leaders yet: it is asked again.
+fn ends(reader: &BaseConsumer, topic: &str) -> Result<TopicPartitionList, KafkaError> {
+    let ask = || {
+        let metadata = reader.fetch_metadata(Some(topic), ASK_AT_MOST)?;
+        let mut ends = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
+            let (_, end) = reader.fetch_watermarks(topic, partition.id(), ASK_AT_MOST)?;
+            ends.add_partition_offset(topic, partition.id(), Offset::Offset(end))?;
+        }
+        Ok(ends)
+    };
+    let until = Instant::now() + ASK_AT_MOST;
+    loop {
+        match ask() {
+            Err(_) if Instant::now() < until => _ = reader.poll(ASK_AGAIN),
+            answer => return answer,
+        }
+    }
+}
+
 impl Probe {
     /// Reads every partition of `read` from where it ends now, and is ready to write to `written`.
     ///
@@ -87,14 +110,10 @@ impl Probe {
             attempted: format!("read topic {read} at {}", settings.bootstrap),
             message: error.to_string(),
         };
-        let reader = BaseConsumer::from_config(&settings.lookup()).map_err(failed)?;
-        let metadata = reader.fetch_metadata(Some(read), ASK_AT_MOST).map_err(failed)?;
-        let mut starts = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
-            let (_, end) = reader.fetch_watermarks(read, partition.id(), ASK_AT_MOST).map_err(failed)?;
-            starts.add_partition_offset(read, partition.id(), Offset::Offset(end)).map_err(failed)?;
-        }
-        reader.assign(&starts).map_err(failed)?;
+        let mut config = settings.lookup();
+        config.set("enable.partition.eof", "false");
+        let reader = BaseConsumer::from_config(&config).map_err(failed)?;
+        reader.assign(&ends(&reader, read).map_err(failed)?).map_err(failed)?;
         let refusals = Refusals::default();
         let writer = BaseProducer::from_config_and_context(&settings.producer(), refusals.clone()).map_err(failed)?;
         Ok(Self { writer, refusals, reader, written: written.to_owned(), topics: HashMap::new() })
@@ -152,7 +171,6 @@ impl Probe {
                     let event = Event::read(&record);
                     found.push((record, event));
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => continue,
                 Some(Err(error)) => {
                     tracing::warn!(%error, "answers cannot be read");
                     return found;
