@@ -89,7 +89,7 @@ fn ends(reader: &BaseConsumer, topic: &str) -> Result<TopicPartitionList, KafkaE
             let (_, end) = reader.fetch_watermarks(topic, partition.id(), ASK_AT_MOST)?;
             ends.add_partition_offset(topic, partition.id(), Offset::Offset(end))?;
         }
-        Ok(ends)
+        Ok::<_, KafkaError>(ends)
     };
     let until = Instant::now() + ASK_AT_MOST;
     loop {
