@@ -158,7 +158,8 @@ impl Stage {
                 if heard.is_progress() {
                     until = Instant::now() + patience;
                 } else if let Some(left) = heard.command.and_then(|name| missing.get_mut(&name)) {
-                    *left -= 1;
+                    // More may come than were asked for: what was sent again is answered again.
+                    *left = left.saturating_sub(1);
                 }
             }
             missing.retain(|_, left| *left > 0);
