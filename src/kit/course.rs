@@ -66,6 +66,10 @@ pub(super) struct Course {
     pub(super) heard: Vec<Heard>,
     /// Effects that stand, by saga: as far as they were counted.
     pub(super) effects: BTreeMap<usize, i64>,
+    /// Why the reply to the first `do` breaks the schema that the definition names.
+    pub(super) unfit: Option<String>,
+    /// Why the script ended early: a command could not be rendered from what was replied.
+    pub(super) cut_short: Option<String>,
 }
 
 impl Course {

@@ -9,6 +9,8 @@ pub(super) enum Rule {
     Envelope,
     /// The participant refuses what the case builds on.
     Refused,
+    /// The definition reads the reply.
+    Reply,
     /// Rule 1.
     StoredReply,
     /// Rule 2.
@@ -44,6 +46,9 @@ impl Rule {
                  ce_specversion, ce_id, ce_source, ce_type and ce_sagaoutcome are there once; the value is JSON."
             }
             Self::Refused => "Give data that this participant accepts: --data, or --trigger with a definition.",
+            Self::Reply => {
+                "The definition reads this step's reply: answer with the members that its undo and later steps read, and that fit `reply: {schema: ...}`."
+            }
             Self::StoredReply => {
                 "Rule 1: store the reply under the command's ce_id, byte for byte, and answer every later delivery with it without running the handler."
             }

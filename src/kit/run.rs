@@ -10,6 +10,7 @@ use crate::engine::wall_clock;
 use crate::operations::{Exit, Failure, Places};
 
 use super::cases::{CASES, Case, FIRST_CONTACT, Need};
+use super::course::Course;
 use super::report::{Report, Row};
 use super::rule::{Judged, Rule};
 use super::stage::{Stage, Terms};
@@ -93,7 +94,7 @@ fn play(
             None => {
                 let course = stage.play(case)?;
                 let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Row::judged(case, &course, (case.judge)(&course), millis)
+                Row::judged(case, &course, judged(case, &course), millis)
             }
         };
         progress(&format!("case {:>2}  {:<7}  {}", row.case, row.verdict.name(), row.name));
@@ -120,6 +121,14 @@ fn lacking(case: &Case, stage: &Stage) -> Option<&'static str> {
     case.needs.iter().find_map(lacks)
 }
 
+/// What the case's judge says; a script that ended early has no judge.
+fn judged(case: &Case, course: &Course) -> Judged {
+    let Some(reason) = &course.cut_short else { return (case.judge)(course) };
+    let mut judged = Judged::default();
+    judged.wrong(Rule::Reply, reason);
+    judged
+}
+
 /// What is said of every case when nobody answers: each would only wait in vain.
 fn silence() -> Judged {
     let mut judged = Judged::default();
@@ -133,4 +142,16 @@ fn silence() -> Judged {
 /// A short name for the run that began at this moment.
 fn run_name(began_at: Timestamp) -> String {
     format!("{:x}", began_at.micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_ended_early_fails_for_that_reason_alone() {
+        let course = Course { cut_short: Some("no reservationId".to_owned()), ..Course::default() };
+        let findings = judged(&CASES[3], &course).findings;
+        assert_eq!((findings.len(), findings[0].rule, &*findings[0].what), (1, Rule::Reply, "no reservationId"));
+    }
 }

@@ -72,12 +72,12 @@ impl Stage {
         for step in (case.script)() {
             match step {
                 Move::Send(items) => {
-                    let records = self.records(&mut scene, &items)?;
+                    let Some(records) = self.records(&mut scene, &items) else { break };
                     self.probe.send(&records)?;
                     self.wait(&mut scene, &items)?;
                 }
                 Move::Throw(items) => {
-                    let records = self.records(&mut scene, &items)?;
+                    let Some(records) = self.records(&mut scene, &items) else { break };
                     self.probe.send(&records)?;
                 }
                 Move::Restart => self.restart(&mut scene)?,
@@ -86,7 +86,9 @@ impl Stage {
         }
         self.listen(&mut scene, Duration::ZERO);
         self.count(&mut scene)?;
-        Ok(scene.course)
+        let mut course = scene.course;
+        course.unfit = course.data(Name::doing(0)).and_then(|reply| self.target.check_reply(reply).err());
+        Ok(course)
     }
 
     fn scene(&self, case: &Case) -> Scene {
@@ -100,11 +102,19 @@ impl Stage {
         Scene { sagas, addresses, records: HashMap::new(), course: Course::default() }
     }
 
-    fn records(&self, scene: &mut Scene, items: &[Item]) -> Result<Vec<RawRecord>, Failure> {
-        items.iter().map(|item| self.record(scene, item)).collect()
+    /// The records of these items; `None` when one cannot be made of what was replied, which ends the script.
+    fn records(&self, scene: &mut Scene, items: &[Item]) -> Option<Vec<RawRecord>> {
+        let records: Result<_, String> = items.iter().map(|item| self.record(scene, item)).collect();
+        match records {
+            Ok(records) => Some(records),
+            Err(message) => {
+                scene.course.cut_short = Some(message);
+                None
+            }
+        }
     }
 
-    fn record(&self, scene: &mut Scene, item: &Item) -> Result<RawRecord, Failure> {
+    fn record(&self, scene: &mut Scene, item: &Item) -> Result<RawRecord, String> {
         match item {
             Item::Letter(letter) => {
                 if let Some(known) = scene.records.get(letter) {
@@ -123,13 +133,10 @@ impl Stage {
         }
     }
 
-    fn command(&self, scene: &mut Scene, letter: Letter) -> Result<RawRecord, Failure> {
+    fn command(&self, scene: &mut Scene, letter: Letter) -> Result<RawRecord, String> {
         let saga = &scene.sagas[letter.name.saga];
         let reply = scene.course.data(Name::doing(letter.name.saga));
-        let command = self
-            .target
-            .command(saga, letter, reply)
-            .map_err(|message| Failure::new(Exit::Usage, message, "--undo-data gives the data of the undo instead"))?;
+        let command = self.target.command(saga, letter, reply)?;
         scene.addresses.commands.insert(command.id, letter.name);
         let partition = letter.lane.and_then(|lane| i32::try_from(lane.among(self.partitions)).ok());
         Ok(RawRecord { partition, ..wire::command(&command).into() })

@@ -253,6 +253,14 @@ impl Target {
         plan.data(&begun, self.place, action).map_err(|error| error.message)
     }
 
+    /// Whether the reply to a `do` fits the schema that the definition names for it.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub(super) fn check_reply(&self, reply: &Json) -> Result<(), String> {
+        self.plan.as_ref().map_or(Ok(()), |plan| plan.check_reply(self.place, reply))
+    }
+
     /// Puts a saga's id, key and step into a text.
     pub(super) fn fill(&self, text: &str, saga: &KitSaga) -> String {
         let text = text.replace("{saga}", &saga.id.to_string());

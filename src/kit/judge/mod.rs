@@ -109,6 +109,9 @@ pub(super) fn plain_do(course: &Course) -> Judged {
             }
         }
     }
+    if let Some(unfit) = &course.unfit {
+        judged.wrong(Rule::Reply, unfit);
+    }
     if judged.findings.is_empty() {
         done(course, &mut judged, 0);
     }

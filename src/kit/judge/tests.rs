@@ -34,7 +34,7 @@ fn case(number: u8) -> &'static Case {
 
 /// The rules that a case finds broken when this comes.
 fn broken(number: u8, heard: Vec<Heard>, effects: &[(usize, i64)]) -> Vec<Rule> {
-    let course = Course { heard, effects: effects.iter().copied().collect() };
+    let course = Course { heard, effects: effects.iter().copied().collect(), ..Course::default() };
     let mut rules = Vec::new();
     for finding in (case(number).judge)(&course).findings {
         if !rules.contains(&finding.rule) {
@@ -128,6 +128,8 @@ fn the_envelope_of_the_first_answer_must_be_right() {
         assert_eq!(broken(1, vec![wrong], &[]), [Rule::Envelope]);
     }
     assert_eq!(broken_by(1, &[(Name::doing(0), "failure NO")]), [Rule::Refused]);
+    let unfit = Course { heard: vec![right.clone()], unfit: Some("no reservationId".to_owned()), ..Course::default() };
+    assert_eq!((case(1).judge)(&unfit).findings[0].rule, Rule::Reply);
     assert_eq!(broken(1, vec![right], &[]), []);
 }
 
