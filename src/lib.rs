@@ -12,6 +12,7 @@ pub mod definition;
 pub mod dev;
 pub mod dispatch;
 pub mod engine;
+pub mod kit;
 pub mod operations;
 pub mod participant;
 pub mod replay;

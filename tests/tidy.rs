@@ -12,7 +12,7 @@ const TEST_LINES: usize = 600;
 const FUZZ: [&str; 2] = ["fuzz/src", "fuzz/targets"];
 
 /// Which rings a ring may use. `core` is the bottom and open to all.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("core", &[]),
     ("definition", &[]),
     ("wire", &[]),
@@ -24,8 +24,9 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("replay", &["definition", "wire", "store"]),
     ("operations", &["engine", "replay", "dispatch", "definition", "wire", "store", "bus"]),
     ("api", &["operations", "engine"]),
-    ("cli", &["operations", "engine", "definition", "store", "api", "bus", "dev", "bench"]),
+    ("cli", &["operations", "engine", "definition", "store", "api", "bus", "dev", "bench", "kit"]),
     ("dev", &["definition", "wire", "store", "bus", "dispatch", "engine", "participant", "replay", "operations"]),
+    ("kit", &["definition", "wire", "bus", "engine", "operations"]),
     ("bench", &["definition", "wire", "store", "bus", "engine", "operations"]),
 ];
 

@@ -10,6 +10,8 @@ use crate::bus::From;
 use crate::core::{Phase, Timestamp};
 use crate::operations::SeekTo;
 
+use super::participant::ParticipantVerb;
+
 /// A saga orchestrator for Kafka with a Postgres-backed state machine.
 #[derive(Debug, Parser)]
 #[command(name = "sagabus", version, arg_required_else_help = true, max_term_width = 110)]
@@ -92,6 +94,9 @@ pub(super) enum Verb {
     /// What became of every record.
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Services that take part in sagas.
+    #[command(subcommand)]
+    Participant(ParticipantVerb),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -345,7 +350,7 @@ fn topic_partition(text: &str) -> Result<(String, i32), String> {
     Ok((topic.to_owned(), number.parse().map_err(|_| "the partition is a number")?))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let millis = crate::definition::parse_duration(text);
     millis.map(Duration::from_millis).ok_or_else(|| "write 500ms, 30s, 5m or 1h30m".to_owned())
 }

@@ -5,6 +5,7 @@ mod bench;
 mod checks;
 mod dev;
 mod output;
+mod participant;
 mod run;
 
 use std::io::IsTerminal as _;

@@ -7,6 +7,8 @@ use std::io::IsTerminal as _;
 use comfy_table::Table;
 use serde::Serialize;
 
+use crate::kit::Report;
+use crate::kit::{Report, Row};
 use crate::operations::{BalanceReport, Failure, ListedJson, Meaning, ParkedJson, Shown, VerifyReport};
 
 /// Says why a command failed.
@@ -136,6 +138,41 @@ pub(super) fn balanced(report: &BalanceReport) {
     let passed: i64 = report.partitions.iter().map(|account| account.next.saturating_sub(account.first)).sum();
     let count = report.offenders.len();
     println!("\n{passed} offsets passed in {} partitions; {count} offenders", report.partitions.len());
+}
+
+/// What the participant kit found: a line a case, then what is behind those that are more than a pass.
+pub(super) fn kit(report: &Report) {
+    let mut rows = table(&["CASE", "", "SENT", "REQUIRED", "CAME", "VERDICT"]);
+    rows.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    for row in &report.cases {
+        let came = printable(&row.came);
+        rows.add_row([&row.case.to_string(), row.name, row.sent, row.required, &came, row.verdict.name()]);
+    }
+    println!("{}", rows.trim_fmt());
+    // Cases with the same story tell it once.
+    let story = |row: &Row| (row.wrong.clone(), row.hints.clone(), row.notes.clone());
+    for rows in report.cases.chunk_by(|one, other| story(one) == story(other)) {
+        let (wrong, hints, notes) = story(&rows[0]);
+        let named = |row: &Row| format!("{} {}", row.case, row.name);
+        if !(wrong.is_empty() && hints.is_empty() && notes.is_empty()) {
+            let names: Vec<String> = rows.iter().map(named).collect();
+            println!("\n{}: {}", rows[0].verdict.name(), names.join(", "));
+        }
+        for (kind, texts) in [("wrong", wrong), ("hint", hints), ("note", notes)] {
+            for text in texts {
+                println!("  {kind:<6} {}", printable(&text));
+            }
+        }
+    }
+}
+
+/// A text in which foreign words may stand, without what a terminal would act on.
+fn printable(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\'' | '"' => character.to_string(),
+        other => other.escape_debug().to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// One saga: a sentence, its steps as a graph, its journal.

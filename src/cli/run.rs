@@ -65,6 +65,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Replay(verb) => replay(&places, verb).await,
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,
         Verb::Audit(AuditVerb::Balance { output: format }) => super::checks::balance(&places, format.output).await,
+        Verb::Participant(verb) => super::participant::run(&places, verb).await,
     }
 }
 
@@ -165,10 +166,7 @@ async fn topics(places: &Places, verb: TopicsVerb) -> Result<ExitCode, Failure> 
 
 async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCode, Failure> {
     let console = places.console().await?;
-    let data = match std::fs::read_to_string(&arguments.data) {
-        Ok(text) => text,
-        Err(_) => arguments.data.clone(),
-    };
+    let data = file_or_text(arguments.data);
     let (business_key, id) =
         operations::start(places, &console, &arguments.name, &data, arguments.key.as_deref()).await?;
     let phase = match arguments.wait {
@@ -256,6 +254,11 @@ async fn replay(places: &Places, verb: ReplayVerb) -> Result<ExitCode, Failure> 
             }
         }
     }
+}
+
+/// The text of the file that is named, or what is said itself.
+pub(super) fn file_or_text(said: String) -> String {
+    std::fs::read_to_string(&said).unwrap_or(said)
 }
 
 /// Who asks: the name of the user, as the system knows it.

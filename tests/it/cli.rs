@@ -42,6 +42,7 @@ fn help_names_every_verb() {
         "replay",
         "verify",
         "audit",
+        "participant",
     ] {
         assert!(text.contains(verb), "{verb}");
     }

@@ -1,5 +1,6 @@
 //! What several test modules use.
 
+pub(crate) mod barrier_participant;
 pub(crate) mod database;
 pub(crate) mod faulty;
 pub(crate) mod participants;
