@@ -46,11 +46,13 @@ SELECT id, topic, partition, "offset", encode(key, 'escape') AS key, reason AS w
 -- Partitions whose records did not each end as exactly one verdict: next - first = verdicts + gaps, a parked message for each
 -- verdict that parks. Seeking back begins a new count, to which older parked messages do not belong.
 CREATE VIEW offset_holes AS
-WITH counted AS (
-    SELECT o.*, (SELECT max(a.at) FROM audit a
-                 WHERE a.verb = 'seek' AND a.outcome = 'decided' AND a.target = o.topic || '/' || o.partition
-                   AND a.message = 'to offset ' || o.first_offset) AS sought_back_at
+WITH sought AS (
+    SELECT target, message, max(at) AS at FROM audit WHERE verb = 'seek' AND outcome = 'decided' GROUP BY target, message
+),
+counted AS (
+    SELECT o.*, s.at AS sought_back_at
     FROM input_offset o
+    LEFT JOIN sought s ON s.target = o.topic || '/' || o.partition AND s.message = 'to offset ' || o.first_offset
 ),
 parked AS (
     SELECT p.topic, p.partition,

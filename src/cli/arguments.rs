@@ -119,7 +119,7 @@ pub(super) struct ServeArguments {
     /// Allow unencrypted Kafka beyond this machine.
     #[arg(long, env = "SAGABUS_ALLOW_PLAINTEXT")]
     pub(super) allow_plaintext: bool,
-    /// How often some sagas and all views are checked as `verify` does, for the metric sagabus_verify_findings.
+    /// How often some sagas and all views are checked as `verify` does, for the metric sagabus_verify_findings; 0s: never.
     #[arg(long, env = "SAGABUS_VERIFY_EVERY", default_value = "1m", value_parser = duration, value_name = "DURATION")]
     pub(super) verify_every: Duration,
 }

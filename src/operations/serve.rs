@@ -38,7 +38,7 @@ pub struct ServeOptions {
     pub dev: bool,
     /// Allows unencrypted Kafka beyond this machine.
     pub allow_plaintext: bool,
-    /// How often the online checks look at some sagas and all views.
+    /// How often the online checks look at some sagas and all views; zero: never.
     pub verify_every: Duration,
 }
 
@@ -79,7 +79,9 @@ pub async fn serve<F: Future<Output = ()>>(
     watching.spawn(watch(places.clone(), console, options.clone()));
     // So are the online checks, which compute. Nobody waits for this one: it may fail, and the engine goes on.
     let mut checks = JoinSet::new();
-    checks.spawn(sampler::run(url.to_owned(), options.verify_every));
+    if !options.verify_every.is_zero() {
+        checks.spawn(sampler::run(url.to_owned(), options.verify_every));
+    }
     // The engine's future ends by itself and is never dropped before it does; what runs beside it ends with it.
     tokio::select! {
         ended = engine.run(stop) => Ok(ended?),
