@@ -88,6 +88,8 @@ pub struct Engine<S, B, C> {
     chores: Chores,
     /// Inputs that the last turn led to.
     pending: Vec<(Uuid, Input)>,
+    /// True from the beginning of a turn to its end.
+    is_turning: bool,
     /// Partitions that cannot be read from where they stand, and why: stopped when nothing of them is in hand any more.
     outside: Vec<(Partition, String)>,
 }
@@ -112,6 +114,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             gates: Gates::default(),
             chores: Chores::default(),
             pending: Vec::new(),
+            is_turning: false,
             outside: Vec::new(),
         }
     }
@@ -144,13 +147,20 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// # Errors
     /// As `run`.
     pub async fn step(&mut self, stop: &Stop) -> Result<usize, EngineError> {
+        if self.is_turning {
+            // The last turn was dropped half way: what it had in hand is in nobody's, and is read again.
+            self.health.set_ready(false);
+        }
         if !self.health.is_ready() {
             self.recover(stop).await?;
         }
         if stop.is_requested() {
             return Ok(0);
         }
-        match self.turn().await {
+        self.is_turning = true;
+        let turned = self.turn().await;
+        self.is_turning = false;
+        match turned {
             Ok(inputs) => Ok(inputs),
             Err(error) => self.mend(error).await.map(|()| 0),
         }

@@ -61,6 +61,10 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             drafted.change.generation = self.catalog.generation();
             drafted.change.acknowledged = self.emission.acknowledged();
             drafted.change.shrunk = self.emission.shrunk();
+            if drafted.change.is_empty() && !self.chores.heartbeat_is_due(batch.now) {
+                // Wake-ups that came to nothing yet: they are looked at again, and Postgres need not hear of it.
+                return Ok(Settled::Done);
+            }
             match self.store.commit(&self.fence, &drafted.change).await {
                 Ok(receipt) => {
                     self.fence.batch = receipt.batch;
@@ -193,7 +197,12 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         }
         self.pending.extend(differing);
         for (mut work, row) in judged.works.into_iter().zip(rows) {
+            let is_news = work.decisions.iter().any(|decision| !decision.facts.is_empty());
             let saga: Saga = work.decisions.pop().expect("a work begins with a decision").saga;
+            if !is_news && self.cache.get(work.id).is_some_and(|cached| cached.saga.seq == saga.seq) {
+                // Nothing was decided: it keeps the moment at which it is looked at again.
+                continue;
+            }
             self.cache.put(work.plan.definition(), saga, row);
         }
     }

@@ -34,6 +34,32 @@ pub struct Change {
 }
 
 impl Change {
+    /// True when it writes nothing but a heartbeat.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            generation: _,
+            now: _,
+            partitions,
+            journal,
+            born,
+            turned,
+            parked,
+            emitting,
+            acknowledged,
+            shrunk,
+            operations,
+        } = self;
+        partitions.is_empty()
+            && journal.is_empty()
+            && born.is_empty()
+            && turned.is_empty()
+            && parked.is_empty()
+            && emitting.is_empty()
+            && acknowledged.is_empty()
+            && shrunk.is_empty()
+            && operations.is_empty()
+    }
+
     /// What it writes, for people: counts, and the rows of the journal by saga and seq.
     pub fn outline(&self) -> String {
         let rows: Vec<String> =

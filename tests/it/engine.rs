@@ -1,8 +1,11 @@
 //! The line as a whole, in memory and by virtual time: outages, restarts, several engines, transaction markers, operators.
 
 use std::cell::Cell;
+use std::future::Future as _;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use sagabus::bus::From;
 use sagabus::core::{Action, Fact, Operation, Phase, Sha256, Transition, Verb};
@@ -289,4 +292,46 @@ async fn an_engine_that_never_reached_its_database_stops_at_once() {
     stop.request();
     engine.run(&stop).await.unwrap();
     assert!(!engine.health().is_ready());
+}
+
+#[tokio::test]
+async fn wake_ups_that_come_to_nothing_cost_no_statement() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Silent));
+    let store = Faulty::new(world.database.store(), |_| None);
+    let seen = Rc::clone(&store.seen);
+    // The broker acknowledges nothing, so that nothing that is due can be decided.
+    let mut bus = world.world.broker.connect(partitions(&world));
+    bus.cut_off(true);
+    let mut engine = Engine::new(store, bus, world.world.clock.clone(), settings());
+    begin(&world, "k");
+    for _ in 0..100 {
+        world.now = world.now.plus_millis(100);
+        world.world.clock.advance(100);
+        world.database.set_now(world.now);
+        engine.step(&world.world.stop).await.unwrap();
+    }
+    let statements = seen.borrow().changes.len();
+    assert!((4..=8).contains(&statements), "a start, and a heartbeat every 2 s: {statements} statements in 10 s");
+}
+
+#[tokio::test]
+async fn a_turn_that_was_dropped_half_way_loses_no_record() {
+    let world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    let hangs = Rc::new(Cell::new(false));
+    let fault = Rc::clone(&hangs);
+    let store = Faulty::new(world.database.store(), move |_| fault.get().then_some(Fault::Hangs));
+    let bus = world.world.broker.connect(partitions(&world));
+    let mut engine = Engine::new(store, bus, world.world.clock.clone(), settings());
+    engine.step(&world.world.stop).await.unwrap();
+    engine.step(&world.world.stop).await.unwrap();
+    begin(&world, "k");
+    hangs.set(true);
+    let mut context = Context::from_waker(Waker::noop());
+    let is_pending = pin!(engine.step(&world.world.stop)).poll(&mut context).is_pending();
+    assert!(is_pending, "the statement hangs, and the future is dropped with the record in hand");
+    hangs.set(false);
+    for _ in 0..5 {
+        engine.step(&world.world.stop).await.unwrap();
+    }
+    assert_eq!(world.sagas().len(), 1);
 }

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Before(StoreError),
     /// It is written, and the answer is lost.
     AnswerLost,
+    /// It never comes to an end.
+    Hangs,
 }
 
 /// Looks at a change before it is committed.
@@ -59,6 +61,7 @@ impl<S: Store> Store for Faulty<S> {
                 self.inner.commit(fence, change).await?;
                 Err(StoreError::Unknown("answer lost".to_owned()))
             }
+            Some(Fault::Hangs) => std::future::pending().await,
             None => self.inner.commit(fence, change).await,
         }
     }
