@@ -7,7 +7,6 @@ use std::io::IsTerminal as _;
 use comfy_table::Table;
 use serde::Serialize;
 
-use crate::kit::Report;
 use crate::kit::{Report, Row};
 use crate::operations::{BalanceReport, Failure, ListedJson, Meaning, ParkedJson, Shown, VerifyReport};
 
