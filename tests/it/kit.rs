@@ -125,6 +125,14 @@ async fn a_participant_that_calls_out_under_a_lease_keeps_cases_3_6_and_8() {
     let topics = topics("lease").await;
     let participant = BarrierParticipant::start(&topics[0], "lease").await;
     let ledger = &*participant.ledger_command;
+    let at_work = || participant.database.count("SELECT count(*) FROM at_work");
+    for _ in 0..20 {
+        if at_work().await == 2 {
+            break;
+        }
+        assert!(kit(&topics, &["--case", "3"]).status.success());
+    }
+    assert_eq!(at_work().await, 2, "both workers have partitions");
     let output = kit(&topics, &["--output", "json", "--case", "3,6,8", "--ledger-command", ledger]);
     let (report, failed) = failed(&output);
     assert!(failed.is_empty() && report["cases"].as_array().unwrap().len() == 3, "{report:#}");
