@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::bus::{BusError, Delivery, Group, KafkaSettings, Producer};
 use crate::core::{Answer, Json, Outcome};
-use crate::wire::{self, Received};
+use crate::wire::{self, Received, Record};
 
 use super::barrier::{Begun, answer_id, begin, finish};
 
@@ -42,6 +42,11 @@ pub trait Handler {
         transaction: &mut PgConnection,
         command: &Received,
     ) -> impl Future<Output = Result<Done, sqlx::Error>>;
+
+    /// Whether a command is this service's to handle; another one goes to the dead letters.
+    fn handles(&self, _command: &Received) -> bool {
+        true
+    }
 
     /// What becomes of the answer: sent once, unless a test wants it otherwise.
     fn answering(&mut self, _command: &Received) -> Answering {
@@ -82,6 +87,7 @@ pub struct Service<H> {
     database: PgConnection,
     handler: H,
     delayed: Vec<(Instant, wire::Outgoing)>,
+    dead_letter_topic: Option<String>,
     next_tag: u64,
 }
 
@@ -104,8 +110,15 @@ impl<H: Handler> Service<H> {
             database: PgConnection::connect(database_url).await.map_err(ServiceError::Database)?,
             handler,
             delayed: Vec::new(),
+            dead_letter_topic: None,
             next_tag: 0,
         })
+    }
+
+    /// Sends records that are no commands of this service to a topic of its own; without it they are only logged.
+    #[must_use]
+    pub fn with_dead_letters(self, topic: &str) -> Self {
+        Self { dead_letter_topic: Some(topic.to_owned()), ..self }
     }
 
     /// Serves until `stop` is set. Polling blocks: run it on a thread of its own.
@@ -114,20 +127,31 @@ impl<H: Handler> Service<H> {
     /// The database is lost; commands that were not answered come again.
     pub async fn run(&mut self, stop: &AtomicBool) -> Result<(), ServiceError> {
         while !stop.load(Ordering::Relaxed) {
-            let arrived = self.group.poll(BATCH, POLL);
             let mut commands = Vec::new();
-            for (record, event) in arrived {
+            for (record, event) in self.group.poll(BATCH, POLL) {
                 match event.and_then(|event| wire::received(&record, &event)) {
-                    Ok(command) => commands.push(command),
-                    Err(malformed) => {
-                        tracing::warn!(topic = %record.topic(), offset = record.offset(), %malformed, "command cannot be read, passed over");
+                    Ok(command) if self.handler.handles(&command) => commands.push(command),
+                    Ok(command) => {
+                        self.pass_over(
+                            &record,
+                            &format!("nobody here handles {} {}", command.action.name(), command.kind),
+                        );
                     }
+                    Err(malformed) => self.pass_over(&record, &malformed.to_string()),
                 }
             }
             let answers = self.perform(&commands).await?;
             self.send(answers).await;
         }
         Ok(())
+    }
+
+    fn pass_over(&mut self, record: &Record, reason: &str) {
+        let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
+        tracing::warn!(%topic, partition, offset, reason, "not a command of this service, passed over");
+        if let Some(topic) = &self.dead_letter_topic {
+            self.producer.forward(topic, record);
+        }
     }
 
     /// The whole batch in one transaction; each command alone when that fails.
@@ -198,14 +222,14 @@ impl<H: Handler> Service<H> {
             self.next_tag += 1;
             let tag = self.next_tag;
             self.producer.emit(tag, records);
-            while self.producer.unacknowledged() > 0 {
-                for delivery in self.producer.delivered() {
-                    if let Delivery::Refused { error, .. } = delivery {
-                        tracing::error!(error, "answer refused by the broker");
-                    }
+        }
+        while self.producer.unacknowledged() > 0 {
+            for delivery in self.producer.delivered() {
+                if let Delivery::Refused { error, .. } = delivery {
+                    tracing::error!(error, "answer refused by the broker");
                 }
-                tokio::time::sleep(Duration::from_millis(1)).await;
             }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         self.group.commit();
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sagabus::core::{Action, Answer, Json, Outcome, Sha256};
+use sagabus::core::{Action, Answer, Json, Outcome, Sha256, Timestamp};
 use sagabus::participant::{Begun, apply, begin, finish, forget};
 use sagabus::wire::Received;
 use sqlx::{Connection as _, PgConnection};
@@ -118,6 +118,21 @@ async fn an_undo_closes_its_step_for_good() {
         "Success - without effect",
         "its do had none"
     );
+}
+
+#[tokio::test]
+async fn a_do_that_comes_too_late_is_refused_unless_it_has_run() {
+    let (_database, mut connection) = barrier("barrier_expired").await;
+    let past = Some(Timestamp::from_millis(1_000));
+    let late = Received { expires_at: past, ..command(1, Action::Do, 1) };
+    assert_eq!(deliver(&mut connection, &late, done()).await, "Failure saga.expired");
+    let in_time = Received { expires_at: None, ..late.clone() };
+    assert_eq!(deliver(&mut connection, &in_time, done()).await, "Failure saga.expired", "it is remembered");
+    assert_eq!(deliver(&mut connection, &command(2, Action::Do, 1), done()).await, "ran");
+    let again = Received { expires_at: past, ..command(2, Action::Do, 1) };
+    assert_eq!(deliver(&mut connection, &again, done()).await, "Success -", "it has run");
+    let undo = Received { expires_at: past, ..command(2, Action::Undo, 1) };
+    assert_eq!(deliver(&mut connection, &undo, done()).await, "ran", "an undo never comes too late");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod postgres;
 mod properties;
 mod repairs;
 mod scenarios;
+mod service;
 mod statement_errors;
 mod store_conformance;
 mod support;

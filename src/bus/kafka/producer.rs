@@ -10,11 +10,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
-use crate::wire::Outgoing;
+use crate::wire::{Outgoing, Record};
 
 use super::super::{BusError, Delivery, Tag};
 use super::settings::KafkaSettings;
 
+/// What the delivery report of a forwarded record carries: it belongs to no batch.
+const FORWARDED: usize = usize::MAX;
 /// Records of one batch at most: the place in the batch takes 20 bits of what a delivery report carries.
 const BATCH_BITS: u32 = 20;
 
@@ -26,6 +28,8 @@ pub struct Producer {
     under_way: BTreeMap<Tag, UnderWay>,
     /// Records that the client's queue had no room for, or whose delivery failed: they go first.
     backlog: VecDeque<(Tag, usize)>,
+    /// Forwarded records that are not settled.
+    forwarded: usize,
 }
 
 struct UnderWay {
@@ -68,7 +72,7 @@ impl Producer {
     pub fn new(settings: &KafkaSettings) -> Result<Self, BusError> {
         let (client, reports) = connect(settings)?;
         let settings = settings.clone();
-        Ok(Self { settings, client, reports, under_way: BTreeMap::new(), backlog: VecDeque::new() })
+        Ok(Self { settings, client, reports, under_way: BTreeMap::new(), backlog: VecDeque::new(), forwarded: 0 })
     }
 
     /// Sends a batch. Never waits; order is kept. A tag is used once.
@@ -79,6 +83,20 @@ impl Producer {
         self.push();
     }
 
+    /// Sends a record on to a topic, as it came, once: one that the broker does not take is logged and left where it came from.
+    pub fn forward(&mut self, topic: &str, record: &Record) {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in record.headers() {
+            headers = headers.insert(Header { key, value });
+        }
+        let mut base = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(topic, FORWARDED).headers(headers);
+        (base.key, base.payload) = (record.key(), record.value());
+        match self.client.send(base) {
+            Ok(()) => self.forwarded += 1,
+            Err((error, _)) => tracing::error!(topic, %error, "record not forwarded"),
+        }
+    }
+
     /// What became of sent batches since the last call.
     pub fn delivered(&mut self) -> Vec<Delivery> {
         let reported =
@@ -86,6 +104,13 @@ impl Producer {
         let mut deliveries = Vec::new();
         let (mut again, mut failed) = (Vec::new(), None);
         for (name, error) in reported {
+            if name == FORWARDED {
+                self.forwarded -= 1;
+                if let Some(code) = error {
+                    tracing::error!(%code, "record not forwarded");
+                }
+                continue;
+            }
             let (tag, index) = ((name >> BATCH_BITS) as Tag, name & ((1 << BATCH_BITS) - 1));
             match error {
                 None if self.settle(tag, index) => deliveries.push(Delivery::Acknowledged { tag, index }),
@@ -117,7 +142,7 @@ impl Producer {
 
     /// Records that nobody has acknowledged.
     pub fn unacknowledged(&self) -> usize {
-        self.under_way.values().map(|batch| batch.left).sum()
+        self.under_way.values().map(|batch| batch.left).sum::<usize>() + self.forwarded
     }
 
     /// Nobody waits for what was emitted: what the client does not have yet is not given to it.
@@ -179,7 +204,7 @@ impl Producer {
         tracing::error!(error = ?self.client.client().fatal_error(), "producer failed for good, beginning anew");
         match connect(&self.settings) {
             Ok((client, reports)) => {
-                (self.client, self.reports) = (client, reports);
+                (self.client, self.reports, self.forwarded) = (client, reports, 0);
                 let unacknowledged = self.under_way.iter().flat_map(|(tag, batch)| {
                     let waiting = batch.records.iter().enumerate().filter(|(_, record)| record.is_some());
                     waiting.map(|(index, _)| (*tag, index))

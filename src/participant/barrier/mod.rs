@@ -8,10 +8,13 @@ use sqlx::postgres::types::PgInterval;
 use crate::core::{Answer, Json, Outcome};
 use crate::wire::Received;
 
-const SAGABUS_BARRIER: &str = include_str!("sagabus_barrier.sql");
+pub(super) const SAGABUS_BARRIER: &str = include_str!("sagabus_barrier.sql");
 const COMMAND_BEGIN: &str = include_str!("command_begin.sql");
 const COMMAND_FINISH: &str = include_str!("command_finish.sql");
 const COMMAND_FORGET: &str = include_str!("command_forget.sql");
+
+/// The code of a `do` that came after nobody waited for it any longer.
+const EXPIRED: &str = "saga.expired";
 
 /// What to do with a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +35,8 @@ pub async fn apply(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(SAGABUS_BARRIER).execute(connection).await.map(|_| ())
 }
 
-/// Asks what to do with a command, inside the service's transaction (READ COMMITTED). With a `lease` the transaction may be
+/// Asks what to do with a command, inside the service's transaction (READ COMMITTED). A `do` that comes after its expiry, by the
+/// database's clock, and has not run yet is refused. With a `lease` the transaction may be
 /// committed before the handler calls out; it must exceed the hard time-out of that call.
 ///
 /// # Errors
@@ -42,13 +46,14 @@ pub async fn begin(
     command: &Received,
     lease: Option<Duration>,
 ) -> Result<Begun, sqlx::Error> {
-    type Row = (String, Option<String>, Option<String>, bool, bool, Option<Vec<u8>>);
+    type Row = (String, Option<String>, Option<String>, bool, bool, Option<Vec<u8>>, bool);
     let lease = lease.map(|lease| PgInterval {
         months: 0,
         days: 0,
         microseconds: i64::try_from(lease.as_micros()).unwrap_or(i64::MAX),
     });
-    let (verdict, outcome, code, retryable, effect, reply): Row = sqlx::query_as(COMMAND_BEGIN)
+    let expires_at = command.expires_at.and_then(|at| chrono::DateTime::from_timestamp_micros(at.micros()));
+    let (verdict, outcome, code, retryable, effect, reply, is_expired): Row = sqlx::query_as(COMMAND_BEGIN)
         .bind(command.id)
         .bind(command.saga_id)
         .bind(&*command.step)
@@ -56,19 +61,18 @@ pub async fn begin(
         .bind(i32::from(command.attempt))
         .bind(command.data_hash.as_bytes().as_slice())
         .bind(lease)
-        .fetch_one(connection)
+        .bind(expires_at)
+        .fetch_one(&mut *connection)
         .await?;
     Ok(match verdict.as_str() {
+        "run" if is_expired => {
+            let answer = refusal(command, "failure", EXPIRED);
+            finish(connection, command, &answer).await?;
+            Begun::Answer(answer)
+        }
         "run" => Begun::Run,
         "busy" => Begun::Busy,
-        "conflict" => Begun::Answer(Answer {
-            id: answer_id(command, "conflict"),
-            outcome: Outcome::Failure,
-            data: Json::empty_object(),
-            code: Some(Answer::CONFLICT.into()),
-            retryable: false,
-            without_effect: false,
-        }),
+        "conflict" => Begun::Answer(refusal(command, "conflict", Answer::CONFLICT)),
         _ => {
             let is_success = outcome.as_deref() == Some("success");
             let data = reply.and_then(|bytes| Json::parse(&bytes).ok()).unwrap_or_else(Json::empty_object);
@@ -82,6 +86,18 @@ pub async fn begin(
             })
         }
     })
+}
+
+/// A failure that the barrier itself gives.
+fn refusal(command: &Received, name: &str, code: &'static str) -> Answer {
+    Answer {
+        id: answer_id(command, name),
+        outcome: Outcome::Failure,
+        data: Json::empty_object(),
+        code: Some(code.into()),
+        retryable: false,
+        without_effect: false,
+    }
 }
 
 /// Stores the handler's answer, inside the transaction that `begin` opened.
