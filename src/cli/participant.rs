@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::kit::{self, KitOptions, TargetOptions, Verdict};
-use crate::operations::{Failure, Places};
+use crate::operations::{self, Failure, Places};
+use crate::participant::Language;
 
 use super::arguments::duration;
 use super::output;
@@ -20,6 +21,8 @@ pub(super) enum ParticipantVerb {
     /// Sends commands of sagas that do not exist: use topics of a test environment. In --data, --undo-data, --failing-data and --trigger,
     /// {key} stands for the saga's business key, {saga} for its id and {step} for the step's name; each saga of a run has its own.
     Test(Box<TestArguments>),
+    /// Write a small participant for a step: the contract kept by a barrier, and a place for the business code.
+    Scaffold(ScaffoldArguments),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -74,6 +77,22 @@ pub(super) struct TestArguments {
     output: ReportFormat,
 }
 
+#[derive(Clone, Debug, Args)]
+pub(super) struct ScaffoldArguments {
+    /// The language.
+    #[arg(long, value_parser = language, value_name = "python|node|java|go|rust")]
+    lang: Language,
+    /// The definition file.
+    #[arg(long, value_name = "FILE")]
+    definition: PathBuf,
+    /// The step whose commands it takes.
+    #[arg(long, value_name = "NAME")]
+    step: String,
+    /// The folder to write into. Default: named after the participant. Files that are there are never replaced.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
     /// For people.
@@ -88,6 +107,7 @@ enum ReportFormat {
 pub(super) async fn run(places: &Places, verb: ParticipantVerb) -> Result<ExitCode, Failure> {
     match verb {
         ParticipantVerb::Test(arguments) => test(places, *arguments).await,
+        ParticipantVerb::Scaffold(arguments) => scaffold(&arguments),
     }
 }
 
@@ -119,4 +139,21 @@ async fn test(places: &Places, arguments: TestArguments) -> Result<ExitCode, Fai
     }
     output::note(&report.summary());
     Ok(ExitCode::from(u8::from(report.count(Verdict::Failed) > 0)))
+}
+
+/// Lists what was written, then says how to go on.
+fn scaffold(arguments: &ScaffoldArguments) -> Result<ExitCode, Failure> {
+    let language = arguments.lang;
+    let written = operations::scaffold(&arguments.definition, &arguments.step, language, arguments.out.as_deref())?;
+    for file in &written.files {
+        output::print(&file.display().to_string());
+    }
+    output::note(&format!("next, in {}, with KAFKA_BOOTSTRAP and DATABASE_URL set:", written.folder.display()));
+    output::note(&format!("  {}\n  {}", language.install(), language.run()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    let known = || Language::ALL.map(Language::name).join(", ");
+    Language::ALL.into_iter().find(|language| language.name() == text).ok_or_else(|| format!("there are {}", known()))
 }

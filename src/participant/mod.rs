@@ -7,6 +7,7 @@
 //! become true together. Whatever comes twice, too late or in the wrong order is answered without it (CONTRACT of the README).
 
 mod barrier;
+mod scaffold;
 mod service;
 
 pub use barrier::Begun;
@@ -14,6 +15,10 @@ pub use barrier::apply;
 pub use barrier::begin;
 pub use barrier::finish;
 pub use barrier::forget;
+pub use scaffold::Language;
+pub use scaffold::ScaffoldError;
+pub use scaffold::ScaffoldFile;
+pub use scaffold::scaffold;
 pub use service::Answering;
 pub use service::Done;
 pub use service::Handler;

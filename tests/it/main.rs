@@ -25,6 +25,7 @@ mod kit;
 mod postgres;
 mod properties;
 mod repairs;
+mod scaffold;
 mod scenarios;
 mod service;
 mod statement_errors;
