@@ -13,7 +13,7 @@ TESTS ?=
 tools := $(shell scripts/prerequisites tools-folder)
 export PATH := $(tools)/bin:$(PATH)
 
-.PHONY: help dev test lint bench fuzz mutants services clean-services
+.PHONY: help dev test lint bench fuzz mutants participants services clean-services
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -43,9 +43,12 @@ fuzz: ## looks for inputs that break something, 30 seconds a target: SECONDS=300
 mutants: ## changes the rules in every small way, and shows which changes no test notices: ARGS="--shard 0/4"
 	@scripts/mutants $(ARGS)
 
+participants: ## drives the example participants, one in each language, through the cases of the contract
+	@scripts/participants $(ARGS)
+
 services: ## starts Kafka and Postgres for development, and prints their addresses
 	@scripts/services up
 	@scripts/services env
 
 clean-services: ## stops all services of this clone and deletes their data
-	@for name in '' test bench; do scripts/services down --wipe --name "$$name"; done
+	@for name in '' test bench participants; do scripts/services down --wipe --name "$$name"; done
