@@ -106,7 +106,7 @@ impl<H: Handler> Service<H> {
         Ok(Self {
             name: name.to_owned(),
             group: Group::join(kafka, topics).map_err(ServiceError::Bus)?,
-            producer: Producer::new(kafka).map_err(ServiceError::Bus)?,
+            producer: Producer::for_answers(kafka).map_err(ServiceError::Bus)?,
             database: PgConnection::connect(database_url).await.map_err(ServiceError::Database)?,
             handler,
             delayed: Vec::new(),

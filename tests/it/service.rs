@@ -27,10 +27,10 @@ impl Handler for Picky {
     }
 }
 
-fn command(topic: &str, kind: &str, reply_to: &str) -> Outgoing {
-    let record = new_trigger(topic, "k", kind, &Uuid::from_u128(7).to_string(), "/test", Json::empty_object());
+fn command(topic: &str, id: u128, kind: &str, reply_to: &str) -> Outgoing {
+    let record = new_trigger(topic, "k", kind, &Uuid::from_u128(id).to_string(), "/test", Json::empty_object());
     let more = [
-        ("ce_correlationid", Uuid::from_u128(8).to_string()),
+        ("ce_correlationid", Uuid::from_u128(id + 100).to_string()),
         ("ce_sagastep", "s".to_owned()),
         ("ce_sagaaction", "do".to_owned()),
         ("ce_sagaattempt", "1".to_owned()),
@@ -64,7 +64,13 @@ async fn what_is_no_command_of_a_service_goes_to_its_dead_letters_as_it_came() {
     };
     let mut producer = Producer::new(&kafka).unwrap();
     let no_command = new_trigger(&commands, "k", "mine", "no-uuid", "/test", Json::empty_object());
-    producer.emit(1, vec![no_command, command(&commands, "foreign", &replies), command(&commands, "mine", &replies)]);
+    let sent = [
+        no_command,
+        command(&commands, 1, "foreign", &replies),
+        command(&commands, 2, "mine", "a-topic-that-nobody-made"),
+        command(&commands, 3, "mine", &replies),
+    ];
+    producer.emit(1, sent.to_vec());
 
     let mut reader = Group::join(&kafka.for_group(&dead_letters), &[&dead_letters, &replies]).unwrap();
     let mut arrived = Vec::new();
@@ -76,6 +82,7 @@ async fn what_is_no_command_of_a_service_goes_to_its_dead_letters_as_it_came() {
         }
     }
     stop.store(true, Ordering::Relaxed);
+    // It would not end while it waits for an answer that has nowhere to go.
     serving.join().unwrap();
     let of = |topic: &str| -> Vec<(String, String)> {
         let here = arrived.iter().filter(|(record, _)| &**record.topic() == topic);

@@ -30,6 +30,8 @@ pub struct Producer {
     backlog: VecDeque<(Tag, usize)>,
     /// Forwarded records that are not settled.
     forwarded: usize,
+    /// Which errors end the tries.
+    is_final: fn(RDKafkaErrorCode) -> bool,
 }
 
 struct UnderWay {
@@ -71,8 +73,17 @@ impl Producer {
     /// The client refuses its configuration.
     pub fn new(settings: &KafkaSettings) -> Result<Self, BusError> {
         let (client, reports) = connect(settings)?;
-        let settings = settings.clone();
-        Ok(Self { settings, client, reports, under_way: BTreeMap::new(), backlog: VecDeque::new(), forwarded: 0 })
+        let (settings, under_way, backlog) = (settings.clone(), BTreeMap::new(), VecDeque::new());
+        Ok(Self { settings, client, reports, under_way, backlog, forwarded: 0, is_final })
+    }
+
+    /// A producer whose records are refused where their topic does not exist: whoever asks names the topic of the answer, and must not
+    /// hold up the others by naming one that nobody made.
+    ///
+    /// # Errors
+    /// The client refuses its configuration.
+    pub fn for_answers(settings: &KafkaSettings) -> Result<Self, BusError> {
+        Ok(Self { is_final: |code| is_final(code) || is_unknown_topic(code), ..Self::new(settings)? })
     }
 
     /// Sends a batch. Never waits; order is kept. A tag is used once.
@@ -114,12 +125,12 @@ impl Producer {
             let (tag, index) = ((name >> BATCH_BITS) as Tag, name & ((1 << BATCH_BITS) - 1));
             match error {
                 None if self.settle(tag, index) => deliveries.push(Delivery::Acknowledged { tag, index }),
-                Some(code) if is_final(code) && self.settle(tag, index) => {
+                Some(code) if (self.is_final)(code) && self.settle(tag, index) => {
                     deliveries.push(Delivery::Refused { tag, index, error: code.to_string() });
                 }
                 // A record that was sent twice is spoken of twice, and one that was forgotten in vain.
                 None => {}
-                Some(code) if is_final(code) => {}
+                Some(code) if (self.is_final)(code) => {}
                 Some(code) => {
                     failed = Some(code);
                     again.push((tag, index));
@@ -221,6 +232,13 @@ fn connect(settings: &KafkaSettings) -> Result<(ThreadedProducer<Reports>, Repor
     let client = ThreadedProducer::from_config_and_context(&settings.producer(), reports.clone())
         .map_err(|error| BusError { attempted: "make a Kafka producer".to_owned(), message: error.to_string() })?;
     Ok((client, reports))
+}
+
+fn is_unknown_topic(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopicOrPartition
+    )
 }
 
 /// Waiting does not help: the record or the right to write it must change.
