@@ -126,7 +126,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.crash();
-        _ = std::fs::remove_dir_all(&self.data);
+        if self.data.exists() {
+            self.crash();
+            _ = std::fs::remove_dir_all(&self.data);
+        }
     }
 }

@@ -71,7 +71,7 @@ impl Arguments {
         let left = self.minutes.map(|minutes| (minutes * 60).saturating_sub(STAGE_SECONDS * u32::try_from(rows.len()).unwrap()));
         let scaled = |row: &Row| match (self.tries, self.quick, left) {
             (Some(tries), ..) => tries,
-            (None, true, _) => 2,
+            (None, true, _) => (20 / row.seconds).clamp(1, 3),
             (None, false, Some(left)) if left < full => (row.tries * left / full).max(1),
             (None, false, _) => row.tries,
         };
@@ -102,6 +102,7 @@ async fn main() -> ExitCode {
         for violation in &outcome.violations {
             println!("  VIOLATED {violation}");
         }
+        world.is_kept |= !outcome.violations.is_empty();
         println!("{}  ({} s)", line(row, &outcome), wall_clock().millis_since(begun) / 1_000);
         table.push((*row, outcome));
     }

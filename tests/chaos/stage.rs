@@ -16,7 +16,7 @@ use super::cluster::{Server, own_folder};
 use super::engines::{Engine, Process};
 use super::load::Load;
 use super::participants::{STEPS, definition};
-use super::proxy::{Protocol, Proxy, Weather};
+use super::proxy::{Armed, Protocol, Proxy, Weather};
 
 /// Sagas of a stage have ended this long after the last fault.
 const END_SECONDS: u64 = 150;
@@ -38,6 +38,8 @@ pub(crate) struct World {
     ledgers: String,
     stages: u32,
     servers: u32,
+    /// Whether what engines said is kept: something was violated.
+    pub(crate) is_kept: bool,
 }
 
 /// A number that a statement gives; `None` when Postgres is away, or has none.
@@ -97,6 +99,7 @@ impl World {
             ledgers: ledgers.to_owned(),
             stages: 0,
             servers: 0,
+            is_kept: false,
         }
     }
 
@@ -126,7 +129,11 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.primary.crash();
-        _ = std::fs::remove_dir_all(&self.home);
+        if self.is_kept {
+            println!("what the engines said is in {}", self.home.display());
+        } else {
+            _ = std::fs::remove_dir_all(&self.home);
+        }
     }
 }
 
@@ -224,6 +231,18 @@ impl Stage {
             self.tend();
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// When an armed fault fired; `None` when it did not within this time.
+    pub(crate) async fn fired(&mut self, armed: &mut Armed, millis: u64) -> Option<Timestamp> {
+        let until = wall_clock().plus_millis(millis);
+        while wall_clock() < until {
+            self.tend();
+            if let Some(at) = armed.fired(LOOK).await {
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// Waits until a statement's number is such; otherwise that is a violation. Returns the number.

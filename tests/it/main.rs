@@ -1,8 +1,8 @@
-//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults`, `kafka`, `kafka_bus`,
-//! `kit` and `bus_conformance::kafka` need `scripts/services up`.
+//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `kafka`, `kafka_bus`,
+//! `hostile`, `kit` and `bus_conformance::kafka` need `scripts/services up`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-#![expect(clippy::print_stdout, reason = "fault tests say what they fired")]
+#![expect(clippy::print_stdout, reason = "tests of many records say what they counted")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the phases that it expects")]
 #![expect(clippy::disallowed_methods, reason = "tests read where the services are")]
 
@@ -13,7 +13,6 @@ mod definition_limits;
 mod definitions;
 mod engine;
 mod every_step_fails;
-mod faults;
 mod fuzz_corpora;
 mod given;
 mod histories;

@@ -213,7 +213,11 @@ impl Shared {
         };
         let now = weather.wait_for(|weather| !holds(weather)).await.map(|weather| *weather);
         if let Ok(Weather::Slow(rate)) = now {
-            tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / f64::from(rate))).await;
+            let slowly = tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / f64::from(rate)));
+            tokio::select! {
+                () = slowly => {}
+                _ = weather.changed() => {}
+            }
         }
     }
 }

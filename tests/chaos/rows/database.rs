@@ -149,7 +149,7 @@ pub(super) async fn read_only(world: &mut World, tries: u32) -> Outcome {
         stage.pass(5_000).await;
         let after = stage.until(world, 5, ROWS_WRITTEN, |_| true).await;
         outcome.fired += u32::from(before == after);
-        world.primary.run("SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only").await;
+        world.primary.run("ALTER SYSTEM RESET default_transaction_read_only").await;
         world.primary.run("SELECT pg_reload_conf()").await;
         let recovery = stage.both_resume(world, wall_clock()).await;
         outcome.recoveries.extend(recovery);

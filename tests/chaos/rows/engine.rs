@@ -74,12 +74,11 @@ pub(super) async fn points(world: &World, stage: &mut Stage, of_kafka: bool) -> 
 pub(super) async fn strike(world: &World, stage: &mut Stage, point: &Point, action: Action) -> Option<Timestamp> {
     let proxy = if world.kafkas[0].seen().contains(point) { &world.kafkas[0] } else { &world.postgreses[0] };
     let mut armed = proxy.arm(point, action);
-    if let Some(at) = armed.fired(Duration::from_millis(1_500)).await {
+    if let Some(at) = stage.fired(&mut armed, 1_500).await {
         return Some(at);
     }
     stage.engines[0].signal(Signal::SIGKILL);
-    stage.tend();
-    armed.fired(Duration::from_secs(6)).await
+    stage.fired(&mut armed, 6_000).await
 }
 
 pub(super) async fn killed_at_points(world: &mut World, tries: u32) -> Outcome {
@@ -124,10 +123,7 @@ pub(super) async fn zombie(world: &mut World, tries: u32) -> Outcome {
 
 /// Two groups: both engines read every partition, and each saga belongs to whoever is first.
 pub(super) async fn all_own_all(world: &mut World, tries: u32) -> Outcome {
-    let begun = wall_clock();
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Apart).await, Outcome::default());
-    let recovery = stage.both_resume(world, begun).await;
-    outcome.recoveries.extend(recovery);
     let mixed = "SELECT count(*) FROM (SELECT 1 FROM journal GROUP BY saga_id HAVING count(DISTINCT writer) > 1) AS s";
     stage.pass(u64::from(tries) * 1_000).await;
     let by_both = stage.until(world, 30, mixed, |count| count > 0).await;

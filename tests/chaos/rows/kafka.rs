@@ -53,7 +53,7 @@ pub(super) async fn acknowledgement_lost(world: &mut World, tries: u32) -> Outco
     for number in 0..tries {
         let place = (number % 2) as usize;
         let mut armed = world.kafkas[place].arm(&produced(), Action::Cut);
-        if let Some(at) = armed.fired(Duration::from_secs(10)).await {
+        if let Some(at) = stage.fired(&mut armed, 10_000).await {
             outcome.fired(stage.resumed(world, at, &Of::Engine(stage.engines[place].name)).await);
         }
         stage.pass(odd_millis(number)).await;
@@ -68,7 +68,7 @@ pub(super) async fn producer_fails(world: &mut World, tries: u32) -> Outcome {
         let words = "producer failed for good, beginning anew";
         let before = stage.engines[place].said(words);
         let mut armed = world.kafkas[place].arm(&produced(), Action::Answer(OUT_OF_ORDER));
-        let at = armed.fired(Duration::from_secs(10)).await;
+        let at = stage.fired(&mut armed, 10_000).await;
         stage.pass(2_000).await;
         if let Some(at) = at.filter(|_| stage.engines[place].said(words) > before) {
             outcome.fired(stage.resumed(world, at, &Of::Engine(stage.engines[place].name)).await);
