@@ -36,10 +36,11 @@ pub(crate) async fn check(world: &World, stage: &Stage, sagas: i64) -> Vec<Strin
 /// Each trigger has its saga, each saga ended as its story says, and the ledger holds what that demands: once, in order.
 async fn outcomes(world: &World, stage: &Stage, sagas: i64) -> Vec<String> {
     let mut ledger = PgConnection::connect(&stage.ledger).await.expect("the ledger answers");
-    let rows: Vec<(i64, Uuid, String, String)> = sqlx::query_as("SELECT id, saga_id, step, action FROM effect ORDER BY id")
-        .fetch_all(&mut ledger)
-        .await
-        .expect("the ledger answers");
+    let rows: Vec<(i64, Uuid, String, String)> =
+        sqlx::query_as("SELECT id, saga_id, step, action FROM effect ORDER BY id")
+            .fetch_all(&mut ledger)
+            .await
+            .expect("the ledger answers");
     let mut effects: BTreeMap<Uuid, Vec<Effect>> = BTreeMap::new();
     for (id, saga, step, action) in rows {
         effects.entry(saga).or_default().push((id, step, action));
@@ -81,7 +82,8 @@ fn one(key: &str, phase: Phase, effects: &[Effect]) -> Option<String> {
     }
     UNDONE_BEFORE.iter().find_map(|(step, before)| {
         let (done, undone) = (place(step, "do"), place(step, "undo"));
-        let late = before.iter().any(|other| place(other, "undo").map(|effect| effect.0) > undone.map(|effect| effect.0));
+        let late =
+            before.iter().any(|other| place(other, "undo").map(|effect| effect.0) > undone.map(|effect| effect.0));
         let wrong = done.is_some() != undone.is_some() || late;
         wrong.then(|| format!("{step} is not undone, or not in order"))
     })

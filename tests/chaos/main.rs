@@ -68,7 +68,9 @@ impl Arguments {
     /// How often each row fires.
     fn tries(&self, rows: &[Row]) -> Vec<u32> {
         let full: u32 = rows.iter().map(|row| row.tries * row.seconds).sum();
-        let left = self.minutes.map(|minutes| (minutes * 60).saturating_sub(STAGE_SECONDS * u32::try_from(rows.len()).unwrap()));
+        let left = self
+            .minutes
+            .map(|minutes| (minutes * 60).saturating_sub(STAGE_SECONDS * u32::try_from(rows.len()).unwrap()));
         let scaled = |row: &Row| match (self.tries, self.quick, left) {
             (Some(tries), ..) => tries,
             (None, true, _) => (20 / row.seconds).clamp(1, 3),
@@ -126,7 +128,10 @@ fn line(row: &Row, outcome: &Outcome) -> String {
 }
 
 fn report(table: &[(Row, Outcome)]) -> ExitCode {
-    println!("\n{:<4} {:<37} {:>5} {:>10} {:>8} {:>8}  measured", "ROW", "FAULT", "FIRED", "VIOLATIONS", "WORST MS", "MEDIAN");
+    println!(
+        "\n{:<4} {:<37} {:>5} {:>10} {:>8} {:>8}  measured",
+        "ROW", "FAULT", "FIRED", "VIOLATIONS", "WORST MS", "MEDIAN"
+    );
     table.iter().for_each(|(row, outcome)| println!("{}", line(row, outcome)));
     let violated = table.iter().filter(|(_, outcome)| !outcome.violations.is_empty()).count();
     println!("{} passed, {violated} failed", table.len() - violated);

@@ -1,15 +1,16 @@
 //! The participants' process: it keeps the contract by the barrier on a Postgres of its own, which loses nothing, and writes every effect
 //! into a ledger. And the definition whose commands it takes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sagabus::bus::KafkaSettings;
 use sagabus::core::Json;
-use sagabus::participant::{Done, Handler, Service};
+use sagabus::participant::{Answering, Done, Handler, Service};
 use sagabus::wire::Received;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 pub(crate) const STEPS: [&str; 5] = ["order", "clearing", "risk", "accounting", "notification"];
 /// The steps that are undone, and which ones are undone before each.
@@ -18,7 +19,7 @@ pub(crate) const UNDONE_BEFORE: [(&str, &[&str]); 3] =
 
 /// Sagas whose number is such are refused at risk, and undone.
 pub(crate) fn fails(key: &str) -> bool {
-    key.rsplit('-').next().and_then(|number| number.parse::<usize>().ok()).is_some_and(|number| number % 5 == 0)
+    number(key).is_some_and(|number| number % 5 == 0)
 }
 
 /// A trade, on topics that begin with its name.
@@ -38,7 +39,17 @@ pub(crate) fn definition(name: &str) -> String {
     )
 }
 
-struct Ledger;
+/// Keeps the contract, and answers as badly as the contract allows: in every row some answers come twice, late, or only when they are
+/// asked for again.
+#[derive(Default)]
+struct Ledger {
+    lost: HashSet<Uuid>,
+}
+
+/// The number in a saga's key.
+fn number(key: &str) -> Option<usize> {
+    key.rsplit('-').next().and_then(|number| number.parse().ok())
+}
 
 impl Handler for Ledger {
     async fn handle(&mut self, transaction: &mut PgConnection, command: &Received) -> Result<Done, sqlx::Error> {
@@ -53,6 +64,15 @@ impl Handler for Ledger {
             .await?;
         Ok(Done::Success(Json::empty_object()))
     }
+
+    fn answering(&mut self, command: &Received) -> Answering {
+        match number(&command.key).unwrap_or_default() % 20 {
+            3 => Answering::Twice,
+            7 => Answering::Late(Duration::from_millis(700)),
+            11 if self.lost.insert(command.id) => Answering::Lost,
+            _ => Answering::Once,
+        }
+    }
 }
 
 /// Serves until it is killed. It comes back when its Postgres does.
@@ -62,7 +82,7 @@ pub(crate) async fn serve(name: &str, kafka: &str, ledger: &str) {
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let stop = AtomicBool::new(false);
     loop {
-        match Service::connect("chaos", &settings, &topics, ledger, Ledger).await {
+        match Service::connect("chaos", &settings, &topics, ledger, Ledger::default()).await {
             Ok(mut service) => match service.run(&stop).await {
                 Ok(()) => return,
                 Err(error) => eprintln!("participants: {error}, again"),

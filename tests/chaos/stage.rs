@@ -182,8 +182,7 @@ impl Stage {
         run(&server, &format!("CREATE DATABASE {database}")).await;
         run(&format!("{}/postgres", world.ledgers), &format!("CREATE DATABASE {database}")).await;
         participant::apply(&mut PgConnection::connect(&ledger).await.unwrap()).await.unwrap();
-        let effects =
-            "CREATE TABLE effect (id bigserial PRIMARY KEY, saga_id uuid NOT NULL, step text NOT NULL, action text NOT NULL)";
+        let effects = "CREATE TABLE effect (id bigserial PRIMARY KEY, saga_id uuid NOT NULL, step text NOT NULL, action text NOT NULL)";
         run(&ledger, effects).await;
         let url = world.primary.url(&database);
         assert!(sagabus(&["migrate", "--database-url", &url]));
@@ -327,7 +326,8 @@ impl Stage {
                 }
             };
             if !status.is_some_and(|status| status.success()) {
-                self.violations.push(format!("engine {} does not end well when it is asked to: {status:?}", engine.name));
+                self.violations
+                    .push(format!("engine {} does not end well when it is asked to: {status:?}", engine.name));
             }
         }
         drop(self.participants);
@@ -349,7 +349,7 @@ fn engine(world: &World, place: usize, name: &str, database: &str, folder: &Path
     let url = format!("postgres://sagabus@127.0.0.1:{}/{database}?sslmode=disable", world.postgreses[place].port);
     let kafka = format!("127.0.0.1:{}", world.kafkas[place].port);
     let folder_name = folder.to_string_lossy();
-    let arguments =
-        ["--definitions", &folder_name, "--group", &group, "--database-url", &url, "--kafka", &kafka].map(str::to_owned);
+    let arguments = ["--definitions", &folder_name, "--group", &group, "--database-url", &url, "--kafka", &kafka]
+        .map(str::to_owned);
     Engine::new(instance, arguments.to_vec(), folder.join(format!("{instance}.log")))
 }

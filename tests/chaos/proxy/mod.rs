@@ -122,7 +122,12 @@ impl Armed {
 
 impl Drop for Armed {
     fn drop(&mut self) {
-        self.shared.rules.lock().expect("nothing panics with the rules").armed.retain(|rule| rule.number != self.number);
+        self.shared
+            .rules
+            .lock()
+            .expect("nothing panics with the rules")
+            .armed
+            .retain(|rule| rule.number != self.number);
     }
 }
 

@@ -125,7 +125,11 @@ pub(super) async fn disk_full(world: &mut World, tries: u32) -> Outcome {
         outcome.fired += u32::from(file.write_all(&[0; 65_536]).is_err());
         drop(file);
         std::fs::remove_file(filler).unwrap();
-        println!("  full for {} ms, Postgres has ended: {}", wall_clock().millis_since(full_at), !world.primary.is_running());
+        println!(
+            "  full for {} ms, Postgres has ended: {}",
+            wall_clock().millis_since(full_at),
+            !world.primary.is_running()
+        );
         let since = wall_clock();
         // One that could not write its log has ended, and is started as an administrator would.
         while !world.primary.is_running() && !world.primary.try_start() {}

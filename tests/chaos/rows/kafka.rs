@@ -172,7 +172,8 @@ pub(super) async fn outside_the_log(world: &mut World) -> Outcome {
     stage.both_resume(world, since).await;
     let place = format!("{topic}/{partition}");
     let (url, kafka) = (stage.url(world), world.kafka.clone());
-    let sought = ["topics", "seek", &place, "--to", "earliest", "--reason", "chaos", "--database-url", &url, "--kafka", &kafka];
+    let sought =
+        ["topics", "seek", &place, "--to", "earliest", "--reason", "chaos", "--database-url", &url, "--kafka", &kafka];
     let since = wall_clock();
     outcome.fired = u32::from(sagabus(&sought));
     let read = format!(
