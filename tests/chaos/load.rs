@@ -10,7 +10,7 @@ use sagabus::core::Json;
 use sagabus::wire;
 
 /// Between two triggers.
-const PACE: Duration = Duration::from_millis(25);
+const PACE: Duration = Duration::from_millis(50);
 
 /// Publishes beside whatever happens; by Kafka's own address, so that no proxy is in its way.
 pub(crate) struct Load {

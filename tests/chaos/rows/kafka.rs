@@ -25,8 +25,13 @@ pub(super) async fn broker_away(world: &mut World, tries: u32) -> Outcome {
         stage.pass(3_000).await;
         services("stop-kafka");
         stage.pass(30_000).await;
+        let before = stage.until(world, 5, ENDED, |_| true).await.unwrap_or_default();
         services("start-kafka");
-        outcome.fired(stage.both_resume(world, wall_clock()).await);
+        let since = wall_clock();
+        stage.both_resume(world, since).await;
+        // Rows of engines come from their timers too: participants must be back as well.
+        let ended = stage.until(world, 60, ENDED, |count| count > before).await;
+        outcome.fired(ended.map(|_| wall_clock().millis_since(since)));
     }
     outcome.finish(world, stage).await
 }
@@ -42,6 +47,8 @@ pub(super) async fn broker_slow(world: &mut World, tries: u32) -> Outcome {
     }
     outcome.finish(world, stage).await
 }
+
+const ENDED: &str = "SELECT count(*) FROM saga WHERE finished_at IS NOT NULL";
 
 fn produced() -> Point {
     ("produce".to_owned(), Side::After)
@@ -81,8 +88,7 @@ pub(super) async fn producer_fails(world: &mut World, tries: u32) -> Outcome {
 pub(super) async fn rebalances(world: &mut World, tries: u32) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
     let topics = [format!("{}.triggers", stage.name), format!("{}.replies", stage.name)];
-    let ended = "SELECT count(*) FROM saga WHERE finished_at IS NOT NULL";
-    let before = stage.until(world, 10, ended, |_| true).await.unwrap_or_default();
+    let before = stage.until(world, 10, ENDED, |_| true).await.unwrap_or_default();
     for _ in 0..tries {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &world.kafka).set("group.id", &stage.name).set("enable.auto.commit", "false");
@@ -107,7 +113,7 @@ pub(super) async fn rebalances(world: &mut World, tries: u32) -> Outcome {
         stage.pass(500).await;
     }
     let since = wall_clock();
-    stage.until(world, 1, ended, |count| count > before).await;
+    stage.until(world, 1, ENDED, |count| count > before).await;
     let recovery = stage.both_resume(world, since).await;
     outcome.recoveries.extend(recovery);
     outcome.finish(world, stage).await
