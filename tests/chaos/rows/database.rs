@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
+use sagabus::core::Timestamp;
 use sagabus::engine::wall_clock;
 use sqlx::{Connection as _, PgConnection};
 
@@ -28,14 +29,21 @@ pub(super) async fn cut_at_points(world: &mut World, tries: u32) -> Outcome {
     outcome.finish(world, stage).await
 }
 
+/// How long after a crash began both engines have written something; what they wrote before it had ended does not count.
+async fn resumed(world: &World, stage: &mut Stage, began: Timestamp, ended: Timestamp) -> Option<u64> {
+    let after = stage.both_resume(world, ended).await?;
+    Some(after + ended.millis_since(began))
+}
+
 pub(super) async fn crash(world: &mut World, tries: u32) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
     for number in 0..tries {
         stage.pass(odd_millis(number)).await;
-        let since = wall_clock();
+        let began = wall_clock();
         world.primary.crash();
+        let ended = wall_clock();
         world.primary.start();
-        outcome.fired(stage.both_resume(world, since).await);
+        outcome.fired(resumed(world, &mut stage, began, ended).await);
     }
     outcome.finish(world, stage).await
 }
@@ -69,15 +77,17 @@ pub(super) async fn promoted(world: &mut World, tries: u32, lag: Lag) -> Outcome
             }
         }
         let written = stage.until(world, 5, ROWS_WRITTEN, |_| true).await.unwrap_or_default();
-        let since = wall_clock();
+        let began = wall_clock();
         world.primary.crash();
+        let ended = wall_clock();
         world.replication.cut();
         standby.promote();
         let former = world.switch(standby);
         // Asked before the engines have come back would be better, and later only makes the loss look smaller.
         let kept = stage.until(world, 5, ROWS_WRITTEN, |_| true).await.unwrap_or_default();
         outcome.fired += u32::from(lag == Lag::None || kept < written);
-        let recovery = stage.both_resume(world, since).await;
+        println!("  promoted after {} ms, {} rows lost", wall_clock().millis_since(began), written - kept);
+        let recovery = resumed(world, &mut stage, began, ended).await;
         outcome.recoveries.extend(recovery);
         drop(former);
         world.replication.set(Weather::Clear);
