@@ -77,6 +77,7 @@ impl Handler for Ledger {
 
 /// Serves until it is killed. It comes back when its Postgres does.
 pub(crate) async fn serve(name: &str, kafka: &str, ledger: &str) {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let settings = KafkaSettings::new(kafka, &format!("{name}-services"), None);
     let topics: BTreeSet<String> = STEPS.iter().map(|step| format!("{name}.{step}")).collect();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
