@@ -102,8 +102,7 @@ pub(crate) const ROWS: [Row; 23] = [
     row("A1", "kill -9, restarted in place", TO_ITS_SAGAS, 20, 4, 3_000, Run::KilledInPlace).quick(),
     row("A1", "kill -9, taken over by its peer", TO_ITS_SAGAS, 20, 16, 12_000, Run::KilledForGood),
     row("A1", "kill -9 at each named point", TO_ITS_ROW, 80, 4, 10_000, Run::KilledAtPoints),
-    row("A3", "stopped for 16 s, then goes on", "stop to the next row of its sagas", 5, 24, 12_000, Run::Zombie)
-        .quick(),
+    row("A3", "stopped for 16 s, then goes on", "stop to the next row of its sagas", 5, 24, 12_000, Run::Zombie),
     row("A4", "two engines own everything", "sagas that both wrote are counted", 20, 1, 15_000, Run::AllOwnAll),
     row("A6", "SIGTERM under load", "signal to exit 0", 10, 5, 10_000, Run::Terminated),
     row("A6", "SIGTERM twice while draining", "second signal to exit", 5, 6, 1_000, Run::TerminatedTwice),
