@@ -86,7 +86,7 @@ pub(super) async fn promoted(world: &mut World, tries: u32, lag: Lag) -> Outcome
         // Asked before the engines have come back would be better, and later only makes the loss look smaller.
         let kept = stage.until(world, 5, ROWS_WRITTEN, |_| true).await.unwrap_or_default();
         outcome.fired += u32::from(lag == Lag::None || kept < written);
-        println!("  promoted after {} ms, {} rows lost", wall_clock().millis_since(began), written - kept);
+        println!("  promoted after {} ms, {} rows lost", wall_clock().millis_since(began), (written - kept).max(0));
         let recovery = resumed(world, &mut stage, began, ended).await;
         outcome.recoveries.extend(recovery);
         drop(former);
