@@ -106,7 +106,7 @@ pub(crate) const ROWS: [Row; 23] = [
     row("A4", "two engines own everything", "sagas that both wrote are counted", 20, 1, 15_000, Run::AllOwnAll),
     row("A6", "SIGTERM under load", "signal to exit 0", 10, 5, 10_000, Run::Terminated),
     row("A6", "SIGTERM twice while draining", "second signal to exit", 5, 6, 1_000, Run::TerminatedTwice),
-    row("B1", "broker away for 30 s", "broker answers to the next end of a saga", 2, 55, 15_000, Run::BrokerAway),
+    row("B1", "broker away for 30 s", "broker answers to the next end of a saga", 2, 55, 60_000, Run::BrokerAway),
     row("B2", "broker at 10 kB/s for 10 s", HEALED_TO_BOTH, 3, 14, 15_000, Run::BrokerSlow),
     row("B4", "acknowledgement of commands lost", TO_ITS_ROW, 20, 2, 10_000, Run::AcknowledgementLost).quick(),
     row(
