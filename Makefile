@@ -13,7 +13,7 @@ TESTS ?=
 tools := $(shell scripts/prerequisites tools-folder)
 export PATH := $(tools)/bin:$(PATH)
 
-.PHONY: help dev test lint bench fuzz mutants participants services clean-services
+.PHONY: help dev test chaos lint bench fuzz mutants participants services clean-services
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -26,6 +26,9 @@ dev: ## runs Sagabus with sample services and a broker of its own: ARGS="--once 
 
 test: lint ## runs all checks and all tests, on a Kafka and a Postgres of its own
 	@scripts/test $(TESTS)
+
+chaos: ## fires faults at the real stack, with a ledger: ARGS="--minutes 10" for less, ARGS="--row A1" for one kind
+	@scripts/chaos $(ARGS)
 
 lint: ## checks format, lints, documentation and dependencies
 	@scripts/prerequisites build tools download
@@ -51,4 +54,4 @@ services: ## starts Kafka and Postgres for development, and prints their address
 	@scripts/services env
 
 clean-services: ## stops all services of this clone and deletes their data
-	@for name in '' test bench participants; do scripts/services down --wipe --name "$$name"; done
+	@for name in '' test bench chaos participants; do scripts/services down --wipe --name "$$name"; done

@@ -52,16 +52,23 @@ wait_for_progress() { ! wait_for 3 eval "! kill -0 $1 2>/dev/null"; }
 
 class_path() { jar_sums | while read -r _ path; do printf '%s:' "$cache/${path##*/}"; done; }
 
+# Each pair of `behind_proxies` is a listener of its own: clients that come by it are told to go on by its proxy.
 write_kafka_settings() {
+    local pair listeners='' advertised='' protocols=''
+    for pair in $behind_proxies; do
+        listeners+=,PROXIED_${pair#*:}://127.0.0.1:${pair%:*}
+        advertised+=,PROXIED_${pair#*:}://127.0.0.1:${pair#*:}
+        protocols+=,PROXIED_${pair#*:}:PLAINTEXT
+    done
     cat >"$kafka/server.properties" <<END
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:$controller_port
-listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$controller_port
-advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$controller_port
+listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$controller_port$listeners
+advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$controller_port$advertised
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$protocols
 log.dirs=$kafka/data
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -124,7 +131,7 @@ start_kafka() {
                 --config "$kafka/server.properties" >"$kafka/format.out" 2>&1 ||
                 die "Kafka's storage could not be formatted: see $kafka/format.out"
         fi
-        detached "$java" -Xms512m -Xmx1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -Djava.awt.headless=true "$log4j" \
+        detached "$java" -Xms512m "-Xmx${SAGABUS_KAFKA_HEAP:-1g}" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -Djava.awt.headless=true "$log4j" \
             -cp "$(class_path)" kafka.Kafka "$kafka/server.properties" >"$kafka/kafka.out" 2>&1
     fi
     wait_for 90 kafka_answers_or_died || die "Kafka does not answer: see $kafka/server.log"
