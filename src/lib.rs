@@ -3,6 +3,9 @@
 //! The straight line is `poll -> decode -> decide -> dispatch -> commit -> emit`. Each ring below is one step of it, or a tool
 //! around it; arrows between rings point one way (`tests/tidy.rs` checks them).
 
+#[macro_use]
+pub mod defects;
+
 pub mod api;
 pub mod bench;
 pub mod bus;

@@ -110,7 +110,7 @@ pub(super) fn failed(saga: &mut Saga, step: StepIx, action: Action, attempt: u16
     keep(saga, step, action, attempt, answer, true);
     saga.cause = Arc::clone(&answer.id);
     let state = &mut saga.steps[step.at()];
-    state.failures = state.failures.saturating_add(1);
+    state.failures = if defect!("failures not counted") { 1 } else { state.failures.saturating_add(1) };
     halted(saga, step, action);
 }
 
@@ -139,7 +139,9 @@ pub(super) fn resent(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action: 
 
 pub(super) fn progressed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action: Action, attempt: u16) {
     let (timeout_ms, _) = clocks.pace(step, action);
-    if let Some(flight) = flight_mut(saga, step, action, attempt) {
+    if let Some(flight) = flight_mut(saga, step, action, attempt)
+        && !defect!("deadline not extended by progress")
+    {
         flight.resend_at = clocks.now.plus_millis(timeout_ms);
     }
 }
@@ -267,6 +269,7 @@ pub(super) fn renewed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action:
 }
 
 pub(super) fn thaw(state: &mut StepState, millis: u64) {
+    let millis = if defect!("pause does not freeze patience") { 0 } else { millis };
     let later = |at: &mut Timestamp| *at = at.plus_millis(millis);
     match &mut state.forward {
         Forward::Issued(flight) => {

@@ -17,10 +17,12 @@ pub fn ready(saga: &Saga) -> impl Iterator<Item = (StepIx, Action)> {
 /// True when the saga only goes forward: a pivot has succeeded (also by an answer to a command that is not issued yet), or counts
 /// so at an operator's word.
 pub(super) fn is_past_pivot(definition: &Definition, saga: &Saga) -> bool {
-    definition.places().filter(|step| definition.step(*step).kind == StepKind::Pivot).any(|step| {
-        let state = saga.step(step);
-        matches!(state.forward, Forward::Succeeded | Forward::Skipped(_)) || state.succeeded_once()
-    })
+    let pivots = definition.places().filter(|step| definition.step(*step).kind == StepKind::Pivot);
+    !defect!("pivot passed and still compensated")
+        && pivots.into_iter().any(|step| {
+            let state = saga.step(step);
+            matches!(state.forward, Forward::Succeeded | Forward::Skipped(_)) || state.succeeded_once()
+        })
 }
 
 /// True when a failure of the step cannot turn the saga, and patience does not end it: it is asked without end. Once the saga has
@@ -32,7 +34,8 @@ pub fn is_endless(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
 /// True when the end of its patience decides something for an outstanding `do` of the step.
 pub(super) fn patience_decides(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
     let waits_for_person = saga.blocks_of(step, Action::Do).next().is_some();
-    saga.phase != Phase::Stuck && !waits_for_person && !is_endless(definition, saga, step)
+    let ends = defect!("retriable given up") || !is_endless(definition, saga, step);
+    saga.phase != Phase::Stuck && !waits_for_person && ends
 }
 
 /// The command of the step in this direction that waits for its answer.

@@ -37,6 +37,11 @@ pub(super) struct Arrived {
 }
 
 impl Batch {
+    /// Partitions change hands: what is in hand may lie elsewhere afterwards, and is read again.
+    pub(super) fn drop_records(&mut self) {
+        self.records.retain(|_| defect!("records in hand kept at a rebalance"));
+    }
+
     /// Inputs of all kinds.
     pub(super) fn len(&self) -> usize {
         self.records.len() + self.wakes.len() + self.operations.len()

@@ -34,7 +34,7 @@ pub(super) struct Drafted {
 /// The change that `judged` asks for. Generation and acknowledgements are the caller's.
 pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Drafted {
     let mut drafted = Drafted::default();
-    drafted.change.now = batch.now;
+    drafted.change.now = if defect!("timer ahead of the database's clock") { Timestamp::ZERO } else { batch.now };
     for work in &judged.works {
         journal(&mut drafted, work);
         let row = saga_row(&mut drafted.change, work);
@@ -46,10 +46,10 @@ pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Dr
         moves.record(&arrived.partition, from, arrived.record.offset(), *verdict);
         let is_parked = match verdict {
             Verdict::Malformed | Verdict::Orphan => true,
-            Verdict::Conflict => arrived.meaning.is_start(),
+            Verdict::Conflict => arrived.meaning.is_start() && !defect!("conflicting trigger dropped"),
             Verdict::Applied | Verdict::Ignored | Verdict::Duplicate | Verdict::Stale => false,
         };
-        if let (true, Some(refusal)) = (is_parked, refusal) {
+        if let (true, Some(refusal)) = (is_parked && !defect!("parked record dropped"), refusal) {
             drafted.change.parked.push(parked(arrived, refusal.to_string()));
         }
     }
@@ -69,7 +69,7 @@ fn journal(drafted: &mut Drafted, work: &Work) {
         let facts = serde_json::to_vec(&transition).expect("facts are plain data");
         drafted.change.journal.push(JournalRow { saga_id: work.id, seq, facts });
         let found = effects(work.plan.rules(), saga, seq, decision.now, &decision.facts);
-        if found.iter().any(Result::is_ok) {
+        if found.iter().any(Result::is_ok) && !defect!("unemitted batch not noted") {
             drafted.change.emitting.push((work.id, seq));
         }
         for effect in found {
@@ -93,6 +93,7 @@ fn saga_row(change: &mut Change, work: &Work) -> Row {
     let saga = work.saga();
     let due = next_due(work.plan.definition(), saga);
     let now = work.decisions.last().map_or(Timestamp::ZERO, |decision| decision.now);
+    let due = due.filter(|_| !defect!("no wake-up written"));
     let wanted = Row { phase: saga.phase, wake_at: due, error: saga.error.clone() };
     let Some(row) = &work.row else {
         change.born.push(born(work, saga, &wanted));

@@ -69,6 +69,9 @@ impl Emission {
         is_kept: bool,
     ) {
         let left = Left { records: sending.len(), emitted_at: now, told: sending.len(), is_kept };
+        if defect!("batch forgotten before it is acknowledged") {
+            self.acknowledged.push(name);
+        }
         if sending.is_empty() {
             if !is_kept {
                 self.acknowledged.push(name);

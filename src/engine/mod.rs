@@ -206,11 +206,11 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 }
             }
             Arrival::Assigned(partitions) => {
-                batch.records.clear();
+                batch.drop_records();
                 self.assigned(partitions).await?;
             }
             Arrival::Revoked(partitions) => {
-                batch.records.clear();
+                batch.drop_records();
                 for partition in partitions {
                     self.positions.remove(&partition);
                 }

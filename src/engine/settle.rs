@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::bus::Bus;
-use crate::core::{Input, Refusal, Saga, Transition, Verdict, fold, outstanding};
+use crate::core::{Input, Refusal, Saga, Timestamp, Transition, Verdict, fold, outstanding};
 use crate::store::{OperationOutcome, OperationState, SagaKey, Store, StoreError, Stored};
 
 use super::batch::Batch;
@@ -58,9 +58,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let mut judged = self.judge(&batch, &mut known).await?;
         loop {
             let mut drafted = draft(&batch, &judged, &self.positions);
-            drafted.change.generation = self.catalog.generation();
-            drafted.change.acknowledged = self.emission.acknowledged();
-            drafted.change.shrunk = self.emission.shrunk();
+            self.complete(&mut drafted, batch.now);
             if drafted.change.is_empty() && !self.chores.heartbeat_is_due(batch.now) {
                 // Wake-ups that came to nothing yet: they are looked at again, and Postgres need not hear of it.
                 return Ok(Settled::Done);
@@ -79,6 +77,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                     self.route_again(&mut batch);
                     judged = self.judge(&batch, &mut known).await?;
                 }
+                Err(StoreError::SagaRaced) if defect!("raced batch dropped") => return Ok(Settled::Done),
                 Err(StoreError::SagaRaced) => {
                     races += 1;
                     if races > RACES_MAX && batch.len() > 1 {
@@ -130,6 +129,17 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             self.store.stop_partition(&arrived.partition, at, &reason).await?;
         }
         Ok(Settled::Seek)
+    }
+
+    /// Adds to a drafted change what is not of its batch.
+    fn complete(&mut self, drafted: &mut Drafted, now: Timestamp) {
+        drafted.change.generation = self.catalog.generation();
+        drafted.change.acknowledged = self.emission.acknowledged();
+        drafted.change.shrunk = self.emission.shrunk();
+        if defect!("emit before commit") {
+            let early = std::mem::take(&mut drafted.sending);
+            self.emission.emit(&mut self.bus, (0, 0), early, now, true);
+        }
     }
 
     /// Judges the batch, reading from Postgres what has to be read first.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sagabus::core::{Operation, Phase, Sha256, Timestamp, Verb, saga_id};
 use sagabus::store::{
     Advance, Change, Console, DefinitionRow, Fence, JournalRow, MemoryDatabase, NewPartition, OperationOutcome,
-    OperationState, ParkedMessage, PartitionState, PostgresStore, SagaKey, SagaRow, SagaUpdate, Shrunk, Store,
-    StoreError,
+    OperationState, ParkedMessage, PartitionOffset, PartitionState, PostgresStore, SagaKey, SagaRow, SagaUpdate,
+    Shrunk, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ trait Bench {
     async fn outcome(&self, id: Uuid) -> OperationState;
     async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError>;
     async fn parked(&self) -> usize;
+    /// An operator moves partition 0 of topic `t`.
+    async fn seek(&self, to: i64) -> bool;
 }
 
 struct InMemory(MemoryDatabase, std::cell::Cell<u64>);
@@ -51,6 +53,10 @@ impl Bench for InMemory {
 
     async fn parked(&self) -> usize {
         self.0.parked().len()
+    }
+
+    async fn seek(&self, to: i64) -> bool {
+        self.0.seek(&("t".into(), 0), to)
     }
 }
 
@@ -87,6 +93,10 @@ impl Bench for OnPostgres {
 
     async fn parked(&self) -> usize {
         self.1.parked(100).await.unwrap().len()
+    }
+
+    async fn seek(&self, to: i64) -> bool {
+        self.1.seek(("t", 0), to, "ada", "test").await.unwrap()
     }
 }
 
@@ -235,6 +245,50 @@ async fn a_taker_that_was_itself_taken_over_takes_nothing(bench: &impl Bench) {
     assert_eq!(taken[0].rows, [(key("x"), 1)], "what the zombie touched is not lost");
     let name = (taken[0].writer, taken[0].batch);
     commit(&mut third, &mut third_fence, &Change { acknowledged: vec![name], ..Change::default() }).await.unwrap();
+}
+
+async fn a_dead_writer_is_forgotten_once_everything_of_it_was_sent(bench: &impl Bench) {
+    let (mut dead, mut taker) = (bench.writer(), bench.writer());
+    let mut fence = register(&mut dead).await;
+    commit(&mut dead, &mut fence, &Change { emitting: vec![(key("x"), 1)], ..born("x") }).await.unwrap();
+    bench.pass(9_000).await;
+    let mut taker_fence = register(&mut taker).await;
+    let silent = taker.dead_writers(8_000, None, &taker_fence).await.unwrap();
+    let taken = taker.take_over(&taker_fence, &silent[0]).await.unwrap();
+    let name = (taken[0].writer, taken[0].batch);
+    taker.forget_writers(&taker_fence).await.unwrap();
+    assert!(taker.dead_writers(8_000, None, &taker_fence).await.unwrap().is_empty(), "it owns nothing any more");
+    assert_eq!(taker.unemitted_of(&[key("x")]).await.unwrap(), [key("x")], "what it owned is the taker's");
+    commit(&mut taker, &mut taker_fence, &Change { acknowledged: vec![name], ..Change::default() }).await.unwrap();
+    assert!(taker.unemitted_of(&[key("x")]).await.unwrap().is_empty());
+}
+
+async fn what_is_read_again_after_a_seek_is_parked_again(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    writer.add_partitions(&[NewPartition { partition: ("t".into(), 0), first_offset: 0 }]).await.unwrap();
+    let change = Change { partitions: vec![advance(0, 1)], parked: vec![parked()], ..Change::default() };
+    commit(&mut writer, &mut fence, &change).await.unwrap();
+    assert!(bench.seek(0).await, "an operator goes back");
+    commit(&mut writer, &mut fence, &change).await.unwrap();
+    assert_eq!((bench.parked().await, ends(&mut writer, "t").await), (2, vec![(0, 1)]));
+}
+
+async fn a_stopped_partition_is_read_again_from_where_an_operator_says(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    assert!(!bench.seek(3).await, "nobody has read it yet");
+    let partition = ("t".into(), 0);
+    let new = NewPartition { partition: partition.clone(), first_offset: 5 };
+    writer.add_partitions(std::slice::from_ref(&new)).await.unwrap();
+    writer.stop_partition(&partition, 4, "outside the log").await.unwrap();
+    writer.stop_partition(&partition, 5, "outside the log").await.unwrap();
+    let state = |found: Vec<PartitionOffset>| (found[0].next_offset, found[0].state);
+    assert_eq!(state(writer.offsets(std::slice::from_ref(&partition)).await.unwrap()), (5, PartitionState::Stopped));
+    assert!(bench.seek(20).await);
+    assert_eq!(state(writer.offsets(std::slice::from_ref(&partition)).await.unwrap()), (20, PartitionState::Reading));
+    let stale = Change { partitions: vec![advance(5, 8)], ..Change::default() };
+    assert!(matches!(commit(&mut writer, &mut fence, &stale).await, Err(StoreError::OffsetMoved)));
 }
 
 async fn lost_commits_are_noticed_by_the_first_statement(bench: &impl Bench) {
@@ -470,6 +524,9 @@ conformance!(
     a_business_key_has_one_saga_whatever_its_id,
     a_zombie_behind_a_takeover_writes_nothing,
     a_taker_that_was_itself_taken_over_takes_nothing,
+    a_dead_writer_is_forgotten_once_everything_of_it_was_sent,
+    what_is_read_again_after_a_seek_is_parked_again,
+    a_stopped_partition_is_read_again_from_where_an_operator_says,
     lost_commits_are_noticed_by_the_first_statement,
     an_offset_moves_only_from_where_it_stands,
     yesterdays_definitions_decide_nothing,

@@ -28,7 +28,9 @@ fn go_forward(draft: &mut Draft<'_>) {
     let definition = draft.definition();
     for step in definition.places() {
         let waits = draft.saga.step(step).forward == Forward::Pending;
-        if waits && definition.step(step).after.iter().all(|before| is_done(&draft.saga, *before)) {
+        let mut after = definition.step(step).after.iter();
+        let joins = defect!("join on any instead of all") && after.clone().any(|before| is_done(&draft.saga, *before));
+        if waits && (joins || after.all(|before| is_done(&draft.saga, *before))) {
             draft.push(Fact::Ready { step, action: Action::Do });
         }
     }
@@ -41,12 +43,15 @@ fn go_forward(draft: &mut Draft<'_>) {
 /// Compensation in reverse dependency order, independent branches in parallel; steps in flight settle first.
 fn undo(draft: &mut Draft<'_>) {
     let definition = draft.definition();
-    if definition.places().any(|step| matches!(draft.saga.step(step).forward, Forward::Issued(_))) {
+    let in_flight = definition.places().any(|step| matches!(draft.saga.step(step).forward, Forward::Issued(_)));
+    if in_flight && !defect!("undo while a do is in flight") {
         return;
     }
     let mut cleared = vec![false; definition.steps.len()];
     for step in definition.order.iter().rev() {
-        let behind_are_cleared = definition.step(*step).before.iter().all(|after| cleared[after.at()]);
+        let rule = definition.step(*step);
+        let behind = if defect!("undo in forward order") { &rule.after } else { &rule.before };
+        let behind_are_cleared = defect!("undo beside its dependant") || behind.iter().all(|after| cleared[after.at()]);
         let due = needs_undo(draft, *step);
         if due && behind_are_cleared && draft.saga.step(*step).backward == Backward::None {
             draft.push(Fact::Ready { step: *step, action: Action::Undo });
@@ -79,7 +84,9 @@ pub(super) fn needs_undo(draft: &Draft<'_>, step: StepIx) -> bool {
         Backward::Done | Backward::Skipped(_) => false,
         Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_) => true,
         Backward::None => match &state.forward {
-            Forward::Succeeded | Forward::GivenUp(_) | Forward::Unclear => true,
+            Forward::GivenUp(_) => !defect!("unknown taken as failed"),
+            Forward::Failed(_) if defect!("failed taken as unknown") => true,
+            Forward::Succeeded | Forward::Unclear => true,
             Forward::Pending
             | Forward::Ready
             | Forward::Issued(_)
@@ -108,5 +115,6 @@ fn is_done(saga: &Saga, step: StepIx) -> bool {
 
 /// True while this attempt waits for its answer.
 pub(super) fn is_outstanding(saga: &Saga, step: StepIx, action: Action, attempt: u16) -> bool {
-    flight(saga, step, action).is_some_and(|flight| flight.attempt == attempt)
+    let is_meant = |meant: u16| meant == attempt || defect!("answer to an earlier attempt applied");
+    flight(saga, step, action).is_some_and(|flight| is_meant(flight.attempt))
 }

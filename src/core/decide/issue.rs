@@ -46,6 +46,7 @@ fn next_attempt(draft: &Draft<'_>, step: StepIx, action: Action) -> Result<(u16,
         Action::Undo => state.undo_attempts,
     };
     let used_up = || RenderError { code: "saga.attempts", message: format!("all {attempts} attempts are used up") };
+    let attempts = if defect!("new attempt under the old id") { 0 } else { attempts };
     let attempt = attempts.checked_add(1).ok_or_else(used_up)?;
     Ok((attempt, draft.rules.render.data(&draft.saga, step, action)?))
 }

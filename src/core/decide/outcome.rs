@@ -14,6 +14,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, step: StepIx, action: Action, att
     draft.push(Fact::Succeeded { step, action, attempt, answer: Some(answer) });
     match action {
         Action::Do => done(draft, step),
+        Action::Undo if defect!("undo twice") && attempt == 1 => retry(draft, step, Action::Undo),
         Action::Undo => answered(draft, step, action),
     }
 }
@@ -80,7 +81,8 @@ pub(super) fn over(draft: &mut Draft<'_>, step: StepIx, cause: Cause, code: &str
 fn failed_backward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &Arc<str>, message: String) {
     answered(draft, step, Action::Undo);
     let failures = draft.saga.step(step).failures;
-    if retryable && failures < draft.step(step).compensation.retry.maximum_attempts {
+    let maximum = draft.step(step).compensation.retry.maximum_attempts;
+    if retryable && (failures < maximum || defect!("undo tried without end")) {
         retry(draft, step, Action::Undo);
     } else {
         exhausted(draft, step, false, code, message);

@@ -16,7 +16,7 @@ use super::{Refusal, outcome};
 /// Every verdict but *applied*; facts that the saga must remember are in the draft all the same.
 pub(super) fn reply(draft: &mut Draft<'_>, reply: &Reply) -> Result<(), Refusal> {
     let definition = draft.definition();
-    if reply.topic != definition.reply_topic {
+    if reply.topic != definition.reply_topic && !defect!("reply from a foreign topic applied") {
         let message = format!("read from {}, but this saga is answered on {}", reply.topic, definition.reply_topic);
         return Err(Refusal::new(Verdict::Orphan, "wrong-topic", message));
     }
@@ -85,7 +85,7 @@ fn answered(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
         .filter(|given| given.action == target.action && given.attempt == target.attempt);
     let read_only = target.action == Action::Do && draft.step(target.step).kind == StepKind::ReadOnly;
     let first = kept.clone().next();
-    match kept.find(|given| given.answer.says_the_same(&answer)) {
+    match kept.find(|given| given.answer.says_the_same(&answer) && !defect!("duplicate taken as new")) {
         _ if read_only => Refusal::new(Verdict::Duplicate, "read-only", "the first answer of a read-only step stays"),
         Some(known) if first == Some(known) || known.believed => {
             Refusal::new(Verdict::Duplicate, "known-answer", "the same was said before")
@@ -113,6 +113,9 @@ fn disputed(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
 /// The participant contradicts itself, or saw the same id with other data. The first answer wins; a person has to look.
 fn contradicted(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
     let Target { step, action, attempt } = target;
+    if defect!("conflict ignored") {
+        return Refusal::new(Verdict::Duplicate, "known-answer", "the same was said before");
+    }
     let waits = age(&draft.saga, target) == Age::Outstanding;
     let blocks = waits || !answer.is_conflict();
     let message = "the participant contradicts itself: what is true has to be found out";
@@ -175,7 +178,7 @@ fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Resu
     if draft.saga.phase == Phase::Abandoned {
         return Err(late(draft, target, answer, "overtaken", "the saga was abandoned"));
     }
-    if matches!(draft.step(step).undo, Undo::Command(_)) {
+    if matches!(draft.step(step).undo, Undo::Command(_)) && !defect!("late success ignored") {
         draft.push(Fact::CameLate { step, action, attempt, answer });
         if !turned || draft.saga.is_final() {
             draft.push(Fact::UndoDue { step });

@@ -88,7 +88,10 @@ fn patience_over(draft: &mut Draft<'_>, step: StepIx, flight: &Flight) {
 }
 
 fn resend(draft: &mut Draft<'_>, step: StepIx, action: Action, flight: &Flight) {
-    if flight.resend_at <= draft.now && !draft.saga.is_undeliverable(step, action) {
+    let is_due = flight.resend_at <= draft.now && !draft.saga.is_undeliverable(step, action);
+    if is_due && defect!("new attempt id on time-out") {
+        draft.push(Fact::RetryDue { step, action, at: draft.now });
+    } else if is_due {
         draft.push(Fact::Resent { step, action, attempt: flight.attempt });
     }
 }

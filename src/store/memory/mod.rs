@@ -1,6 +1,7 @@
 //! The store in memory: the same rules as Postgres, for tests and the simulator. Several stores share one database.
 
 mod commit;
+mod takeover;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -46,6 +47,7 @@ struct Writer {
     incarnation: Uuid,
     batch: i64,
     heartbeat_at: Timestamp,
+    taken_over: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +138,11 @@ impl MemoryDatabase {
         tables.sagas.values().map(|row| tables.stored(row)).collect()
     }
 
+    /// All sagas without their journals, by id.
+    pub fn rows(&self) -> Vec<SagaRow> {
+        self.lock().sagas.values().cloned().collect()
+    }
+
     /// Everything put aside, oldest first.
     pub fn parked(&self) -> Vec<ParkedMessage> {
         self.lock().parked.clone()
@@ -169,6 +176,28 @@ impl MemoryDatabase {
         tables.operations.iter().filter(|(_, outcome)| outcome.state == OperationState::Pending).count()
     }
 
+    /// An operator moves a partition to another offset, which restarts one that was stopped. What is jumped over counts as gaps; going
+    /// back begins a new count. False when nobody has read it yet.
+    pub fn seek(&self, partition: &Partition, to: i64) -> bool {
+        let mut tables = self.lock();
+        let Some(offset) = tables.offsets.get_mut(partition) else { return false };
+        if to >= offset.next_offset {
+            offset.gaps += to - offset.next_offset;
+        } else {
+            *offset = Offset { first_offset: to, gaps: 0, counts: [0; 7], ..offset.clone() };
+        }
+        offset.next_offset = to;
+        offset.state = PartitionState::Reading;
+        true
+    }
+
+    /// Partitions that nobody reads until an operator seeks.
+    pub fn stopped(&self) -> Vec<Partition> {
+        let tables = self.lock();
+        let is_stopped = |offset: &Offset| offset.state == PartitionState::Stopped;
+        tables.offsets.iter().filter(|(_, offset)| is_stopped(offset)).map(|(partition, _)| partition.clone()).collect()
+    }
+
     /// Batches that are not known to have been sent.
     pub fn unemitted(&self) -> usize {
         self.lock().unemitted.len()
@@ -191,6 +220,7 @@ impl Tables {
 
     fn fenced(&self, fence: &Fence) -> Result<(), StoreError> {
         match self.writers.get(&fence.writer) {
+            Some(_) if defect!("no fence") => Ok(()),
             Some(writer) if writer.incarnation == fence.incarnation && writer.batch == fence.batch => Ok(()),
             Some(_) | None => Err(StoreError::Fenced),
         }
@@ -211,7 +241,8 @@ impl Store for MemoryStore {
         tables.last_writer += 1;
         let (writer, now) = (tables.last_writer, tables.now);
         let instance = instance.map(str::to_owned);
-        tables.writers.insert(writer, Writer { instance, age, incarnation, batch: 0, heartbeat_at: now });
+        let registered = Writer { instance, age, incarnation, batch: 0, heartbeat_at: now, taken_over: false };
+        tables.writers.insert(writer, registered);
         Ok(Registration { writer, incarnation, batch: 0, age, now })
     }
 
@@ -312,42 +343,31 @@ impl Store for MemoryStore {
     ) -> Result<Vec<DeadWriter>, StoreError> {
         let tables = self.database.lock();
         let own_age = tables.writers.get(&fence.writer).map_or(0, |writer| writer.age);
+        let owns = |id: i64| tables.unemitted.values().any(|row| row.owner == id);
         let dead = tables.writers.iter().filter(|(id, writer)| {
             let is_silent = writer.heartbeat_at.plus_millis(silent_ms) <= tables.now;
             let is_named = instance.is_some() && writer.instance.as_deref() == instance;
             let is_own = writer.age == own_age || is_named && writer.age < own_age;
-            **id != fence.writer && (is_silent || is_own)
+            **id != fence.writer && (is_silent || is_own) && (!writer.taken_over || owns(**id))
         });
         Ok(dead.map(|(id, writer)| DeadWriter { writer: *id, incarnation: writer.incarnation }).collect())
     }
 
     async fn take_over(&mut self, fence: &Fence, dead: &DeadWriter) -> Result<Vec<UnemittedRow>, StoreError> {
-        let mut tables = self.database.lock();
-        let incarnation = tables.incarnation();
-        match tables.writers.get_mut(&dead.writer) {
-            Some(writer) if writer.incarnation == dead.incarnation => writer.incarnation = incarnation,
-            Some(_) | None => return Ok(Vec::new()),
-        }
-        tables.fenced(fence)?;
-        let mut taken = Vec::new();
-        for ((writer, batch), row) in tables.unemitted.iter_mut().filter(|(_, row)| row.owner == dead.writer) {
-            row.owner = fence.writer;
-            taken.push(UnemittedRow { writer: *writer, batch: *batch, rows: row.rows.clone() });
-        }
-        tables.writers.remove(&dead.writer);
-        Ok(taken)
+        if self.fence_off(dead) { self.take_rows(fence, dead) } else { Ok(Vec::new()) }
     }
 
     async fn forget_writers(&mut self, _fence: &Fence) -> Result<(), StoreError> {
+        let mut tables = self.database.lock();
+        let owners: Vec<i64> = tables.unemitted.values().map(|row| row.owner).collect();
+        tables.writers.retain(|id, writer| !writer.taken_over || owners.contains(id));
         Ok(())
     }
 
     async fn resign(&mut self, fence: &Fence) -> Result<(), StoreError> {
         let mut tables = self.database.lock();
-        tables.fenced(fence)?;
-        if !tables.unemitted.values().any(|row| row.owner == fence.writer) {
-            tables.writers.remove(&fence.writer);
-        }
+        let owns = tables.unemitted.values().any(|row| row.owner == fence.writer);
+        tables.writers.retain(|id, writer| owns || *id != fence.writer || writer.incarnation != fence.incarnation);
         Ok(())
     }
 
