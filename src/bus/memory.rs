@@ -1,4 +1,5 @@
-//! A broker in memory: partitions, offsets, transaction markers. Who reads what is given by the test; time does not pass in here.
+//! A broker in memory: partitions, offsets, transaction markers, retention. Who may read what is given by the test; time does not pass
+//! in here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,13 +22,24 @@ pub struct MemoryBroker {
 #[derive(Debug, Default)]
 struct Log {
     now: Timestamp,
-    topics: BTreeMap<Arc<str>, Vec<Vec<Option<Record>>>>,
+    topics: BTreeMap<Arc<str>, Vec<PartitionLog>>,
+}
+
+/// One partition. Offsets are places in `records`; what lies before `begin` was removed by retention and is never read.
+#[derive(Clone, Debug, Default)]
+struct PartitionLog {
+    begin: i64,
+    records: Vec<Option<Record>>,
 }
 
 /// One engine's connection.
 #[derive(Debug)]
 pub struct MemoryBus {
     broker: MemoryBroker,
+    /// What the group would give to this member, of any topic.
+    share: Vec<Partition>,
+    /// What the group has given to it, and what it has heard of that.
+    given: Vec<Partition>,
     assigned: Vec<Partition>,
     starts: BTreeMap<Partition, i64>,
     notices: VecDeque<Arrival>,
@@ -38,14 +50,14 @@ pub struct MemoryBus {
 impl MemoryBroker {
     /// Makes a topic with this many empty partitions.
     pub fn create(&self, topic: &str, partitions: usize) {
-        self.lock().topics.entry(Arc::from(topic)).or_insert_with(|| vec![Vec::new(); partitions]);
+        self.lock().topics.entry(Arc::from(topic)).or_insert_with(|| vec![PartitionLog::default(); partitions]);
     }
 
     /// Adds empty partitions to a topic, up to this many.
     pub fn grow(&self, topic: &str, partitions: usize) {
         let mut log = self.lock();
         let there = log.topics.entry(Arc::from(topic)).or_default();
-        there.resize(partitions.max(there.len()), Vec::new());
+        there.resize(partitions.max(there.len()), PartitionLog::default());
     }
 
     /// Moves the clock that stamps records.
@@ -70,36 +82,55 @@ impl MemoryBroker {
     ) {
         let mut log = self.lock();
         let (topic, timestamp) = (Arc::<str>::from(topic), log.now);
-        let partitions = log.topics.entry(Arc::clone(&topic)).or_insert_with(|| vec![Vec::new()]);
+        let partitions = log.topics.entry(Arc::clone(&topic)).or_insert_with(|| vec![PartitionLog::default()]);
         let sum: usize = key.unwrap_or_default().iter().map(|byte| usize::from(*byte)).sum();
         let place = sum % partitions.len();
         let partition = i32::try_from(place).expect("few partitions");
-        let offset = i64::try_from(partitions[place].len()).expect("few records");
+        let offset = partitions[place].end();
         let head = RecordHead { topic, partition, offset, timestamp };
-        partitions[place].push(Some(Record::new(head, key, value, headers.iter().copied())));
+        partitions[place].records.push(Some(Record::new(head, key, value, headers.iter().copied())));
     }
 
     /// Appends a transaction marker: an offset that holds no record.
     pub fn publish_marker(&self, partition: &Partition) {
-        if let Some(records) = self.lock().records(partition) {
-            records.push(None);
+        if let Some(log) = self.lock().partition(partition) {
+            log.records.push(None);
         }
+    }
+
+    /// Retention removes what lies before this offset.
+    pub fn truncate(&self, partition: &Partition, before: i64) {
+        if let Some(log) = self.lock().partition(partition) {
+            log.begin = before.clamp(log.begin, log.end());
+        }
+    }
+
+    /// Every partition of every topic.
+    pub fn partitions(&self) -> Vec<Partition> {
+        let log = self.lock();
+        let of_topic = |(topic, logs): (&Arc<str>, &Vec<PartitionLog>)| {
+            let topic = Arc::clone(topic);
+            (0..).zip(logs).map(move |(number, _)| (Arc::clone(&topic), number)).collect::<Vec<Partition>>()
+        };
+        log.topics.iter().flat_map(of_topic).collect()
     }
 
     /// The records of a topic, partition by partition.
     pub fn records(&self, topic: &str) -> Vec<Record> {
         let log = self.lock();
-        log.topics.get(topic).into_iter().flatten().flatten().flatten().cloned().collect()
+        let partitions = log.topics.get(topic).into_iter().flatten();
+        partitions.flat_map(|log| log.records.iter().flatten()).cloned().collect()
     }
 
-    /// A connection that reads these partitions.
-    pub fn connect(&self, assigned: Vec<Partition>) -> MemoryBus {
-        let notices = VecDeque::from([Arrival::Assigned(assigned.clone())]);
+    /// A connection that is given those of these partitions whose topics it subscribes to.
+    pub fn connect(&self, share: Vec<Partition>) -> MemoryBus {
         MemoryBus {
             broker: self.clone(),
-            assigned,
+            share,
+            given: Vec::new(),
+            assigned: Vec::new(),
             starts: BTreeMap::new(),
-            notices,
+            notices: VecDeque::new(),
             deliveries: Vec::new(),
             is_cut_off: false,
         }
@@ -111,12 +142,26 @@ impl MemoryBroker {
 }
 
 impl Log {
-    fn records(&mut self, (topic, partition): &Partition) -> Option<&mut Vec<Option<Record>>> {
+    fn partition(&mut self, (topic, partition): &Partition) -> Option<&mut PartitionLog> {
         self.topics.get_mut(topic)?.get_mut(usize::try_from(*partition).ok()?)
     }
+}
 
-    fn end(&mut self, partition: &Partition) -> i64 {
-        self.records(partition).map_or(0, |records| i64::try_from(records.len()).unwrap_or(i64::MAX))
+impl PartitionLog {
+    fn end(&self) -> i64 {
+        i64::try_from(self.records.len()).unwrap_or(i64::MAX)
+    }
+
+    /// The offsets at and behind `from`.
+    fn behind(&self, from: i64) -> &[Option<Record>] {
+        self.records.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default()
+    }
+
+    /// Why nobody can read from `start`.
+    fn refuses(&self, start: i64) -> Option<String> {
+        let (begin, end) = (self.begin, self.end());
+        let is_outside = start < begin || start > end;
+        is_outside.then(|| format!("offset {start} is outside the log, which holds {begin} to {end}"))
     }
 }
 
@@ -129,13 +174,16 @@ impl MemoryBus {
     fn next_of(&mut self, partition: &Partition, max: usize, into: &mut Vec<Arrival>) {
         let broker = self.broker.clone();
         let mut log = broker.lock();
-        let Some(next) = self.starts.get_mut(partition) else {
+        let (Some(next), Some(log)) = (self.starts.get_mut(partition), log.partition(partition)) else { return };
+        if let Some(reason) = log.refuses(*next) {
+            self.starts.remove(partition);
+            into.push(Arrival::Stopped { partition: partition.clone(), reason });
             return;
-        };
-        let Some(records) = log.records(partition) else { return };
-        while into.len() < max
-            && let Some(record) = records.get(usize::try_from(*next).unwrap_or(usize::MAX))
-        {
+        }
+        for record in log.behind(*next) {
+            if into.len() == max {
+                return;
+            }
             *next += 1;
             if let Some(record) = record {
                 into.push(Arrival::Record(record.clone(), Event::read(record)));
@@ -146,34 +194,43 @@ impl MemoryBus {
 
 impl Bus for MemoryBus {
     async fn arrived(&mut self, max: usize, _wait: Duration) -> Vec<Arrival> {
-        let mut arrivals: Vec<Arrival> = self.notices.drain(..).collect();
-        if arrivals.is_empty() {
-            for partition in self.assigned.clone() {
-                self.next_of(&partition, max, &mut arrivals);
+        let mut arrivals = Vec::new();
+        for partition in self.assigned.clone() {
+            self.next_of(&partition, max, &mut arrivals);
+        }
+        // What was read before a rebalance comes with it.
+        for notice in self.notices.drain(..) {
+            match &notice {
+                Arrival::Assigned(given) => self.assigned.clone_from(given),
+                Arrival::Revoked(gone) => {
+                    self.assigned.retain(|assigned| !gone.contains(assigned));
+                    self.starts.retain(|partition, _| !gone.contains(partition));
+                }
+                Arrival::Record(..) | Arrival::Stopped { .. } => {}
             }
+            arrivals.push(notice);
         }
         arrivals
     }
 
-    fn subscribe(&mut self, _topics: &[Arc<str>]) {}
+    fn subscribe(&mut self, topics: &[Arc<str>]) {
+        let given: Vec<Partition> = self.share.iter().filter(|(topic, _)| topics.contains(topic)).cloned().collect();
+        let before = std::mem::replace(&mut self.given, given.clone());
+        if before == given {
+            return;
+        }
+        if !before.is_empty() {
+            self.notices.push_back(Arrival::Revoked(before));
+        }
+        self.notices.push_back(Arrival::Assigned(given));
+    }
 
     fn assignment(&self) -> Vec<Partition> {
         self.assigned.clone()
     }
 
     fn start(&mut self, starts: Vec<(Partition, i64)>) {
-        self.notices.retain(|notice| !matches!(notice, Arrival::Stopped { .. }));
-        self.starts.clear();
-        let mut log = self.broker.lock();
-        for (partition, start) in starts {
-            let end = log.end(&partition);
-            if start > end {
-                let reason = format!("offset {start} is outside the log, which holds 0 to {end}");
-                self.notices.push_back(Arrival::Stopped { partition, reason });
-            } else {
-                self.starts.insert(partition, start);
-            }
-        }
+        self.starts = starts.into_iter().collect();
     }
 
     fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
@@ -203,8 +260,7 @@ impl Bus for MemoryBus {
 
     async fn ends(&mut self, topic: &str, _at_most: Duration) -> Result<Vec<(i32, i64)>, BusError> {
         let log = self.broker.lock();
-        let partitions = log.topics.get(topic).into_iter().flatten();
-        Ok((0..).zip(partitions.map(|records| i64::try_from(records.len()).unwrap_or(i64::MAX))).collect())
+        Ok((0..).zip(log.topics.get(topic).into_iter().flatten().map(PartitionLog::end)).collect())
     }
 
     async fn end_without_records(
@@ -214,21 +270,24 @@ impl Bus for MemoryBus {
         _at_most: Duration,
     ) -> Result<Option<i64>, BusError> {
         let mut log = self.broker.lock();
-        let end = log.end(partition);
-        let rest = log.records(partition).into_iter().flatten().skip(usize::try_from(from).unwrap_or(0));
-        Ok(rest.flatten().next().is_none().then_some(end))
+        let Some(log) = log.partition(partition) else { return Ok(None) };
+        match log.refuses(from) {
+            Some(message) => Err(BusError { attempted: "look for records".to_owned(), message }),
+            None => Ok(log.behind(from).iter().all(Option::is_none).then_some(log.end())),
+        }
     }
 
     async fn first_offset(&mut self, partition: &Partition, from: From) -> Result<i64, BusError> {
         let mut log = self.broker.lock();
+        let Some(log) = log.partition(partition) else { return Ok(0) };
+        let is_earlier =
+            |record: &Option<Record>, moment| record.as_ref().is_none_or(|record| record.timestamp() < moment);
         Ok(match from {
-            From::Earliest => 0,
-            From::Latest => log.end(partition),
+            From::Earliest => log.begin,
+            From::Latest => log.end(),
             From::Time(moment) => {
-                let records = log.records(partition).into_iter().flatten();
-                let before =
-                    records.take_while(|record| record.as_ref().is_none_or(|record| record.timestamp() < moment));
-                i64::try_from(before.count()).unwrap_or(i64::MAX)
+                let before = log.behind(log.begin).iter().take_while(|record| is_earlier(record, moment));
+                log.begin + i64::try_from(before.count()).unwrap_or(i64::MAX)
             }
         })
     }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sagabus::bus::{
     Admin, Arrival, Bus, Delivery, From, KafkaBus, KafkaSettings, MemoryBroker, Producer, Purpose, Tag, TopicNeed,
 };
@@ -24,6 +26,8 @@ trait Bench {
     fn publish(&self, record: Outgoing);
     /// Appends what a reader of committed records never sees: an offset or more without a record.
     fn abort(&self, partition: &Partition);
+    /// Removes what lies before this offset, as retention does.
+    async fn truncate(&self, partition: &Partition, before: i64);
     /// A bus that was told of its assignment: all partitions of the topic.
     async fn bus(&self, topic: &Arc<str>) -> Self::Bus;
 }
@@ -46,10 +50,13 @@ impl Bench for InMemory {
         self.0.publish_marker(partition);
     }
 
+    async fn truncate(&self, partition: &Partition, before: i64) {
+        self.0.truncate(partition, before);
+    }
+
     async fn bus(&self, topic: &Arc<str>) -> Self::Bus {
-        let mut bus = self.0.connect(Vec::new());
-        let partitions = bus.ends(topic, LONG).await.unwrap();
-        bus = self.0.connect(partitions.into_iter().map(|(number, _)| (Arc::clone(topic), number)).collect());
+        let mut bus = self.0.connect(self.0.partitions());
+        bus.subscribe(std::slice::from_ref(topic));
         assigned(&mut bus).await;
         bus
     }
@@ -94,6 +101,16 @@ impl Bench for OnKafka {
         producer.send(BaseRecord::<str, str>::to(topic).partition(*partition).payload("never seen")).unwrap();
         producer.flush(LONG).unwrap();
         producer.abort_transaction(LONG).unwrap();
+    }
+
+    async fn truncate(&self, (topic, partition): &Partition, before: i64) {
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<DefaultClientContext> =
+            config.set("bootstrap.servers", &self.0.bootstrap).create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, *partition, Offset::Offset(before)).unwrap();
+        let removed = admin.delete_records(&offsets, &AdminOptions::new()).await.unwrap();
+        assert!(removed.elements().iter().all(|element| element.error().is_ok()), "{removed:?}");
     }
 
     async fn bus(&self, topic: &Arc<str>) -> KafkaBus {
@@ -185,6 +202,40 @@ async fn a_partition_outside_its_log_is_reported_and_the_others_are_read(bench: 
     assert_eq!(all.len(), 40, "after {others} records of the other one, both from their beginning");
 }
 
+async fn a_partition_whose_retention_passed_it_by_is_reported_and_begins_where_its_log_does(bench: &impl Bench) {
+    let topic = bench.topic("retention", 2).await;
+    (0..40).for_each(|number| bench.publish(record(&topic, &format!("k{number}"), 10)));
+    let mut bus = bench.bus(&topic).await;
+    let ends = bus.ends(&topic, LONG).await.unwrap();
+    let end_of = |number: i32| ends.iter().find(|(found, _)| *found == number).unwrap().1;
+    let (cut, whole) = ((Arc::clone(&topic), 0), (Arc::clone(&topic), 1));
+    assert!(end_of(0) > 3 && end_of(1) > 0, "both have some: {ends:?}");
+    bench.truncate(&cut, 3).await;
+    assert_eq!(bus.first_offset(&cut, From::Earliest).await.unwrap(), 3);
+    assert_eq!(bus.ends(&topic, LONG).await.unwrap(), ends, "ends stay");
+    bus.start(vec![(cut.clone(), 1), (whole.clone(), 0)]);
+    let is_stopped = |arrival: &Arrival| matches!(arrival, Arrival::Stopped { partition, .. } if *partition == cut);
+    let found = arrivals(&mut bus, |found| found.iter().any(is_stopped)).await;
+    assert!(!found.iter().any(|arrival| matches!(arrival, Arrival::Record(record, _) if record.partition() == 0)));
+    bus.start(vec![(cut.clone(), 3), (whole, 0)]);
+    let left = usize::try_from(end_of(0) - 3 + end_of(1)).unwrap();
+    assert_eq!(records(&mut bus, left).await[0], (0, 3), "read from where the log begins");
+}
+
+async fn a_topic_that_is_not_subscribed_to_is_nobodys(bench: &impl Bench) {
+    let topic = filled(bench, "subscribed", 3).await;
+    let other = filled(bench, "other", 3).await;
+    let mut bus = bench.bus(&topic).await;
+    assert!(bus.assignment().iter().all(|(name, _)| *name == topic));
+    bus.subscribe(std::slice::from_ref(&other));
+    let is_of_other =
+        |arrival: &Arrival| matches!(arrival, Arrival::Assigned(given) if given.iter().any(|(name, _)| *name == other));
+    let found = arrivals(&mut bus, |found| found.iter().any(is_of_other)).await;
+    let is_told = |arrival: &Arrival| matches!(arrival, Arrival::Revoked(gone) if gone[0].0 == topic);
+    assert!(found.iter().any(is_told), "it hears what it has lost first: {found:?}");
+    assert!(bus.assignment().iter().all(|(name, _)| *name == other));
+}
+
 async fn offsets_without_records_are_passed_over(bench: &impl Bench) {
     let topic = filled(bench, "markers", 2).await;
     let partition = (Arc::clone(&topic), 0);
@@ -256,6 +307,8 @@ conformance! {
     records_are_read_from_where_the_engine_says_and_none_of_a_former_start_arrives,
     a_partition_that_is_not_started_is_not_read,
     a_partition_outside_its_log_is_reported_and_the_others_are_read,
+    a_partition_whose_retention_passed_it_by_is_reported_and_begins_where_its_log_does,
+    a_topic_that_is_not_subscribed_to_is_nobodys,
     offsets_without_records_are_passed_over,
     a_topic_begins_where_it_is_told,
     each_record_is_acknowledged_or_refused_once_and_what_is_too_large_is_refused,
