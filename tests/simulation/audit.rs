@@ -1,18 +1,20 @@
 //! What must be true at the end, worked out from what was written to Kafka and done by participants, and from nothing of ours but the
 //! stored result. Knows no rule of `core`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use sagabus::core::{
-    Action, Answer, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepKind, Timestamp, Transition, Undo, fold,
+    Action, Answer, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepKind, Timestamp, Transition, Undo,
+    Verdict, fold,
 };
 use sagabus::store::Stored;
 use sagabus::wire::Received;
 use uuid::Uuid;
 
 use super::participants::effect_at;
+use super::reference::Reference;
 use super::world::World;
 
 /// A partition that is not read to its end.
@@ -42,6 +44,8 @@ pub(crate) fn audit(world: &Rc<World>) {
     }
     let sagas = world.database.sagas();
     every_trigger_has_its_saga(world, &sagas);
+    every_key_has_one_saga(world, &sagas);
+    every_record_has_its_verdict(world);
     for stored in &sagas {
         let plan = world.plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash);
         let definition = plan.expect("it is deployed").definition();
@@ -54,7 +58,7 @@ pub(crate) fn audit(world: &Rc<World>) {
 
 /// P1: each trigger started its saga.
 fn every_trigger_has_its_saga(world: &World, sagas: &[Stored]) {
-    for (topic, key) in world.triggered.borrow().iter() {
+    for (topic, key) in world.triggered.borrow().difference(&world.forgotten.borrow()) {
         let names =
             world.plans.iter().map(|plan| plan.definition()).filter(|definition| definition.trigger_topic == *topic);
         for name in names.map(|definition| &definition.name) {
@@ -62,6 +66,43 @@ fn every_trigger_has_its_saga(world: &World, sagas: &[Stored]) {
                 sagas.iter().any(|stored| stored.row.definition_name == *name && *stored.row.business_key == **key);
             if !is_there {
                 world.violated(format!("trigger {key} of {name} started no saga"));
+            }
+        }
+    }
+}
+
+fn every_key_has_one_saga(world: &World, sagas: &[Stored]) {
+    let mut keys = BTreeSet::new();
+    for stored in sagas {
+        if !keys.insert((&stored.row.definition_name, &stored.row.business_key)) {
+            world.violated(format!("{} has two sagas", stored.row.business_key));
+        }
+    }
+}
+
+/// The counts balance against the offsets, and what could not be read is kept aside.
+fn every_record_has_its_verdict(world: &World) {
+    let parked = world.database.parked();
+    let topics = world.plans.iter().flat_map(|plan| [&plan.definition().trigger_topic, &plan.definition().reply_topic]);
+    for topic in topics {
+        for (number, _) in world.broker.borrow().ends(topic) {
+            let partition = (Arc::clone(topic), number);
+            let Some((first, next, gaps, counts)) = world.database.offset(&partition) else { continue };
+            if next - first != counts.iter().sum::<i64>() + gaps {
+                world.violated(format!(
+                    "{topic}/{number} stands at {next}, which its counts do not say: {counts:?} and {gaps}"
+                ));
+            }
+            // A second trigger that says something else is kept for a person; a second answer is a fact of its saga.
+            let is_of_triggers = world.plans.iter().any(|plan| plan.definition().trigger_topic == *topic);
+            let put_aside = Verdict::ALL.iter().zip(counts).filter(|(verdict, _)| {
+                matches!(verdict, Verdict::Orphan | Verdict::Malformed)
+                    || is_of_triggers && **verdict == Verdict::Conflict
+            });
+            let counted: i64 = put_aside.map(|(_, count)| count).sum();
+            let kept = parked.iter().filter(|row| row.topic == *topic && row.partition == number).count();
+            if i64::try_from(kept).expect("few") < counted {
+                world.violated(format!("{topic}/{number} counts {counted} records aside and keeps {kept}"));
             }
         }
     }
@@ -111,16 +152,26 @@ impl Audited<'_> {
             }
             return;
         }
+        self.asked_again_at_its_pace();
         let is_steered = self.world.steered.borrow().contains(&self.stored.row.id);
+        let is_ended = self.world.ended.borrow().contains(&self.stored.row.id);
         // Evidence of lost facts that reaches a saga after its end is kept as a conflict, with an alarm: P16 asks for no more.
         let is_detected = self.world.outage.borrow().has_lost_commits()
             && self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. }));
+        // An effect that nothing can undo, told after a person had turned the saga, is kept as a conflict, with an alarm.
+        let is_noted = self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. }));
+        if is_ended && !is_noted && !self.world.participants.borrow().contradicted.contains(&self.stored.row.id) {
+            self.effects_fit_the_outcome();
+        }
         if is_steered || is_detected || self.world.participants.borrow().contradicted.contains(&self.stored.row.id) {
             return;
         }
         self.effects_fit_the_outcome();
         self.commands_had_their_causes();
         self.undone_in_reverse();
+        if let Err(what) = Reference::of(self.world, self.definition, self.stored).judge() {
+            self.violated(&what);
+        }
     }
 
     /// Two answers to one command that say different things were written.
@@ -154,12 +205,39 @@ impl Audited<'_> {
         }
     }
 
-    /// Nothing is given up before its patience has ended.
+    /// A command is asked again only when nothing was heard of it for its time-out.
+    fn asked_again_at_its_pace(&self) {
+        let mut heard: BTreeMap<(u16, Action), Timestamp> = BTreeMap::new();
+        for (row, fact) in self.journal.iter().flat_map(|row| row.facts.iter().map(move |fact| (row, fact))) {
+            let (step, action) = match fact {
+                Fact::Issued { step, action, .. }
+                | Fact::Progressed { step, action, .. }
+                | Fact::Resent { step, action, .. } => (*step, *action),
+                _ => continue,
+            };
+            let rule = self.definition.step(step);
+            let pace = if action == Action::Do { rule.timeout_ms } else { rule.compensation.timeout_ms };
+            let before = heard.insert((step.0, action), row.now);
+            let waited = before.map_or(u64::MAX, |before| row.now.millis_since(before));
+            let is_pushed = self.world.steered.borrow().contains(&self.stored.row.id);
+            if matches!(fact, Fact::Resent { .. }) && waited < pace && !is_pushed {
+                self.violated(&format!("step {} was asked again after {waited} ms", step.0));
+            }
+        }
+    }
+
+    /// Nothing is given up before its patience has ended, without the time that a person kept it paused.
     fn patience_was_kept(&self) {
         let mut issued: BTreeMap<(u16, u16), Timestamp> = BTreeMap::new();
+        let mut paused_at = None;
         for row in self.journal {
             for fact in &row.facts {
                 match fact {
+                    Fact::PhaseChanged { phase: Phase::Paused } => paused_at = Some(row.now),
+                    Fact::Thawed { .. } => {
+                        let ms = paused_at.take().map_or(0, |at| row.now.millis_since(at));
+                        issued.values_mut().for_each(|at| *at = at.plus_millis(ms));
+                    }
                     Fact::Issued { step, action: Action::Do, attempt, .. } => {
                         issued.insert((step.0, *attempt), row.now);
                     }
@@ -184,6 +262,17 @@ impl Audited<'_> {
         self.world.outage.borrow().has_lost_commits() && !is_issued
     }
 
+    /// True for a step of a saga that a person steered which was done, and whose answers were all lost: where a person said that it is not
+    /// done nobody asks again.
+    fn is_untold(&self, step: &str) -> bool {
+        let participants = self.world.participants.borrow();
+        let is_told = participants.answers.iter().any(|(_, command, answer)| {
+            let is_success = command.action == Action::Do && answer.outcome == Outcome::Success;
+            command.saga_id == self.stored.row.id && *command.step == *step && is_success
+        });
+        !is_told && self.world.ended.borrow().contains(&self.stored.row.id)
+    }
+
     fn effect(&self, step: &str) -> i32 {
         self.world.participants.borrow().effect(&(self.stored.row.id, Arc::from(step)))
     }
@@ -193,12 +282,16 @@ impl Audited<'_> {
         for step in self.definition.steps.iter().filter(|step| step.kind != StepKind::ReadOnly) {
             let expected = match (self.saga.phase, &step.undo) {
                 (Phase::Completed, _) => 1,
-                (Phase::Compensated, Undo::Command(_)) => 0,
-                (Phase::Compensated, Undo::Nothing) if step.kind == StepKind::Pivot || step.behind_pivot => 0,
+                (Phase::Compensated | Phase::Cancelled, Undo::Command(_)) => 0,
+                (Phase::Compensated | Phase::Cancelled, Undo::Nothing)
+                    if step.kind == StepKind::Pivot || step.behind_pivot =>
+                {
+                    0
+                }
                 _ => continue,
             };
             let there = self.effect(&step.name);
-            if there != expected && !self.is_forgotten(&step.name) {
+            if there != expected && !self.is_forgotten(&step.name) && !self.is_untold(&step.name) {
                 self.violated(&format!("step {} has effect {there}, not {expected}", step.name));
             }
         }
@@ -206,7 +299,8 @@ impl Audited<'_> {
         if self.saga.phase == Phase::CompensatedWithSkips && !may_skip {
             self.violated("nothing may be skipped");
         }
-        if matches!(self.saga.phase, Phase::Cancelled | Phase::Abandoned | Phase::Paused) {
+        let is_asked = self.world.ended.borrow().contains(&self.stored.row.id);
+        if matches!(self.saga.phase, Phase::Cancelled | Phase::Abandoned | Phase::Paused) && !is_asked {
             self.violated("nobody asked for that");
         }
     }

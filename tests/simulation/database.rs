@@ -1,6 +1,7 @@
 //! Postgres, simulated: the store in memory behind a connection that is slow, breaks before or after a statement, loses answers,
 //! executes a statement after its sender has given up, and fails over to a standby that lags.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use sagabus::core::{Partition, Sha256, Timestamp};
@@ -25,6 +26,8 @@ pub(crate) struct Outage {
     behind: Vec<MemoryDatabase>,
     failovers: u32,
     has_lost_commits: bool,
+    /// Lives that never reach the database again.
+    pub(crate) cut_off: BTreeSet<Life>,
 }
 
 impl Outage {
@@ -36,6 +39,11 @@ impl Outage {
     /// True once a standby took over that lacked commits.
     pub(crate) fn has_lost_commits(&self) -> bool {
         self.has_lost_commits
+    }
+
+    /// How far the database's clock is ahead of the world's, in microseconds.
+    pub(crate) fn clock_ahead(&self) -> i64 {
+        self.clock_ahead
     }
 
     /// The database's clock.
@@ -112,7 +120,11 @@ impl SimStore {
         };
         let delay = if world.happens(slow) { world.delay(20, 4_000) } else { world.delay(0, 2) };
         world.sleep(delay).await;
-        if world.outage.borrow().away_until > world.now() {
+        let is_away = {
+            let outage = world.outage.borrow();
+            outage.away_until > world.now() || outage.cut_off.contains(&self.life)
+        };
+        if is_away {
             world.sleep(200_000).await;
             return Err(unknown("the database is away"));
         }
@@ -254,8 +266,14 @@ impl Store for SimStore {
     }
 
     async fn take_over(&mut self, fence: &Fence, dead: &DeadWriter) -> Result<Vec<UnemittedRow>, StoreError> {
+        // Two statements: others may write in between.
         self.reach().await?;
-        let answer = instantly(self.inner.take_over(fence, dead));
+        let is_first = self.inner.fence_off(dead);
+        if !self.answered(Ok(is_first)).await? {
+            return Ok(Vec::new());
+        }
+        self.reach().await?;
+        let answer = self.inner.take_rows(fence, dead);
         if answer.as_ref().is_ok_and(|rows| !rows.is_empty()) {
             self.world.0.saw("writer taken over with something to send");
         }

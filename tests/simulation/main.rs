@@ -6,37 +6,47 @@
 
 mod audit;
 mod broker;
+mod bus;
 mod choices;
+mod crash;
 mod database;
+#[cfg(feature = "seeded-defects")]
+mod defects;
 mod definitions;
+mod group;
+mod history;
 mod knobs;
 mod participants;
 mod people;
+mod reference;
 mod schedule;
+mod script;
+mod search;
 mod shrink;
 mod sometimes;
 mod story;
 mod watch;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 
 use choices::Choices;
+use crash::Enumeration;
 use definitions::Shape;
 use schedule::Ended;
-use sometimes::Sometimes;
+use search::{Found, Kinds, Limits, attempt, search};
 use story::Story;
+
+/// Schedules from which on every expected situation must have been met.
+const ENOUGH: u64 = 20_000;
 
 /// Runs schedules of the simulated world until one breaks a promise, or the time or number is over.
 #[derive(Parser)]
 struct Arguments {
-    /// Schedules at most.
+    /// Schedules, or crash points, at most.
     #[arg(long, default_value_t = u64::MAX)]
     schedules: u64,
     /// Seconds at most.
@@ -48,9 +58,29 @@ struct Arguments {
     /// Runs this seed alone and tells its story.
     #[arg(long)]
     seed: Option<u64>,
-    /// Each situation must be met at least this often.
-    #[arg(long, default_value_t = 0)]
+    /// Kills and drops the engine at every poll of fixed workloads instead, then at pairs of polls.
+    #[arg(long)]
+    crash_points: bool,
+    /// Runs this crash point alone and tells its story.
+    #[arg(long)]
+    crash_point: Option<u64>,
+    /// Prints this many histories for `tests/it/recorded.jsonl`.
+    #[arg(long)]
+    record: Option<usize>,
+    /// Shows that each seeded defect is caught (built with the feature `seeded-defects`).
+    #[cfg(feature = "seeded-defects")]
+    #[arg(long)]
+    defects: bool,
+    /// Shows that this seeded defect alone is caught, and how.
+    #[cfg(feature = "seeded-defects")]
+    #[arg(long)]
+    defect: Option<String>,
+    /// Each situation must be met at least this often in a million schedules, and once in all.
+    #[arg(long, default_value_t = 100)]
     floor: u64,
+    /// Goes on after a failure, and lists the kinds of failures.
+    #[arg(long)]
+    keep_going: bool,
     /// Does not look for a smaller schedule that fails too.
     #[arg(long)]
     no_shrink: bool,
@@ -59,116 +89,116 @@ struct Arguments {
     threads: Option<usize>,
 }
 
-/// Shared by all threads.
-struct Progress {
-    next: AtomicU64,
-    done: AtomicU64,
-    is_over: AtomicBool,
-    sometimes: Mutex<Sometimes>,
-    failed: Mutex<Option<(u64, Vec<u32>, Vec<String>)>>,
+impl Arguments {
+    fn limits(&self) -> Limits {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or_else(cores);
+        Limits { cases: self.schedules, at_most: Duration::from_secs(self.seconds), threads }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     std::panic::set_hook(Box::new(|_| ()));
-    match arguments.seed {
-        Some(seed) => tell(seed),
-        None => search(&arguments),
+    #[cfg(feature = "seeded-defects")]
+    if arguments.defects || arguments.defect.is_some() {
+        return defects::search_each(arguments.limits(), arguments.defect.as_deref());
     }
+    if let Some(count) = arguments.record {
+        history::record(count).iter().for_each(|line| println!("{line}"));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(seed) = arguments.seed {
+        let shapes = definitions::shapes();
+        return tell(&format!("seed {seed}"), || schedule::run(Choices::from_seed(seed), &shapes, Story::told()));
+    }
+    if let Some(number) = arguments.crash_point {
+        return tell(&format!("crash point {number}"), || Enumeration::new().run(number, Story::told()));
+    }
+    if arguments.crash_points { strike(&arguments) } else { simulate(&arguments) }
 }
 
-fn attempt(choices: Choices, shapes: &[Shape], story: Story) -> Ended {
-    let ended = catch_unwind(AssertUnwindSafe(|| schedule::run(choices, shapes, story)));
-    ended.unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
-        let violations = vec![format!("panic: {what}")];
-        Ended { violations, tape: Vec::new(), sometimes: Sometimes::default(), story: String::new(), polls: 0 }
-    })
-}
-
-fn tell(seed: u64) -> ExitCode {
-    let shapes = definitions::shapes();
-    let ended = attempt(Choices::from_seed(seed), &shapes, Story::told());
+fn tell(what: &str, run: impl FnOnce() -> Ended) -> ExitCode {
+    let ended = attempt(run);
     println!("{}", ended.story);
     ended.violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
-    println!("seed {seed}: {} choices, {} polls, {} violations", ended.tape.len(), ended.polls, ended.violations.len());
+    println!("{what}: {} choices, {} polls, {} violations", ended.tape.len(), ended.polls, ended.violations.len());
     ExitCode::from(u8::from(!ended.violations.is_empty()))
 }
 
-fn search(arguments: &Arguments) -> ExitCode {
-    let progress = Progress {
-        next: AtomicU64::new(0),
-        done: AtomicU64::new(0),
-        is_over: AtomicBool::new(false),
-        sometimes: Mutex::default(),
-        failed: Mutex::default(),
-    };
-    let begun = Instant::now();
-    let until = begun + Duration::from_secs(arguments.seconds);
-    let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| work(arguments, &progress, until));
-        }
+fn simulate(arguments: &Arguments) -> ExitCode {
+    let (shapes, limits) = (definitions::shapes(), arguments.limits());
+    let kinds = Kinds::default();
+    let found = search(limits, |number| {
+        let ended = attempt(|| schedule::run(Choices::from_seed(arguments.from + number), &shapes, Story::default()));
+        if arguments.keep_going { kinds.take(arguments.from + number, ended) } else { ended }
     });
-    let done = progress.done.load(Ordering::Relaxed);
-    let seconds = begun.elapsed().as_secs_f64();
-    let sometimes = progress.sometimes.lock().expect("no thread panicked").table();
-    let mut missing = 0;
-    for (what, count) in sometimes {
-        let is_missing = count < arguments.floor;
-        missing += usize::from(is_missing);
-        println!("{count:>10}  {what}{}", if is_missing { "   TOO SELDOM" } else { "" });
-    }
-    println!("{done} schedules in {seconds:.0} s: {:.0} a second on {threads} threads", done as f64 / seconds);
-    let failed = progress.failed.lock().expect("no thread panicked").take();
-    if let Some((seed, tape, violations)) = failed {
-        report(arguments, seed, tape, &violations);
-        println!("0 passed, 1 failed");
+    println!("{}", found.pace("schedules", limits.threads));
+    kinds.lines().iter().for_each(|line| println!("VIOLATED {line}"));
+    if let Some((number, ended)) = found.failed {
+        let seed = arguments.from + number;
+        report(arguments, ended, &shapes);
+        println!("again: make sim ARGS=\"--seed {seed}\"\n0 passed, 1 failed");
         return ExitCode::FAILURE;
     }
+    let missing = too_seldom(&found, arguments.floor) + kinds.lines().len();
     println!("{} passed, {} failed", u8::from(missing == 0), u8::from(missing > 0));
     ExitCode::from(u8::from(missing > 0))
 }
 
-fn work(arguments: &Arguments, progress: &Progress, until: Instant) {
-    let shapes = definitions::shapes();
-    let mut sometimes = Sometimes::default();
-    while !progress.is_over.load(Ordering::Relaxed) && Instant::now() < until {
-        let number = progress.next.fetch_add(1, Ordering::Relaxed);
-        if number >= arguments.schedules {
-            break;
-        }
-        let seed = arguments.from + number;
-        let ended = attempt(Choices::from_seed(seed), &shapes, Story::default());
-        sometimes.add(&ended.sometimes);
-        progress.done.fetch_add(1, Ordering::Relaxed);
-        if !ended.violations.is_empty() {
-            progress.is_over.store(true, Ordering::Relaxed);
-            let mut failed = progress.failed.lock().expect("no thread panicked");
-            failed.get_or_insert((seed, ended.tape, ended.violations));
-        }
+/// Prints how often each situation was met. Returns how many were met too seldom.
+fn too_seldom(found: &Found, in_a_million: u64) -> usize {
+    let floor = if found.done < ENOUGH { 0 } else { (found.done * in_a_million / 1_000_000).max(1) };
+    let table = found.sometimes.table();
+    for (what, count) in &table {
+        println!("{count:>10}  {what}{}", if *count < floor { "   TOO SELDOM" } else { "" });
     }
-    progress.sometimes.lock().expect("no thread panicked").add(&sometimes);
+    if found.done < ENOUGH {
+        println!("fewer than {ENOUGH} schedules: too few to expect every situation");
+    }
+    table.iter().filter(|(_, count)| *count < floor).count()
 }
 
-fn report(arguments: &Arguments, seed: u64, tape: Vec<u32>, violations: &[String]) {
-    let shapes = definitions::shapes();
-    violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
-    if !arguments.no_shrink && !tape.is_empty() {
-        println!("shrinking a tape of {} choices", tape.len());
-        let fails =
-            |tape: &[u32]| !attempt(Choices::from_tape(tape.to_vec()), &shapes, Story::default()).violations.is_empty();
-        let small = shrink::shrink(tape, Duration::from_secs(40), fails);
-        let ended = attempt(Choices::from_tape(small.clone()), &shapes, Story::told());
-        println!("{}", ended.story);
-        ended.violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
-        println!(
-            "shrunk to {} choices, {} of them not 0",
-            small.len(),
-            small.iter().filter(|choice| **choice != 0).count()
-        );
+fn strike(arguments: &Arguments) -> ExitCode {
+    let (enumeration, limits) = (Enumeration::new(), arguments.limits());
+    let broken = enumeration.broken();
+    if !broken.is_empty() {
+        broken.iter().for_each(|broken| println!("VIOLATED in peace: {broken}"));
+        return ExitCode::FAILURE;
     }
-    println!("again: make sim ARGS=\"--seed {seed}\"");
+    let kinds = Kinds::default();
+    let found = search(limits, |number| {
+        let ended = enumeration.run(number, Story::default());
+        if arguments.keep_going { kinds.take(number, ended) } else { ended }
+    });
+    println!("{}", found.pace("crash points", limits.threads));
+    kinds.lines().iter().for_each(|line| println!("VIOLATED {line}"));
+    println!("{} of them with one blow, the rest with two", found.done.min(enumeration.singles()));
+    let Some((number, ended)) = found.failed else {
+        let is_well = kinds.lines().is_empty();
+        println!("{} passed, {} failed", u8::from(is_well), u8::from(!is_well));
+        return ExitCode::from(u8::from(!is_well));
+    };
+    ended.violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
+    println!("again: make sim ARGS=\"--crash-point {number}\"\n0 passed, 1 failed");
+    ExitCode::FAILURE
+}
+
+fn report(arguments: &Arguments, ended: Ended, shapes: &[Shape]) {
+    ended.violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
+    if arguments.no_shrink || ended.tape.is_empty() {
+        return;
+    }
+    println!("shrinking a tape of {} choices", ended.tape.len());
+    let again = |tape: &[u32], story| attempt(|| schedule::run(Choices::from_tape(tape.to_vec()), shapes, story));
+    let fails = |tape: &[u32]| !again(tape, Story::default()).violations.is_empty();
+    let small = shrink::shrink(ended.tape, Duration::from_secs(40), fails);
+    let ended = again(&small, Story::told());
+    println!("{}", ended.story);
+    ended.violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
+    println!(
+        "shrunk to {} choices, {} of them not 0",
+        small.len(),
+        small.iter().filter(|choice| **choice != 0).count()
+    );
 }

@@ -10,6 +10,7 @@ use sagabus::wire::{self, Received};
 use uuid::Uuid;
 
 use super::broker::{append_answer, is_excused};
+use super::script::Says;
 use super::world::World;
 
 /// A step of a saga.
@@ -19,6 +20,7 @@ pub(crate) type Place = (Uuid, Arc<str>);
 #[derive(Default)]
 pub(crate) struct Participants {
     stored: BTreeMap<Uuid, (Sha256, Answer)>,
+    deliveries: BTreeMap<Uuid, u32>,
     closed: BTreeSet<Place>,
     /// Effects of each step in order: when, and +1 done or -1 undone.
     pub(crate) ledger: BTreeMap<Place, Vec<(i64, i32)>>,
@@ -29,6 +31,13 @@ pub(crate) struct Participants {
 }
 
 impl Participants {
+    /// How often this command has come, with this time.
+    fn asked(&mut self, command: Uuid) -> u32 {
+        let count = self.deliveries.entry(command).or_insert(0);
+        *count += 1;
+        *count
+    }
+
     /// 1 while the step's effect is there.
     pub(crate) fn effect(&self, place: &Place) -> i32 {
         self.ledger.get(place).map_or(0, |effects| effects.iter().map(|(_, sign)| sign).sum())
@@ -38,7 +47,7 @@ impl Participants {
 /// A command is on its way to its participant.
 pub(crate) fn deliver(world: &Rc<World>, command: Received) {
     let slow = world.knobs.borrow().command_slow;
-    let delay = if world.happens(slow) { world.delay(100, 9_000) } else { world.delay(0, 10) };
+    let delay = if world.happens(slow) { world.long_delay(100, 12_000) } else { world.delay(0, 10) };
     world.carry(delay, move |world| handle(world, &command));
 }
 
@@ -100,6 +109,7 @@ fn perform(world: &Rc<World>, command: &Received) -> Answer {
     let knobs = world.knobs.borrow().clone();
     let place: Place = (command.saga_id, Arc::clone(&command.step));
     let has_effect = !command.kind.starts_with("read.");
+    let scripted = world.script.says(&command.step, command.action, command.attempt);
     match command.action {
         Action::Do => {
             let is_expired = command.expires_at.is_some_and(|at| at <= world.date());
@@ -109,9 +119,9 @@ fn perform(world: &Rc<World>, command: &Received) -> Answer {
             } else if is_expired && world.happens(knobs.expires) {
                 world.saw("expired do refused");
                 failure(command, "saga.expired", false)
-            } else if world.happens(knobs.fails_retryably) {
+            } else if scripted == Some(Says::Busy) || world.happens(knobs.fails_retryably) {
                 failure(command, "BUSY", true)
-            } else if world.happens(knobs.fails) {
+            } else if scripted == Some(Says::No) || world.happens(knobs.fails) {
                 failure(command, "REFUSED", false)
             } else {
                 let there = world.participants.borrow().effect(&place);
@@ -128,12 +138,13 @@ fn perform(world: &Rc<World>, command: &Received) -> Answer {
             let was_closed = !world.participants.borrow_mut().closed.insert(place.clone());
             let there = world.participants.borrow().effect(&place) != 0;
             if !there {
-                let seen = world.participants.borrow().ledger.contains_key(&place);
-                world.saw(if was_closed && seen { "second undo attempt found nothing" } else { "undo before its do" });
+                if !was_closed {
+                    world.saw("undo before its do");
+                }
                 return success(command, true);
             }
-            if world.happens(knobs.undo_fails) {
-                let retryable = world.choices.borrow_mut().below(4) != 3;
+            if matches!(scripted, Some(Says::No | Says::Busy)) || world.happens(knobs.undo_fails) {
+                let retryable = scripted != Some(Says::No) && world.choices.borrow_mut().below(4) != 3;
                 return failure(command, "CANNOT_UNDO", retryable);
             }
             note(world, place, -1);
@@ -150,7 +161,8 @@ fn note(world: &Rc<World>, place: Place, sign: i32) {
 /// The answer goes out: perhaps late, perhaps twice, perhaps never (it is asked again).
 fn reply(world: &Rc<World>, command: &Received, answer: Answer) {
     let knobs = world.knobs.borrow().clone();
-    if world.happens(knobs.progresses) {
+    let scripted = world.script.says(&command.step, command.action, command.attempt);
+    if matches!(scripted, Some(Says::Progress(_))) || world.happens(knobs.progresses) {
         let progress = Answer {
             id: Arc::from(format!("p-{}-{}", command.id, world.now())),
             outcome: Outcome::Progress,
@@ -159,16 +171,23 @@ fn reply(world: &Rc<World>, command: &Received, answer: Answer) {
         };
         send(world, command, Answer { code: None, retryable: false, without_effect: false, ..progress }, 0);
     }
+    let asked = world.participants.borrow_mut().asked(command.id);
+    if matches!(scripted, Some(Says::Silent(times)) if asked < times) {
+        return;
+    }
+    if let Some(Says::Late(ms) | Says::Progress(ms)) = scripted {
+        return send(world, command, answer, i64::from(ms) * 1_000);
+    }
     if world.happens(knobs.answer_dropped) {
         world.saw("answer dropped");
         return;
     }
     if world.happens(knobs.answer_doubled) {
         world.saw("answer doubled");
-        let delay = world.delay(0, 6_000);
+        let delay = world.long_delay(0, 6_000);
         send(world, command, answer.clone(), delay);
     }
-    let delay = if world.happens(knobs.answer_slow) { world.delay(200, 9_000) } else { world.delay(0, 10) };
+    let delay = if world.happens(knobs.answer_slow) { world.long_delay(200, 9_000) } else { world.delay(0, 10) };
     send(world, command, answer, delay);
 }
 

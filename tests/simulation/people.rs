@@ -3,14 +3,18 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use sagabus::core::{Json, Operation, Resolution, Verb};
+use sagabus::core::{Json, Operation, Partition, Resolution, Verb};
 use sagabus::wire;
 use uuid::Uuid;
 
-use super::broker::{append, append_raw, rebalance};
+use super::broker::{append, append_raw};
 use super::database::fail_over;
 use super::definitions::Shape;
+use super::group::rebalance;
 use super::world::World;
+
+/// How often operators look for stopped partitions.
+const LOOKS_AFTER: i64 = 3_000_000;
 
 /// Plans what people and fate will do while faults happen.
 pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
@@ -32,6 +36,12 @@ pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
             });
         }
     }
+    for (number, (at_ms, verb)) in (1_u128..).zip(world.script.asked.clone()) {
+        world.carry(at_ms * 1_000, move |world| {
+            let ids = (number * 1_000_000..).zip(world.database.rows());
+            ids.for_each(|(id, row)| ask(world, row.id, id, verb.clone()));
+        });
+    }
     for number in 0..knobs.operations {
         world.carry(some_time(), move |world| operate(world, number));
     }
@@ -50,6 +60,18 @@ pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
             world.saw("rebalance");
             rebalance(world);
         });
+    }
+    for _ in 0..knobs.truncations {
+        world.carry(some_time(), truncate);
+    }
+    if knobs.truncations > 0 {
+        world.after(LOOKS_AFTER, look_after_partitions);
+    }
+    for _ in 0..knobs.seeks {
+        world.carry(some_time(), seek_back);
+    }
+    for _ in 0..knobs.growths {
+        world.carry(some_time(), grow);
     }
     for _ in 0..knobs.broker_outages {
         world.after(some_time(), |world| {
@@ -72,15 +94,87 @@ fn trigger(world: &Rc<World>, topic: &Arc<str>, key: &str, other: u32) {
     append(world, &wire::new_trigger(topic, key, "go", &format!("t-{key}"), "/people", data));
 }
 
+/// A topic that engines read, and one of its partitions.
+fn some_partition(world: &World) -> Partition {
+    let mut choices = world.choices.borrow_mut();
+    let plan =
+        &world.plans[usize::try_from(choices.below(u32::try_from(world.plans.len()).expect("few"))).expect("few")];
+    let definition = plan.definition();
+    let topic = if choices.below(2) == 0 { &definition.reply_topic } else { &definition.trigger_topic };
+    let number = choices.below(world.broker.borrow().partitions(topic));
+    (Arc::clone(topic), i32::try_from(number).expect("few partitions"))
+}
+
+fn some_offset(world: &World, from: i64, to: i64) -> i64 {
+    from + i64::from(world.choices.borrow_mut().below(u32::try_from(to - from).expect("few records") + 1))
+}
+
+/// Retention removes the beginning of a partition, whoever has read it.
+fn truncate(world: &Rc<World>) {
+    let partition = some_partition(world);
+    let (begin, end) = world.broker.borrow().bounds(&partition);
+    let before = some_offset(world, begin, end);
+    if before == begin {
+        return;
+    }
+    world.has_removed_records.set(true);
+    world.saw("records removed by retention");
+    world.tell("kafka", "all", || format!("{}/{} begins at {before}", partition.0, partition.1));
+    let removed: Vec<String> = {
+        let broker = world.broker.borrow();
+        let keys = broker.stretch(&partition, begin, before).filter_map(wire::Record::key);
+        keys.map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+    };
+    world.forgotten.borrow_mut().extend(removed.into_iter().map(|key| (Arc::clone(&partition.0), key)));
+    world.broker.borrow_mut().truncate(&partition, before);
+}
+
+/// An operator restarts stopped partitions where their logs begin.
+fn look_after_partitions(world: &Rc<World>) {
+    for partition in world.database.stopped() {
+        let (begin, _) = world.broker.borrow().bounds(&partition);
+        let next = world.database.offset(&partition).map_or(begin, |(_, next, ..)| next);
+        world.saw("stopped partition sought");
+        world.tell("people", "postgres", || format!("seek {}/{} to {}", partition.0, partition.1, next.max(begin)));
+        world.database.seek(&partition, next.max(begin));
+    }
+    world.after(LOOKS_AFTER, look_after_partitions);
+}
+
+/// An operator moves a running partition back: everything behind is judged again.
+fn seek_back(world: &Rc<World>) {
+    let partition = some_partition(world);
+    let (begin, _) = world.broker.borrow().bounds(&partition);
+    let Some((_, next, ..)) = world.database.offset(&partition) else { return };
+    if next > begin {
+        let to = some_offset(world, begin, next - 1);
+        world.saw("running partition sought back");
+        world.tell("people", "postgres", || format!("seek {}/{} back to {to}", partition.0, partition.1));
+        world.database.seek(&partition, to);
+    }
+}
+
+/// A topic gets a partition more: keys move, and the group hears of it some time later.
+fn grow(world: &Rc<World>) {
+    let (topic, _) = some_partition(world);
+    let mut broker = world.broker.borrow_mut();
+    let partitions = broker.partitions(&topic) + 1;
+    broker.create(&topic, partitions);
+    drop(broker);
+    world.saw("partition added");
+    world.tell("kafka", "all", || format!("{topic} has {partitions} partitions"));
+    world.carry(world.delay(0, 3_000), rebalance);
+}
+
 /// An operator acts on some saga.
 fn operate(world: &Rc<World>, number: u32) {
-    let sagas = world.database.sagas();
-    if sagas.is_empty() {
+    let rows = world.database.rows();
+    if rows.is_empty() {
         return;
     }
     let mut choices = world.choices.borrow_mut();
-    let stored = &sagas[usize::try_from(choices.below(u32::try_from(sagas.len()).expect("few"))).expect("few")];
-    let plan = world.plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash).expect("deployed");
+    let row = &rows[usize::try_from(choices.below(u32::try_from(rows.len()).expect("few"))).expect("few")];
+    let plan = world.plans.iter().find(|plan| plan.definition().hash == row.definition_hash).expect("deployed");
     let steps = &plan.definition().steps;
     let step =
         steps[usize::try_from(choices.below(u32::try_from(steps.len()).expect("few"))).expect("few")].name.to_string();
@@ -102,16 +196,25 @@ fn operate(world: &Rc<World>, number: u32) {
     };
     let is_pause = verb == Verb::Pause;
     drop(choices);
-    world.tell("people", "postgres", || format!("{} {verb:?}", stored.row.business_key));
-    ask(world, stored.row.id, u128::from(number), verb);
+    world.tell("people", "postgres", || format!("{} {verb:?}", row.business_key));
+    ask(world, row.id, u128::from(number), verb);
     if is_pause {
-        let (id, delay) = (stored.row.id, world.delay(100, 8_000));
+        let (id, delay) = (row.id, world.delay(100, 8_000));
         world.carry(delay, move |world| ask(world, id, 1_000 + u128::from(number), Verb::Resume));
     }
 }
 
 fn ask(world: &Rc<World>, saga_id: Uuid, id: u128, verb: Verb) {
-    world.steered.borrow_mut().insert(saga_id);
+    let keeps_the_rules = matches!(
+        verb,
+        Verb::Cancel | Verb::Compensate | Verb::Pause | Verb::Resume | Verb::Republish { .. } | Verb::Fail { .. }
+    );
+    let is_first = world.steered.borrow_mut().insert(saga_id);
+    if is_first && keeps_the_rules {
+        world.ended.borrow_mut().insert(saga_id);
+    } else if !keeps_the_rules {
+        world.ended.borrow_mut().remove(&saga_id);
+    }
     let operation = Operation {
         id: Uuid::from_u128(id),
         verb,

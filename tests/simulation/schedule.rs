@@ -1,7 +1,7 @@
 //! One schedule: a world is drawn, faults happen, the world heals, everything must come to its end, and is audited.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,12 +14,14 @@ use sagabus::core::Phase;
 use sagabus::engine::{Clock, Engine, EngineError, Settings, Stop};
 
 use super::audit;
-use super::broker::{SimBus, rebalance};
+use super::bus::SimBus;
 use super::choices::Choices;
 use super::database::SimStore;
 use super::definitions::Shape;
+use super::group::rebalance;
 use super::knobs::Knobs;
 use super::people;
+use super::script::Script;
 use super::sometimes::Sometimes;
 use super::story::Story;
 use super::watch;
@@ -33,25 +35,36 @@ const EVENTS_MAX: u64 = 400_000;
 const LOOK: i64 = 500_000;
 
 /// How one schedule ended.
+#[derive(Default)]
 pub(crate) struct Ended {
     pub(crate) violations: Vec<String>,
     pub(crate) tape: Vec<u32>,
     pub(crate) sometimes: Sometimes,
     pub(crate) story: String,
     pub(crate) polls: u64,
+    /// Each saga's key and phase, and the effects that are there.
+    pub(crate) outcome: Vec<(String, Phase, Vec<String>)>,
 }
 
-/// What is done to one engine besides what chance does.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Interference {
-    /// Its process is killed at this poll.
-    pub(crate) killed_at: Option<u64>,
+/// What is done to the engines at some of their polls besides what chance does.
+pub(crate) type Interference = BTreeMap<u64, Blow>;
+
+/// What is done at one poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// The process is killed.
+    Kill,
+    /// The future is dropped where it waits, and the same engine runs again.
+    Drop,
 }
+
+type Running = Pin<Box<dyn Future<Output = Result<(), EngineError>>>>;
 
 /// The process of an engine.
 struct Task {
     life: Life,
-    future: Pin<Box<dyn Future<Output = Result<(), EngineError>>>>,
+    engine: Rc<RefCell<Engine<SimStore, SimBus, SimClock>>>,
+    future: Running,
     alive: Rc<Cell<bool>>,
     stop: Arc<Stop>,
     stopped_until: i64,
@@ -104,11 +117,11 @@ impl Engines {
         let clock = SimClock { world: Rc::clone(world) };
         let instance = world.knobs.borrow().has_names.then(|| Arc::from(format!("engine-{slot}")));
         let settings = Settings { instance, from: From::Earliest, seed: u64::from(life.1) };
-        let mut engine = Engine::new(store, bus, clock, settings).with_plans(world.plans.iter().cloned());
+        let engine = Engine::new(store, bus, clock, settings).with_plans(world.plans.iter().cloned());
+        let engine = Rc::new(RefCell::new(engine));
         let stop = Arc::new(Stop::default());
-        let ends = Arc::clone(&stop);
-        let future = Box::pin(async move { engine.run(&ends).await });
-        self.tasks.push(Task { life, future, alive, stop, stopped_until: 0 });
+        let future = running(&engine, &stop);
+        self.tasks.push(Task { life, engine, future, alive, stop, stopped_until: 0 });
         world.tell(&watch::name(life), "all", || format!("[{}] starts", life.1));
         world.wake(life, 0);
     }
@@ -121,7 +134,7 @@ impl Engines {
         drop(task.future);
         let world = &self.world;
         world.carry(world.delay(after_ms.0, after_ms.1), move |world| {
-            world.broker.borrow_mut().leave(life);
+            world.broker.borrow_mut().group.leave(life);
             rebalance(world);
         });
         if world.is_unsafe.get() || life.0 == 0 {
@@ -137,8 +150,8 @@ impl Engines {
             return;
         }
         self.polls += 1;
-        let is_killed = self.interference.killed_at == Some(self.polls);
-        if self.interfere(place, is_killed) {
+        let blow = self.interference.get(&self.polls).copied();
+        if self.interfere(place, blow) {
             return;
         }
         let task = &mut self.tasks[place];
@@ -165,14 +178,23 @@ impl Engines {
     }
 
     /// True when the process was killed or stopped instead of polled.
-    fn interfere(&mut self, place: usize, is_killed: bool) -> bool {
+    fn interfere(&mut self, place: usize, blow: Option<Blow>) -> bool {
         let (world, life) = (Rc::clone(&self.world), self.tasks[place].life);
-        let (crash, stop, has_names) = {
+        let (crash, dropped, stop, has_names) = {
             let knobs = world.knobs.borrow();
-            (knobs.crash, knobs.stop, knobs.has_names)
+            (knobs.crash, knobs.dropped, knobs.stop, knobs.has_names)
         };
-        if is_killed || world.happens(crash) {
-            if !is_killed && world.choices.borrow_mut().below(8) == 7 {
+        if blow == Some(Blow::Drop) || world.happens(dropped) {
+            world.saw("engine's future dropped");
+            world.tell(&watch::name(life), "all", || format!("[{}] is dropped where it waits, and runs again", life.1));
+            let task = &mut self.tasks[place];
+            // The old one first: two of them cannot hold the engine.
+            task.future = Box::pin(async { Ok(()) });
+            task.future = running(&task.engine, &task.stop);
+            return false;
+        }
+        if blow == Some(Blow::Kill) || world.happens(crash) {
+            if blow.is_none() && world.choices.borrow_mut().below(8) == 7 {
                 // SIGTERM instead: it drains.
                 self.tasks[place].stop.request();
                 return false;
@@ -197,20 +219,45 @@ impl Engines {
         false
     }
 
+    /// Names that two processes have: the younger one should be alone. One that never reaches Postgres cannot know.
+    fn namesakes(&self) -> Vec<usize> {
+        let cut_off = &self.world.outage.borrow().cut_off;
+        let living = self.tasks.iter().filter(|task| !cut_off.contains(&task.life)).map(|task| task.life.0);
+        let mut seen = BTreeSet::new();
+        let has_names = self.world.knobs.borrow().has_names;
+        living.filter(|slot| has_names && !seen.insert(*slot)).collect()
+    }
+
     /// Faults end: one engine is well, the others are dead for good, or well too.
     fn heal(&mut self) {
         let world = Rc::clone(&self.world);
         world.is_unsafe.set(false);
+        let fates = if world.knobs.borrow().one_way { 4 } else { 2 };
         let healed = world.knobs.borrow().healed();
         *world.knobs.borrow_mut() = healed;
         world.outage.borrow_mut().heal();
         world.broker.borrow_mut().away_until = 0;
         world.tell("world", "all", || "heals".to_owned());
-        let others_live = world.choices.borrow_mut().below(2) == 0;
         let lives: Vec<Life> = self.tasks.iter().map(|task| task.life).collect();
-        for life in lives {
-            if life.0 != 0 && !others_live {
-                self.end(life, (1_000, 8_000));
+        for life in lives.into_iter().filter(|life| life.0 != 0) {
+            let fate = world.choices.borrow_mut().below(fates);
+            match fate {
+                0 => {}
+                1 => self.end(life, (1_000, 8_000)),
+                2 => {
+                    world.saw("engine cut off from Kafka for good");
+                    world.tell(&watch::name(life), "all", || format!("[{}] never reaches Kafka again", life.1));
+                    world.broker.borrow_mut().cut_off.insert(life);
+                    world.carry(world.delay(1_000, 8_000), move |world| {
+                        world.broker.borrow_mut().group.leave(life);
+                        rebalance(world);
+                    });
+                }
+                _ => {
+                    world.saw("engine cut off from Postgres for good");
+                    world.tell(&watch::name(life), "all", || format!("[{}] never reaches Postgres again", life.1));
+                    world.outage.borrow_mut().cut_off.insert(life);
+                }
             }
         }
         for task in &mut self.tasks {
@@ -232,18 +279,22 @@ pub(crate) fn run(mut choices: Choices, shapes: &[Shape], story: Story) -> Ended
     let most = u32::try_from(shapes.len()).expect("few shapes");
     let chosen: Vec<&Shape> =
         (0..count).map(|_| &shapes[usize::try_from(choices.below(most)).expect("few shapes")]).collect();
-    run_with(choices, knobs, &chosen, story, Interference::default())
+    let given = Given { knobs, script: Script::default(), interference: Interference::default() };
+    run_with(choices, given, &chosen, story)
+}
+
+/// What is not left to chance.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) knobs: Knobs,
+    pub(crate) script: Script,
+    pub(crate) interference: Interference,
 }
 
 /// The same with everything given.
-pub(crate) fn run_with(
-    choices: Choices,
-    knobs: Knobs,
-    shapes: &[&Shape],
-    story: Story,
-    interference: Interference,
-) -> Ended {
-    let world = build(choices, knobs, shapes, story);
+pub(crate) fn run_with(choices: Choices, given: Given, shapes: &[&Shape], story: Story) -> Ended {
+    let Given { knobs, script, interference } = given;
+    let world = build(choices, knobs, shapes, script, story);
     let engines = world.knobs.borrow().engines;
     people::plan(&world, shapes);
     let mut engines_of_world =
@@ -252,9 +303,9 @@ pub(crate) fn run_with(
     let heals_at = BEGINS + i64::from(world.knobs.borrow().unsafe_ms) * 1_000;
     turn_until(&mut engines_of_world, heals_at, |_| false);
     engines_of_world.heal();
-    let settled = turn_until(&mut engines_of_world, world.now().max(heals_at) + SETTLES_WITHIN, is_settled);
-    if !settled {
-        unsettled(&world);
+    let until = world.now().max(heals_at) + SETTLES_WITHIN;
+    if !turn_until(&mut engines_of_world, until, is_settled) {
+        unsettled(&engines_of_world);
     }
     audit::audit(&world);
     let polls = engines_of_world.polls;
@@ -262,12 +313,22 @@ pub(crate) fn run_with(
     let violations = world.violations.take();
     let story = world.story.borrow().draw();
     let tape = std::mem::take(&mut world.choices.borrow_mut().made);
-    Ended { violations, tape, sometimes: world.sometimes.take(), story, polls }
+    Ended { violations, tape, sometimes: world.sometimes.take(), story, polls, outcome: outcome(&world) }
 }
 
-fn build(choices: Choices, knobs: Knobs, shapes: &[&Shape], story: Story) -> Rc<World> {
+fn outcome(world: &World) -> Vec<(String, Phase, Vec<String>)> {
+    let participants = world.participants.borrow();
+    let effects = |id| {
+        let places = participants.ledger.keys().filter(|place| place.0 == id && participants.effect(place) != 0);
+        places.map(|place| place.1.to_string()).collect()
+    };
+    let rows = world.database.rows().into_iter();
+    rows.map(|row| (row.business_key.to_string(), row.phase, effects(row.id))).collect()
+}
+
+fn build(choices: Choices, knobs: Knobs, shapes: &[&Shape], script: Script, story: Story) -> Rc<World> {
     let plans = shapes.iter().flat_map(|shape| shape.plans.iter().cloned()).collect();
-    let world = World::new(choices, knobs, plans, story);
+    let world = World::new(choices, knobs, plans, script, story);
     let partitions = world.knobs.borrow().partitions;
     for plan in &world.plans {
         let definition = plan.definition();
@@ -284,7 +345,7 @@ fn build(choices: Choices, knobs: Knobs, shapes: &[&Shape], story: Story) -> Rc<
 }
 
 /// Goes on until a moment, or until what is looked for is so. True when it was.
-fn turn_until(engines: &mut Engines, until: i64, is_so: impl Fn(&World) -> bool) -> bool {
+fn turn_until(engines: &mut Engines, until: i64, is_so: impl Fn(&Engines) -> bool) -> bool {
     let world = Rc::clone(&engines.world);
     let (mut events, mut look_at) = (0_u64, 0);
     loop {
@@ -302,7 +363,7 @@ fn turn_until(engines: &mut Engines, until: i64, is_so: impl Fn(&World) -> bool)
         }
         if world.now() >= look_at && !world.is_unsafe.get() {
             look_at = world.now() + LOOK;
-            if is_so(&world) {
+            if is_so(engines) {
                 return true;
             }
         }
@@ -312,29 +373,39 @@ fn turn_until(engines: &mut Engines, until: i64, is_so: impl Fn(&World) -> bool)
     }
 }
 
-/// Nothing is under way, every record is judged, everything decided was sent, no saga moves by itself any more.
-fn is_settled(world: &World) -> bool {
-    let is_open = |phase: Phase| matches!(phase, Phase::Running | Phase::Compensating);
+/// Nothing is under way, every record is judged, everything decided was sent, no saga moves by itself any more, and no name has two
+/// processes.
+fn is_settled(engines: &Engines) -> bool {
+    let world = &engines.world;
     world.under_way.get() == 0
         && world.database.undecided() == 0
         && world.database.unemitted() == 0
         && audit::unread(world).is_none()
-        && !world.database.sagas().iter().any(|stored| is_open(stored.row.phase))
+        && !world.database.rows().iter().any(|row| is_moving(row.phase))
+        && engines.namesakes().is_empty()
 }
 
-fn unsettled(world: &World) {
-    let open: Vec<String> = world
-        .database
-        .sagas()
-        .iter()
-        .filter(|stored| matches!(stored.row.phase, Phase::Running | Phase::Compensating))
-        .map(|stored| format!("{} {}", stored.row.business_key, stored.row.phase))
-        .collect();
+fn is_moving(phase: Phase) -> bool {
+    matches!(phase, Phase::Running | Phase::Compensating)
+}
+
+fn unsettled(engines: &Engines) {
+    let world = &engines.world;
+    let rows = world.database.rows();
+    let moving = rows.iter().filter(|row| is_moving(row.phase));
+    let open: Vec<String> = moving.map(|row| format!("{} {}", row.business_key, row.phase)).collect();
     world.violated(format!(
-        "the healed world does not come to its end: open {open:?}, under way {}, undecided {}, unemitted {}, unread {:?}",
+        "the healed world does not come to its end: open {open:?}, under way {}, undecided {}, unemitted {}, unread {:?}, twice {:?}",
         world.under_way.get(),
         world.database.undecided(),
         world.database.unemitted(),
-        audit::unread(world)
+        audit::unread(world),
+        engines.namesakes()
     ));
+}
+
+#[expect(clippy::await_holding_refcell_ref, reason = "one future runs an engine; the next one is made when it is gone")]
+fn running(engine: &Rc<RefCell<Engine<SimStore, SimBus, SimClock>>>, stop: &Arc<Stop>) -> Running {
+    let (engine, stop) = (Rc::clone(engine), Arc::clone(stop));
+    Box::pin(async move { engine.borrow_mut().run(&stop).await })
 }

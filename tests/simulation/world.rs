@@ -22,6 +22,7 @@ use super::broker::Broker;
 use super::choices::Choices;
 use super::knobs::Knobs;
 use super::participants::Participants;
+use super::script::Script;
 use super::sometimes::Sometimes;
 use super::story::Story;
 
@@ -90,8 +91,15 @@ pub(crate) struct World {
     pub(crate) starting: RefCell<Vec<usize>>,
     /// Sagas that an operator acted on, also by an action that a fail-over lost.
     pub(crate) steered: RefCell<BTreeSet<uuid::Uuid>>,
+    /// Those of them on which people only used verbs that end a saga by its own rules: their effects must fit all the same.
+    pub(crate) ended: RefCell<BTreeSet<uuid::Uuid>>,
     /// Triggers that were written: topic and key.
     pub(crate) triggered: RefCell<BTreeSet<(Arc<str>, String)>>,
+    /// Triggers among records that retention removed: they may have been lost.
+    pub(crate) forgotten: RefCell<BTreeSet<(Arc<str>, String)>>,
+    pub(crate) has_removed_records: Cell<bool>,
+    /// What participants answer and people ask, where chance does not decide it.
+    pub(crate) script: Script,
     /// False once the faults have ended.
     pub(crate) is_unsafe: Cell<bool>,
     now: Cell<i64>,
@@ -101,7 +109,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(choices: Choices, knobs: Knobs, plans: Vec<Arc<Compiled>>, story: Story) -> Rc<Self> {
+    pub(crate) fn new(
+        choices: Choices,
+        knobs: Knobs,
+        plans: Vec<Arc<Compiled>>,
+        script: Script,
+        story: Story,
+    ) -> Rc<Self> {
         let world = Self {
             choices: RefCell::new(choices),
             knobs: RefCell::new(knobs),
@@ -116,7 +130,11 @@ impl World {
             under_way: Cell::new(0),
             starting: RefCell::default(),
             steered: RefCell::default(),
+            ended: RefCell::default(),
             triggered: RefCell::default(),
+            forgotten: RefCell::default(),
+            has_removed_records: Cell::new(false),
+            script,
             is_unsafe: Cell::new(true),
             now: Cell::new(BEGINS),
             polling: Cell::new(None),
@@ -210,6 +228,11 @@ impl World {
     pub(crate) fn delay(&self, low_ms: u32, high_ms: u32) -> i64 {
         let millis = low_ms + self.choices.borrow_mut().heavy_tailed(high_ms - low_ms);
         i64::from(millis) * 1_000 + 100
+    }
+
+    /// A delay between these bounds, in microseconds, long ones as often as short ones.
+    pub(crate) fn long_delay(&self, low_ms: u32, high_ms: u32) -> i64 {
+        i64::from(self.choices.borrow_mut().between(low_ms, high_ms)) * 1_000 + 100
     }
 
     /// Counts a rare situation.
