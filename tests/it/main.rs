@@ -24,6 +24,7 @@ mod kafka_bus;
 mod kit;
 mod postgres;
 mod properties;
+mod recorded;
 mod repairs;
 mod scaffold;
 mod scenarios;
