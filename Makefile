@@ -7,13 +7,15 @@ MAKEFLAGS += --no-print-directory
 
 # More words for the program that a target runs, as in: make dev ARGS="--once 40"
 ARGS ?=
+# How long `make sim` runs.
+SECONDS ?= 60
 # Which tests `make test` runs, as in: make test TESTS=linter
 TESTS ?=
 
 tools := $(shell scripts/prerequisites tools-folder)
 export PATH := $(tools)/bin:$(PATH)
 
-.PHONY: help dev test chaos lint bench fuzz mutants participants services clean-services
+.PHONY: help dev test chaos lint sim defects bench fuzz mutants participants services clean-services
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -36,6 +38,16 @@ lint: ## checks format, lints, documentation and dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	cargo deny check --hide-inclusion-graph --allow duplicate bans licenses sources
+
+simulation := cargo test --locked --quiet --profile sim --test simulation
+
+sim: ## runs schedules of the simulated world: SECONDS=600, ARGS="--seed 7" tells one, ARGS="--crash-points" strikes every poll
+	@scripts/prerequisites build
+	@$(simulation) -- --seconds $(SECONDS) $(ARGS)
+
+defects: ## shows that the simulator catches every seeded defect: ARGS="--defect NAME" for one
+	@scripts/prerequisites build
+	@$(simulation) --features seeded-defects -- $(or $(ARGS),--defects)
 
 bench: ## measures sagas per second on a fresh Kafka and Postgres: ARGS="--sagas 60000"
 	@scripts/bench $(ARGS)
