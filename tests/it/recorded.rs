@@ -44,7 +44,9 @@ fn definition(history: &History, number: usize) -> String {
     let (name, topics) = (key(number), key(0));
     let recorded = history.definition.split_once("\nname: ").unwrap().1.split_once('\n').unwrap().0;
     let mut participants = "participants:\n".to_owned();
-    (0..3).for_each(|place| writeln!(participants, "  p{place}: {{commandTopic: {topics}.p{place}}}").unwrap());
+    for place in (0..3).filter(|place| history.definition.contains(&format!("participant: p{place},"))) {
+        writeln!(participants, "  p{place}: {{commandTopic: {topics}.p{place}}}").unwrap();
+    }
     let text = history.definition.replace(&format!("name: {recorded}\n"), &format!("name: {name}\n"));
     let text = text.replace(&format!("{recorded}.triggers"), &format!("{name}.triggers"));
     text.replacen("defaults:\n", &format!("{participants}defaults:\n"), 1)
