@@ -36,6 +36,7 @@ lint: ## checks format, lints, documentation and dependencies
 	@scripts/prerequisites build tools download
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test simulation --features seeded-defects -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	cargo deny check --hide-inclusion-graph --allow duplicate bans licenses sources
 
