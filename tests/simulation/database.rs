@@ -182,9 +182,13 @@ impl Store for SimStore {
             (knobs.statement_late, knobs.contention)
         };
         if world.happens(late) {
-            // The connection breaks; the server executes the statement all the same, some time later.
+            // The connection breaks; the server executes the statement all the same, some time later, unless it dies before.
             let (mut inner, life, fence, change) = (self.inner.clone(), self.life, fence.clone(), change.clone());
+            let server = world.outage.borrow().failovers;
             world.carry(world.delay(1, 3_000), move |world| {
+                if world.outage.borrow().failovers != server {
+                    return;
+                }
                 if Self::execute(world, &mut inner, life, &fence, &change).is_ok() {
                     world.saw("statement committed after its writer had given up");
                 }
