@@ -7,11 +7,14 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig as _;
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::time::Instant;
 
 use super::super::BusError;
 use super::settings::KafkaSettings;
 
 const ASK_AT_MOST: Duration = Duration::from_secs(10);
+/// How soon a new topic is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a topic is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,6 +198,24 @@ impl Admin {
                 Err((name, code)) => return Err(self.failed(&format!("make topic {name}"), code)),
             }
         }
+        self.until_seen(needs).await?;
         Ok(names)
+    }
+
+    /// A topic is made when the controller knows it, and of use when the broker tells of it: a moment later, or more under load.
+    async fn until_seen(&self, needs: &[TopicNeed]) -> Result<(), BusError> {
+        let until = Instant::now() + ASK_AT_MOST;
+        loop {
+            let found = self.client.inner().fetch_metadata(None, ASK_AT_MOST);
+            let metadata = found.map_err(|error| self.failed("ask for topics", error))?;
+            let is_there = |need: &TopicNeed| {
+                metadata.topics().iter().any(|topic| topic.name() == need.name && topic.error().is_none())
+            };
+            let Some(unseen) = needs.iter().find(|need| !is_there(need)) else { return Ok(()) };
+            if Instant::now() >= until {
+                return Err(self.failed(&format!("make topic {}", unseen.name), "the broker does not tell of it yet"));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 }
