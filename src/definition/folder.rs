@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::core::Sha256;
+
 use super::compiled::Compiled;
 use super::report::Report;
 use super::source::Source;
@@ -15,6 +17,24 @@ const SUFFIX: &str = ".saga.yaml";
 /// # Errors
 /// Everything that is wrong with any of them; or the folder cannot be read, or holds none.
 pub fn read_folder(folder: &Path) -> Result<Vec<(Source, Compiled)>, Report> {
+    read_files(&files_of(folder)?)
+}
+
+/// Changes when a definition of the folder, or a schema that one of them names, does. Compiles nothing.
+pub fn fingerprint(folder: &Path) -> Sha256 {
+    let of_file = |file: &PathBuf| match Source::read(file) {
+        Ok(source) => format!("{} {}", file.display(), source.hash()),
+        Err(report) => report.to_string(),
+    };
+    let text = match files_of(folder) {
+        Ok(files) => files.iter().map(of_file).collect::<Vec<_>>().join("\n"),
+        Err(report) => report.to_string(),
+    };
+    Sha256::of(text.as_bytes())
+}
+
+/// The definition files of a folder, sorted.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Report> {
     let shown = folder.display().to_string();
     let unreadable = |error: std::io::Error| {
         Report::of_file(&shown, format!("cannot be read: {error}"), "name a folder of *.saga.yaml files")
@@ -37,7 +57,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(Source, Compiled)>, Report> {
             return Err(Report::of_file(&file.display().to_string(), message, "copy the file into the folder"));
         }
     }
-    read_files(&files)
+    Ok(files)
 }
 
 fn read_files(files: &[PathBuf]) -> Result<Vec<(Source, Compiled)>, Report> {

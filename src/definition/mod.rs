@@ -23,6 +23,7 @@ pub use compiled::Compiled;
 pub use compiled::TriggerMatch;
 pub use duration::parse as parse_duration;
 pub use file::json_schema;
+pub use folder::fingerprint;
 pub use folder::lint_files;
 pub use folder::read_folder;
 pub use report::Finding;

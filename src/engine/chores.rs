@@ -20,6 +20,8 @@ const CLAIMS_MS: u64 = 1_000;
 const TAKEOVER_MS: u64 = 2_000;
 /// A writer silent for this long is dead (DESIGN.md section 3).
 pub(super) const SILENT_MS: u64 = 8_000;
+/// How often the broker is asked again where partitions begin that it could not tell of.
+const FIRST_OFFSETS_MS: u64 = 10_000;
 /// Only what is overdue by this is claimed, so that nobody claims what a live peer holds with a precise timer.
 const OVERDUE_MS: u64 = 5_000;
 /// Wake-ups, and operator actions, taken up by one batch at most: 100,000 timers due at once are paced, oldest first.
@@ -32,6 +34,7 @@ pub(super) struct Chores {
     operations: Timestamp,
     claims: Timestamp,
     takeover: Timestamp,
+    first_offsets: Timestamp,
     /// Nothing is held by a live peer's timer: claim what is due, however little overdue.
     claim_at_once: bool,
 }
@@ -55,6 +58,15 @@ impl Chores {
         self.heartbeat <= now
     }
 
+    /// True when enough time has passed since the broker was last asked where partitions begin.
+    pub(super) fn may_ask_first_offsets(&mut self, now: Timestamp) -> bool {
+        let is_due = self.first_offsets <= now;
+        if is_due {
+            self.first_offsets = now.plus_millis(FIRST_OFFSETS_MS);
+        }
+        is_due
+    }
+
     /// When the next chore is due.
     pub(super) fn next_at(&self) -> Timestamp {
         self.heartbeat.min(self.operations).min(self.claims).min(self.takeover)
@@ -62,7 +74,7 @@ impl Chores {
 }
 
 /// What another writer holds at the moment is left for the next time: it is no reason to begin anew.
-fn passing(done: Result<(), StoreError>) -> Result<(), StoreError> {
+fn unless_contended(done: Result<(), StoreError>) -> Result<(), StoreError> {
     match done {
         Err(StoreError::Contention(what)) => {
             tracing::debug!(what, "chore put off: another writer is at it");
@@ -91,7 +103,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             Ok(()) => self.read_again_what_has_moved().await,
             Err(error) => Err(error),
         };
-        passing(done)
+        unless_contended(done)
     }
 
     /// Does the chores that are due; what they bring comes down the line in this batch.
@@ -103,7 +115,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         }
         if self.chores.claims <= now {
             self.chores.claims = now.plus_millis(CLAIMS_MS);
-            passing(self.claim().await)?;
+            unless_contended(self.claim().await)?;
         }
         batch.ends = self.gates.look(&mut self.bus, &mut self.store, now).await?;
         self.health.set_figures(self.cache.len(), self.emission.len(), self.gates.waiting());

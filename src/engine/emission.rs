@@ -118,7 +118,8 @@ impl Emission {
                     self.settle(name, &sending);
                 }
                 (Some(error), Effect::Announcement(announcement)) => {
-                    tracing::error!(saga_id = %sending.saga_id, topic = %announcement.topic, error, "announcement refused by the broker, sending again");
+                    let topic = &announcement.topic;
+                    tracing::debug!(saga_id = %sending.saga_id, %topic, error, "announcement refused by the broker");
                     self.refused.push((name, sending));
                 }
                 (None, _) => self.settle(name, &sending),
@@ -144,6 +145,9 @@ impl Emission {
 
     /// Sends refused announcements again, and finds the batches that linger.
     pub(super) fn look_after(&mut self, bus: &mut impl Bus, now: Timestamp) {
+        if !self.refused.is_empty() {
+            tracing::error!(count = self.refused.len(), "announcements refused by the broker, sending again");
+        }
         for (name, sending) in std::mem::take(&mut self.refused) {
             self.send(bus, name, vec![sending]);
         }

@@ -173,10 +173,8 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// Whether the statement committed is unknown, or it did not; nothing was sent. The caller does what a restart does.
     async fn turn(&mut self) -> Result<usize, StoreError> {
         self.housekeep().await?;
-        let arrivals = match self.emission.is_full() {
-            true => self.bus.arrived(0, BEHIND).await,
-            false => self.bus.arrived(limits::BATCH_RECORDS, self.patience()).await,
-        };
+        let (most, wait) = if self.emission.is_full() { (0, BEHIND) } else { (limits::BATCH_RECORDS, self.patience()) };
+        let arrivals = self.bus.arrived(most, wait).await;
         let mut batch = Batch { now: self.now(), ..Batch::default() };
         for arrival in arrivals {
             self.take_in(arrival, &mut batch).await?;

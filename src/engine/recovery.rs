@@ -52,7 +52,7 @@ impl std::convert::From<StoreError> for Ending {
 }
 
 /// The error, if beginning anew may mend it.
-fn passing(error: StoreError) -> Result<StoreError, EngineError> {
+fn mendable(error: StoreError) -> Result<StoreError, EngineError> {
     match error {
         StoreError::Defect(_) => Err(EngineError::Defect(error)),
         StoreError::Newer(what) => Err(EngineError::Newer(what)),
@@ -79,7 +79,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 Ok(()) => return Ok(()),
                 Err(Ending::Superseded(instance)) => return Err(EngineError::Superseded(instance)),
                 Err(Ending::Store(error)) => {
-                    let error = passing(error)?;
+                    let error = mendable(error)?;
                     let wait = reconnect.next_wait();
                     tracing::warn!(%error, wait_ms = wait.as_millis(), "database not reachable, trying again");
                     self.clock.sleep(wait).await;
@@ -104,7 +104,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// What a failed turn asks for: to begin anew, or to end.
     pub(super) async fn mend(&mut self, error: StoreError) -> Result<(), EngineError> {
         self.health.set_ready(false);
-        let error = passing(error)?;
+        let error = mendable(error)?;
         tracing::warn!(%error, "starting anew");
         meters::restarted(&error);
         Ok(())
@@ -218,17 +218,20 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         Ok(())
     }
 
-    /// Partitions of ours that stand elsewhere than Postgres says: an operator may have sent one elsewhere, or a first offset may be
-    /// known by now.
+    /// Partitions of ours that stand elsewhere than Postgres says: an operator may have sent one elsewhere, or, which is asked less often
+    /// since the broker takes its time to say no, a first offset may be known by now. The others are not disturbed for nothing.
     pub(super) async fn read_again_what_has_moved(&mut self) -> Result<(), StoreError> {
         let assigned = self.bus.assignment();
         let known = self.store.offsets(&assigned).await?;
+        let is_known = |partition: &Partition| known.iter().any(|offset| offset.partition == *partition);
+        let unknown: Vec<Partition> = assigned.iter().filter(|partition| !is_known(partition)).cloned().collect();
+        let are_asked = !unknown.is_empty() && self.chores.may_ask_first_offsets(self.now());
+        let added = if are_asked { self.make_known(unknown).await? } else { Vec::new() };
         let has_moved = |offset: &PartitionOffset| {
             let reads = (offset.state == PartitionState::Reading).then_some(offset.next_offset);
             self.positions.next(&offset.partition) != reads
         };
-        let is_unknown = known.len() < assigned.len();
-        if is_unknown || known.iter().any(has_moved) { self.assigned(assigned).await } else { Ok(()) }
+        if added.iter().chain(&known).any(has_moved) { self.assigned(assigned).await } else { Ok(()) }
     }
 
     /// Another engine moved our partitions' offsets: reads again from where Postgres says.

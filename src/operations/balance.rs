@@ -155,8 +155,8 @@ fn outside(balance: &Balance, logs: &Logs) -> Option<OffenderJson> {
 }
 
 fn account(balance: Balance, logs: &Logs) -> BalanceJson {
+    let difference = balance.difference();
     let Balance { partition: (topic, partition), first_offset, next_offset, gaps, counts, stopped_because } = balance;
-    let ended = counts.iter().fold(gaps, |sum, count| sum.saturating_add(*count));
     let (low, end) = (logs.low(&topic, partition), logs.end(&topic, partition));
     BalanceJson {
         partition,
@@ -164,7 +164,7 @@ fn account(balance: Balance, logs: &Logs) -> BalanceJson {
         next: next_offset,
         gaps,
         verdicts: Verdict::ALL.map(Verdict::name).into_iter().zip(counts).collect(),
-        difference: next_offset.saturating_sub(first_offset).saturating_sub(ended),
+        difference,
         low,
         end,
         lag: end.map(|end| end.saturating_sub(next_offset).max(0)),

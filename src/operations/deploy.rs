@@ -1,35 +1,18 @@
 //! Definition files into Postgres.
 
-use std::path::Path;
-
-use crate::definition::{Compiled, Source, read_folder};
+use crate::definition::{Compiled, Source};
 use crate::store::{Console, DefinitionRow, Deployed};
 
 use super::failure::Failure;
 
-/// Deploys a folder's definitions, all or none. Returns them with what became of each.
+/// Deploys definitions, all or none, and says what became of each.
 ///
 /// # Errors
-/// Any of them is wrong, or the same version is active with other content (unless `replaces`), or the database does not answer.
-pub async fn deploy_folder(
-    console: &Console,
-    folder: &Path,
-    replaces: bool,
-) -> Result<Vec<(Compiled, Deployed)>, Failure> {
-    deploy(console, read_folder(folder)?, replaces).await
-}
-
-/// Deploys definitions that are read already, as `deploy_folder`.
-pub(super) async fn deploy(
-    console: &Console,
-    found: Vec<(Source, Compiled)>,
-    replaces: bool,
-) -> Result<Vec<(Compiled, Deployed)>, Failure> {
+/// The same version of one is active with other content (unless `replaces`), or the database does not answer.
+pub(super) async fn deploy(console: &Console, found: &[(Source, Compiled)], replaces: bool) -> Result<(), Failure> {
     let rows: Vec<DefinitionRow> = found.iter().map(|(source, compiled)| row_of(source, compiled)).collect();
     let deployment = console.deploy(&rows, replaces).await?;
-    let outcomes: Vec<(Compiled, Deployed)> =
-        found.into_iter().map(|(_, compiled)| compiled).zip(deployment.outcomes).collect();
-    for (compiled, outcome) in &outcomes {
+    for ((_, compiled), outcome) in found.iter().zip(deployment.outcomes) {
         let (name, version) = (&compiled.definition().name, compiled.definition().version);
         match outcome {
             Deployed::Activated => {
@@ -39,7 +22,7 @@ pub(super) async fn deploy(
             Deployed::Older => tracing::warn!(%name, version, "definition skipped, a newer version is active"),
         }
     }
-    Ok(outcomes)
+    Ok(())
 }
 
 fn row_of(source: &Source, compiled: &Compiled) -> DefinitionRow {

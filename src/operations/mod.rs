@@ -19,7 +19,6 @@ pub use act::act;
 pub use balance::BalanceJson;
 pub use balance::BalanceReport;
 pub use balance::balance;
-pub use deploy::deploy_folder;
 pub use failure::Exit;
 pub use failure::Failure;
 pub use places::Places;

@@ -1,7 +1,7 @@
 //! The online checks beside a running engine: the same views, and a bounded number of sagas a round, on a connection of their own.
 //! A task of its own, so that neither its work nor its end disturbs the engine; what it finds is a metric and one line in the log.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -133,11 +133,10 @@ impl Sampler {
 /// next - first - gaps - verdicts, summed over each topic's partitions: 0.
 #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
 async fn difference(console: &Console) -> Result<(), Failure> {
-    let mut by_topic = std::collections::BTreeMap::new();
+    let mut by_topic = BTreeMap::new();
     for balance in console.balance().await? {
-        let ended = balance.counts.iter().fold(balance.gaps, |sum, count| sum.saturating_add(*count));
-        let difference = balance.next_offset.saturating_sub(balance.first_offset).saturating_sub(ended);
-        *by_topic.entry(balance.partition.0).or_insert(0_i64) += difference.saturating_abs();
+        let difference = balance.difference().saturating_abs();
+        *by_topic.entry(balance.partition.0).or_insert(0_i64) += difference;
     }
     for (topic, difference) in by_topic {
         gauge!("sagabus_balance_difference_records", "topic" => topic).set(difference as f64);

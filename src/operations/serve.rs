@@ -1,20 +1,19 @@
 //! `serve`: checks, definitions, the engine, and what looks after them while it runs.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use crate::bus::{From, KafkaBus, TopicNeed};
-use crate::core::Sha256;
-use crate::definition::{Compiled, read_folder};
+use crate::definition::{Compiled, Source, fingerprint, read_folder};
 use crate::engine::{Engine, Health, Settings, Stop, SystemClock, wall_clock};
 use crate::store::{Console, PostgresStore, check_schema};
 
 use super::checks::{check, enforce};
-use super::deploy::{deploy, deploy_folder};
+use super::deploy::deploy;
 use super::failure::{Exit, Failure};
 use super::places::Places;
 use super::sampler;
@@ -55,18 +54,9 @@ pub async fn serve<F: Future<Output = ()>>(
 ) -> Result<(), Failure> {
     let url = places.database_url()?;
     let found = read_folder(&options.definitions)?;
-    let plans: Vec<Compiled> = found.into_iter().map(|(_, compiled)| compiled).collect();
     check_schema(url).await?;
     let console = places.console().await?;
-    let needs: Vec<TopicNeed> = needs_of(plans.iter());
-    if options.dev {
-        let made = super::topics::ensure(places, &needs, 4).await?;
-        if !made.is_empty() {
-            tracing::warn!(topics = made.join(" "), "topics made, because of --dev");
-        }
-    }
-    enforce(&check(places, &console, options, &needs).await?, options.dev)?;
-    deploy_folder(&console, &options.definitions, options.dev).await?;
+    check_and_deploy(places, &console, options, &found).await?;
     let bus = KafkaBus::connect(&places.kafka(options.instance.as_deref())?)?;
     let store = PostgresStore::new(url).map_err(|error| Failure::new(Exit::Usage, error.to_string(), ""))?;
     let seed = u64::try_from(wall_clock().micros()).unwrap_or_default() ^ u64::from(std::process::id());
@@ -111,25 +101,23 @@ async fn watch(places: Places, console: Console, options: ServeOptions) {
 }
 
 async fn deploy_again(places: &Places, console: &Console, options: &ServeOptions) -> Result<(), Failure> {
-    let found = read_folder(&options.definitions)?;
-    let needs = needs_of(found.iter().map(|(_, plan)| plan));
-    if options.dev {
-        super::topics::ensure(places, &needs, 4).await?;
-    } else {
-        enforce(&check(places, console, options, &needs).await?, false)?;
-    }
-    deploy(console, found, options.dev).await.map(|_| ())
+    check_and_deploy(places, console, options, &read_folder(&options.definitions)?).await
 }
 
-/// Changes when a file of the folder, or a schema that one of them names, does.
-fn fingerprint(folder: &Path) -> Sha256 {
-    let text = match read_folder(folder) {
-        Ok(found) => {
-            let mut hashes: Vec<String> = found.iter().map(|(source, _)| source.hash().to_string()).collect();
-            hashes.sort();
-            hashes.join(" ")
+/// Nothing is deployed that the start-up check refuses.
+async fn check_and_deploy(
+    places: &Places,
+    console: &Console,
+    options: &ServeOptions,
+    found: &[(Source, Compiled)],
+) -> Result<(), Failure> {
+    let needs: Vec<TopicNeed> = needs_of(found.iter().map(|(_, plan)| plan));
+    if options.dev {
+        let made = super::topics::ensure(places, &needs, 4).await?;
+        if !made.is_empty() {
+            tracing::warn!(topics = made.join(" "), "topics made, because of --dev");
         }
-        Err(report) => report.to_string(),
-    };
-    Sha256::of(text.as_bytes())
+    }
+    enforce(&check(places, console, options, &needs).await?, options.dev)?;
+    deploy(console, found, options.dev).await
 }

@@ -18,16 +18,17 @@ pub struct Findings {
 
 /// Looks at one saga: its row and its journal as of one moment, not later than `now` by the database's clock.
 pub fn check(definition: &Definition, row: &SagaRow, journal: &[Transition], now: Timestamp) -> Findings {
-    let mut findings = Findings {
-        differences: verify(definition, row, journal),
-        out_of_order: order::violations(definition, row.id, journal),
-        contradictions: Vec::new(),
+    let saga = match fold(definition, row.id, journal) {
+        Ok(saga) => saga,
+        Err(error) => return Findings { differences: vec![error.to_string()], ..Findings::default() },
     };
-    if let Ok(saga) = fold(definition, row.id, journal) {
-        findings.differences.extend(wake_up(definition, &saga, row, now));
-        findings.contradictions = contradictions(definition, journal);
+    let mut differences = verify::differences(definition, row, &saga);
+    differences.extend(wake_up(definition, &saga, row, now));
+    Findings {
+        differences,
+        out_of_order: order::violations(definition, row.id, journal),
+        contradictions: contradictions(definition, journal),
     }
-    findings
 }
 
 /// The row says when to look at the saga, at the latest: not later than its journal wants, but for the lease of a claim.

@@ -1,14 +1,18 @@
 //! A journal against the row that says where its saga stands.
 
-use crate::core::{Definition, Transition, fold, saga_id};
+use crate::core::{Definition, Saga, Transition, fold, saga_id};
 use crate::store::SagaRow;
 
 /// What is different between the fold of the journal and the stored row; empty when nothing is.
 pub fn verify(definition: &Definition, row: &SagaRow, journal: &[Transition]) -> Vec<String> {
-    let saga = match fold(definition, row.id, journal) {
-        Ok(saga) => saga,
-        Err(error) => return vec![error.to_string()],
-    };
+    match fold(definition, row.id, journal) {
+        Ok(saga) => differences(definition, row, &saga),
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+/// What is different between a journal's fold and the row.
+pub(super) fn differences(definition: &Definition, row: &SagaRow, saga: &Saga) -> Vec<String> {
     let mut found = Vec::new();
     if definition.name != row.definition_name {
         found.push("definition: the row names another one than it is pinned to".to_owned());

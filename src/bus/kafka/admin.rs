@@ -116,24 +116,11 @@ impl Admin {
     /// # Errors
     /// The cluster does not answer.
     pub async fn diff(&self, needs: &[TopicNeed]) -> Result<Vec<TopicDifference>, BusError> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, ASK_AT_MOST)
-            .map_err(|error| self.failed("ask for topics", error))?;
-        let there: BTreeMap<&str, (usize, usize)> = metadata
-            .topics()
-            .iter()
-            .filter(|topic| topic.error().is_none())
-            .map(|topic| {
-                let replicas = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
-                (topic.name(), (topic.partitions().len(), replicas.unwrap_or(0)))
-            })
-            .collect();
+        let there = self.topics()?;
         let mut found = Vec::new();
         for need in needs {
-            let (partitions, replication) = there.get(need.name.as_str()).copied().unwrap_or((0, 0));
-            let is_missing = !there.contains_key(need.name.as_str());
+            let (partitions, replication) = there.get(&need.name).copied().unwrap_or((0, 0));
+            let is_missing = !there.contains_key(&need.name);
             let settings = if is_missing { BTreeMap::new() } else { self.settings_of(&need.name).await? };
             let mut differences = Vec::new();
             if is_missing {
@@ -202,16 +189,24 @@ impl Admin {
         Ok(names)
     }
 
+    /// The topics that the broker tells of, with their partitions and the least replicas of one.
+    fn topics(&self) -> Result<BTreeMap<String, (usize, usize)>, BusError> {
+        let metadata = self.client.inner().fetch_metadata(None, ASK_AT_MOST);
+        let metadata = metadata.map_err(|error| self.failed("ask for topics", error))?;
+        let told = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        let counts = told.map(|topic| {
+            let replicas = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
+            (topic.name().to_owned(), (topic.partitions().len(), replicas.unwrap_or(0)))
+        });
+        Ok(counts.collect())
+    }
+
     /// A topic is made when the controller knows it, and of use when the broker tells of it: a moment later, or more under load.
     async fn until_seen(&self, needs: &[TopicNeed]) -> Result<(), BusError> {
         let until = Instant::now() + ASK_AT_MOST;
         loop {
-            let found = self.client.inner().fetch_metadata(None, ASK_AT_MOST);
-            let metadata = found.map_err(|error| self.failed("ask for topics", error))?;
-            let is_there = |need: &TopicNeed| {
-                metadata.topics().iter().any(|topic| topic.name() == need.name && topic.error().is_none())
-            };
-            let Some(unseen) = needs.iter().find(|need| !is_there(need)) else { return Ok(()) };
+            let there = self.topics()?;
+            let Some(unseen) = needs.iter().find(|need| !there.contains_key(&need.name)) else { return Ok(()) };
             if Instant::now() >= until {
                 return Err(self.failed(&format!("make topic {}", unseen.name), "the broker does not tell of it yet"));
             }

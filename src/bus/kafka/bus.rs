@@ -24,8 +24,8 @@ const HUNG: Duration = Duration::from_secs(30);
 /// A reader that has ended is replaced after this long: a younger process of our name may just have taken our place in the group,
 /// and then Postgres ends us first.
 const REJOIN: Duration = Duration::from_secs(4);
-/// When nothing was read for this long, the broker is asked whether there is something to read: a client that went silent is
-/// told anew from where to read (RELIABILITY.md section 5.1).
+/// When a partition has not moved for this long, the broker is asked whether it holds something to read: a client that went silent
+/// is told anew from where to read (RELIABILITY.md section 5.1).
 const QUIET: Duration = Duration::from_secs(30);
 /// How long the broker has to say what its logs hold.
 const ASK: Duration = Duration::from_secs(2);
@@ -50,11 +50,20 @@ pub struct KafkaBus {
     waiting: VecDeque<Arrival>,
     /// Where each started partition stands: behind the last record that was taken from the reader.
     next: HashMap<Partition, i64>,
-    /// Whether each of them stands within its log is being asked.
-    doubt: Option<JoinHandle<Vec<Range>>>,
-    read_at: Instant,
+    /// What the logs of those in doubt hold is being asked.
+    doubt: Option<Doubt>,
+    /// Where each partition stood when all of them were looked at last, and when that was.
+    looked: (HashMap<Partition, i64>, Instant),
     told_at: Instant,
     seen: (u64, Instant),
+}
+
+/// Whether partitions are read to the end of their logs, or cannot be.
+#[derive(Debug)]
+struct Doubt {
+    asked: JoinHandle<Vec<Range>>,
+    /// The client gave up a partition and did not say which: whatever the broker answers, everything is assigned anew.
+    has_given_up: bool,
 }
 
 impl KafkaBus {
@@ -77,7 +86,7 @@ impl KafkaBus {
             waiting: VecDeque::new(),
             next: HashMap::new(),
             doubt: None,
-            read_at: Instant::now(),
+            looked: (HashMap::new(), Instant::now()),
             told_at: Instant::now(),
             seen: (0, Instant::now()),
         })
@@ -93,7 +102,7 @@ impl KafkaBus {
             let arrival = match told {
                 Told::Arrived(arrival) => arrival,
                 Told::OutsideLog if epoch == self.epoch => {
-                    self.ask_ranges();
+                    self.doubt(self.next.clone(), true);
                     continue;
                 }
                 Told::OutsideLog => continue,
@@ -103,7 +112,6 @@ impl KafkaBus {
                 Arrival::Record(..) | Arrival::Stopped { .. } if epoch != self.epoch => continue,
                 Arrival::Record(record, _) => {
                     self.next.insert((Arc::clone(record.topic()), record.partition()), record.offset() + 1);
-                    self.read_at = Instant::now();
                 }
                 Arrival::Assigned(partitions) => self.assigned.clone_from(partitions),
                 Arrival::Revoked(partitions) => {
@@ -116,38 +124,55 @@ impl KafkaBus {
         }
     }
 
-    /// Asks what the logs of the started partitions hold, beside the engine.
-    fn ask_ranges(&mut self) {
-        if self.doubt.is_none() {
-            let stands = self.next.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
-            self.doubt = Some(self.lookup.ranges(stands, ASK));
+    /// Asks what the logs of these partitions hold, beside the engine.
+    fn doubt(&mut self, stands: HashMap<Partition, i64>, has_given_up: bool) {
+        match &mut self.doubt {
+            Some(doubt) => doubt.has_given_up |= has_given_up,
+            None => {
+                let asked = self.lookup.ranges(stands.into_iter().collect(), ASK);
+                self.doubt = Some(Doubt { asked, has_given_up });
+            }
         }
     }
 
-    /// What stands outside its log is reported; everything else is read from where it stands, by a new assignment: the client gives a
-    /// partition up after such an error, and does not say which one.
+    /// What stands outside its log is reported; everything else is read from where it stands, by a new assignment.
     async fn resolve_doubt(&mut self) {
-        let Some(asked) = self.doubt.take_if(|asked| asked.is_finished()) else { return };
-        self.read_at = Instant::now();
-        let mut is_silent = false;
-        for Range { partition, at: next, low, end } in asked.await.unwrap_or_default() {
-            if self.next.get(&partition) != Some(&next) {
+        let Some(Doubt { asked, has_given_up }) = self.doubt.take_if(|doubt| doubt.asked.is_finished()) else { return };
+        let mut begins_anew = has_given_up;
+        for Range { partition, at, low, end } in asked.await.unwrap_or_default() {
+            if self.next.get(&partition) != Some(&at) {
                 // It was read meanwhile.
                 continue;
             }
-            is_silent |= next < end;
-            if !(low..=end).contains(&next) {
-                let reason = format!("offset {next} is outside the log, which holds {low} to {end}");
+            begins_anew |= at < end;
+            if !(low..=end).contains(&at) {
+                let reason = format!("offset {at} is outside the log, which holds {low} to {end}");
                 self.next.remove(&partition);
                 self.waiting.push_back(Arrival::Stopped { partition, reason });
-                is_silent = true;
+                begins_anew = true;
             }
         }
-        if is_silent {
+        if begins_anew {
             tracing::info!(partitions = self.next.len(), "reading anew from where the partitions stand");
             self.epoch += 1;
-            let starts = self.next.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
-            self.reader.order(Order::Start { epoch: self.epoch, starts });
+            self.reader.order(Order::Start { epoch: self.epoch, starts: self.stands() });
+        }
+    }
+
+    fn stands(&self) -> Vec<(Partition, i64)> {
+        self.next.iter().map(|(partition, next)| (partition.clone(), *next)).collect()
+    }
+
+    /// Doubts the partitions that have not moved since they were looked at last. (While the engine is behind, none need move.)
+    fn look_for_silence(&mut self, now: Instant) {
+        if now - self.looked.1 < QUIET || self.is_behind() || !self.waiting.is_empty() {
+            return;
+        }
+        let (before, _) = std::mem::replace(&mut self.looked, (self.next.clone(), now));
+        let mut silent = self.next.clone();
+        silent.retain(|partition, next| before.get(partition) == Some(next));
+        if !silent.is_empty() {
+            self.doubt(silent, false);
         }
     }
 
@@ -157,12 +182,9 @@ impl KafkaBus {
         metrics::gauge!("sagabus_consumer_paused").set(if self.is_behind() { 1.0 } else { 0.0 });
         if now - self.told_at >= PROGRESS {
             self.told_at = now;
-            let positions = self.next.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
-            self.reader.order(Order::Progress(positions));
+            self.reader.order(Order::Progress(self.stands()));
         }
-        if now - self.read_at >= QUIET && !self.next.is_empty() && self.waiting.is_empty() {
-            self.ask_ranges();
-        }
+        self.look_for_silence(now);
         let polled = self.reader.polled.load(Ordering::Relaxed);
         if polled != self.seen.0 {
             self.seen = (polled, now);
@@ -224,7 +246,6 @@ impl Bus for KafkaBus {
         self.epoch += 1;
         self.waiting.retain(|arrival| matches!(arrival, Arrival::Assigned(_) | Arrival::Revoked(_)));
         self.doubt = None;
-        self.read_at = Instant::now();
         self.next = starts.iter().cloned().collect();
         self.reader.order(Order::Start { epoch: self.epoch, starts });
     }

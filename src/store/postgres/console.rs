@@ -97,6 +97,14 @@ pub struct Balance {
     pub stopped_because: Option<String>,
 }
 
+impl Balance {
+    /// next - first - gaps - verdicts: 0, or records are missing or doubled.
+    pub fn difference(&self) -> i64 {
+        let ended = self.counts.iter().fold(self.gaps, |sum, count| sum.saturating_add(*count));
+        self.next_offset.saturating_sub(self.first_offset).saturating_sub(ended)
+    }
+}
+
 /// What the start-up check asks of Postgres.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durability {
