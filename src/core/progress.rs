@@ -17,9 +17,9 @@ pub fn ready(saga: &Saga) -> impl Iterator<Item = (StepIx, Action)> {
 /// True when the saga only goes forward: a pivot has succeeded (also by an answer to a command that is not issued yet), or counts
 /// so at an operator's word.
 pub(super) fn is_past_pivot(definition: &Definition, saga: &Saga) -> bool {
-    let pivots = definition.places().filter(|step| definition.step(*step).kind == StepKind::Pivot);
+    let mut pivots = definition.places().filter(|step| definition.step(*step).kind == StepKind::Pivot);
     !defect!("pivot passed and still compensated")
-        && pivots.into_iter().any(|step| {
+        && pivots.any(|step| {
             let state = saga.step(step);
             matches!(state.forward, Forward::Succeeded | Forward::Skipped(_)) || state.succeeded_once()
         })

@@ -146,7 +146,8 @@ impl ConsumerContext for Context {
             Arrival::Assigned(partitions)
         } else {
             if let Err(error) = consumer.unassign().and_then(|()| stops_done(consumer)) {
-                tracing::warn!(%error, "partitions not given back");
+                // The client is being closed, mostly, and gives them back by itself.
+                tracing::debug!(%error, "partitions not given back");
             }
             Arrival::Revoked(partitions)
         };
