@@ -315,6 +315,26 @@ async fn wake_ups_that_come_to_nothing_cost_no_statement() {
 }
 
 #[tokio::test]
+async fn a_partition_whose_beginning_nobody_can_tell_does_not_disturb_the_others() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Silent));
+    let store = Faulty::new(world.database.store(), |_| None);
+    let seen = Rc::clone(&store.seen);
+    let mut given = partitions(&world);
+    given.push(("a-topic-that-the-broker-does-not-tell-of".into(), 0));
+    let bus = world.world.broker.connect(given);
+    let mut engine = Engine::new(store, bus, world.world.clock.clone(), settings());
+    begin(&world, "k");
+    for _ in 0..45 {
+        world.now = world.now.plus_millis(100);
+        world.world.clock.advance(100);
+        world.database.set_now(world.now);
+        engine.step(&world.world.stop).await.unwrap();
+    }
+    assert_eq!(world.sagas().len(), 1);
+    assert_eq!(seen.borrow().loads, 0, "the saga stays in memory: nothing is assigned anew every 2 s");
+}
+
+#[tokio::test]
 async fn a_turn_that_was_dropped_half_way_loses_no_record() {
     let world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
     let hangs = Rc::new(Cell::new(false));

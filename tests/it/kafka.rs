@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
 
 use super::support::served::{Served, definition, publish_raw, publish_to};
 
@@ -45,7 +44,7 @@ async fn a_new_version_is_taken_up_and_a_broken_one_leaves_the_old_one_active() 
     let file = served.folder.join("x.saga.yaml");
     std::fs::write(&file, "saga: v1\nname: broken\n").unwrap();
     std::fs::write(served.folder.join("y.saga.yaml"), definition(&served.name, 2)).unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    served.until_logged("new definitions are refused, the old ones stay active").await;
     assert_eq!(served.count("SELECT max(version)::bigint FROM definition").await, 1, "all or none");
     assert_eq!(served.start_saga("k1", "30s"), 0, "the old one is active");
     std::fs::remove_file(&file).unwrap();

@@ -36,6 +36,7 @@ pub(crate) struct Faulty<S> {
 pub(crate) struct Seen {
     pub(crate) fired: usize,
     pub(crate) registrations: usize,
+    pub(crate) loads: usize,
     pub(crate) changes: Vec<Change>,
 }
 
@@ -67,6 +68,7 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     async fn load(&mut self, keys: &[SagaKey]) -> Result<Vec<Stored>, StoreError> {
+        self.seen.borrow_mut().loads += usize::from(!keys.is_empty());
         self.inner.load(keys).await
     }
 

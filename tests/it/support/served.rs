@@ -92,6 +92,7 @@ impl Served {
             .args(flags)
             .env("SAGABUS_LOG", "error")
             .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.join("engine.log")).unwrap())
             .spawn()
             .unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -124,9 +125,17 @@ impl Served {
     pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, is_so: impl Fn() -> F) {
         let until = wall_clock().plus_millis(30_000);
         while !is_so().await {
-            assert!(wall_clock() < until, "{what}");
+            let log = std::fs::read_to_string(self.folder.join("engine.log")).unwrap_or_default();
+            assert!(wall_clock() < until, "{what}; the engine's log: {log}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The engine has said this in its log, of errors.
+    pub(crate) async fn until_logged(&self, text: &str) {
+        let log = self.folder.join("engine.log");
+        let is_said = || std::fs::read_to_string(&log).is_ok_and(|said| said.contains(text));
+        self.until(text, || async { is_said() }).await;
     }
 
     pub(crate) fn sagabus(&self, arguments: &[&str]) -> Output {
