@@ -279,7 +279,12 @@ impl Bus for MemoryBus {
 
     async fn first_offset(&mut self, partition: &Partition, from: From) -> Result<i64, BusError> {
         let mut log = self.broker.lock();
-        let Some(log) = log.partition(partition) else { return Ok(0) };
+        let Some(log) = log.partition(partition) else {
+            return Err(BusError {
+                attempted: "look for the first offset".to_owned(),
+                message: "unknown partition".to_owned(),
+            });
+        };
         let is_earlier =
             |record: &Option<Record>, moment| record.as_ref().is_none_or(|record| record.timestamp() < moment);
         Ok(match from {
