@@ -24,24 +24,58 @@ pub fn saga_id(definition_name: &str, business_key: &str, triggered_at: Timestam
     Uuid::from_bytes(bytes)
 }
 
-/// A command's id: UUIDv5 of saga, step, direction and attempt. A re-sent command keeps it; only a new attempt has a new one.
+/// A command by its place in its saga: what its id is derived from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The step.
+    pub step: StepIx,
+    /// Done or undone.
+    pub action: Action,
+    /// From 1.
+    pub attempt: u16,
+}
+
+/// A command's id: UUIDv8 (RFC 9562), 88 bits of its saga's digest and, in the clear, direction, step and attempt. A re-sent command keeps
+/// it; only a new attempt has a new one. It tells which command it names (`command_named`), so that a forged or old answer costs one
+/// digest and not one for each command that its saga could have sent.
 pub fn command_id(saga: Uuid, step: StepIx, action: Action, attempt: u16) -> Uuid {
-    let mut name = [0_u8; 5];
-    name[..2].copy_from_slice(&step.0.to_be_bytes());
-    name[2] = match action {
+    let kind = match action {
         Action::Do => 0,
         Action::Undo => 1,
     };
-    name[3..].copy_from_slice(&attempt.to_be_bytes());
-    Uuid::new_v5(&saga, &name)
+    derived(saga, kind, (u32::from(step.0) << 16) | u32::from(attempt))
 }
 
-/// The id of the announcement that the journal row `seq` of a saga leads to.
+/// The command of `saga` that has this id, if one could have it: steps and attempts may be more than the saga has.
+pub fn command_named(saga: Uuid, id: Uuid) -> Option<Target> {
+    let [.., kind, _, _, _, high, low, next, last] = id.into_bytes();
+    let action = match (kind >> 4) & 3 {
+        0 => Action::Do,
+        1 => Action::Undo,
+        _ => return None,
+    };
+    let step = StepIx(u16::from_be_bytes([high, low]));
+    let attempt = u16::from_be_bytes([next, last]);
+    (command_id(saga, step, action, attempt) == id).then_some(Target { step, action, attempt })
+}
+
+/// The id of the announcement that the journal row `seq` of a saga leads to: built as a command's.
 pub fn announcement_id(saga: Uuid, seq: u32) -> Uuid {
-    let mut name = [0_u8; 5];
-    name[0] = b'a';
-    name[1..].copy_from_slice(&seq.to_be_bytes());
-    Uuid::new_v5(&saga, &name)
+    derived(saga, 2, seq)
+}
+
+/// ```text
+/// byte  0 .. 5   6          7      8                      9 .. 11   12 .. 15
+///       digest   8, digest  digest 2 bits 10, kind, digest  digest    place
+/// ```
+fn derived(saga: Uuid, kind: u8, place: u32) -> Uuid {
+    let digest = Sha256::of(saga.as_bytes());
+    let mut bytes = [0_u8; 16];
+    bytes[..12].copy_from_slice(&digest.as_bytes()[..12]);
+    bytes[6] = 0x80 | (bytes[6] & 0x0f);
+    bytes[8] = 0x80 | (kind << 4) | (bytes[8] & 0x0f);
+    bytes[12..].copy_from_slice(&place.to_be_bytes());
+    Uuid::from_bytes(bytes)
 }
 
 #[cfg(test)]
@@ -61,7 +95,7 @@ mod tests {
     fn ids_never_change_from_version_to_version() {
         let saga = saga_id("trade", "k", Timestamp::from_millis(1_700_000_000_000));
         assert_eq!(saga.to_string(), "018bcfe5-6800-7c7f-aaae-d3211004abc0");
-        assert_eq!(command_id(saga, StepIx(3), Action::Undo, 2).to_string(), "66896992-dee1-51bb-a48a-5c33e3a3d335");
+        assert_eq!(command_id(saga, StepIx(3), Action::Undo, 2).to_string(), "7d0cbe7d-f271-8640-9573-580600030002");
         assert_eq!(announcement_id(saga, 7).to_string(), "14066c82-a141-594b-9938-a8e43bb03b19");
     }
 
@@ -81,5 +115,23 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 18);
+    }
+
+    #[test]
+    fn a_command_is_told_by_its_id_and_only_by_an_id_of_its_saga() {
+        let saga = saga_id("t", "k", Timestamp::ZERO);
+        for (step, action, attempt) in [(0, Action::Do, 1), (499, Action::Undo, 300), (u16::MAX, Action::Do, u16::MAX)]
+        {
+            let target = Target { step: StepIx(step), action, attempt };
+            let id = command_id(saga, target.step, action, attempt);
+            assert_eq!((id.get_version_num(), id.get_variant()), (8, uuid::Variant::RFC4122));
+            assert_eq!(command_named(saga, id), Some(target));
+            assert_eq!(command_named(Uuid::nil(), id), None);
+            let forged = (0..96).map(|bit| Uuid::from_u128(id.as_u128() ^ (1 << (127 - bit))));
+            for other in forged.filter_map(|id| command_named(saga, id)) {
+                assert_ne!(other.action, action, "the only bit in the clear here is the direction's");
+            }
+        }
+        assert_eq!(command_named(saga, announcement_id(saga, 7)), None);
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::core::{
-    Action, Decision, Fact, Input, Rules, Saga, StepIx, Transition, command_id, decide, evolve, fold, issue, issue_all,
-    start,
+    Decision, Fact, Input, Rules, Saga, StepIx, Target, Transition, command_id, command_named, decide, evolve, fold,
+    issue, issue_all, start,
 };
 use crate::definition::Compiled;
 
@@ -175,14 +175,11 @@ fn commands(plan: &Compiled, facts: &[Fact]) -> Vec<String> {
 /// The same input for a definition whose steps stand at other places.
 fn translate(own: &Compiled, other: &Compiled, saga: &Saga, input: Input) -> Result<Input, String> {
     let Input::Reply(mut reply) = input else { return Ok(input) };
-    let places = own.definition().places().flat_map(|step| [(step, Action::Do), (step, Action::Undo)]);
-    let named = places.flat_map(|(step, action)| (1..=u16::from(u8::MAX)).map(move |attempt| (step, action, attempt)));
-    let target = named
-        .into_iter()
-        .find(|(step, action, attempt)| command_id(saga.id, *step, *action, *attempt) == reply.command_id);
-    if let Some((step, action, attempt)) = target {
-        let name = &own.definition().step(step).name;
-        let place = other.definition().place_of(name).ok_or_else(|| format!("an answer of step {name}"))?;
+    if let Some(Target { step, action, attempt }) = command_named(saga.id, reply.command_id)
+        && let Some(rule) = own.definition().steps.get(step.at())
+    {
+        let place =
+            other.definition().place_of(&rule.name).ok_or_else(|| format!("an answer of step {}", rule.name))?;
         reply.command_id = command_id(saga.id, place, action, attempt);
         reply.topic = Arc::clone(&other.definition().reply_topic);
     }

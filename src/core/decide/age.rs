@@ -2,19 +2,11 @@
 
 use uuid::Uuid;
 
-use super::super::definition::{Definition, StepIx, Undo};
-use super::super::ids::command_id;
+use super::super::definition::{Definition, Undo};
+use super::super::ids::{Target, command_named};
 use super::super::limits;
-use super::super::saga::{Action, Backward, Forward, Phase, Saga};
+use super::super::saga::{Action, Forward, Phase, Saga};
 use super::advance::is_outstanding;
-
-/// A command by its place: what its id was derived from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) step: StepIx,
-    pub(super) action: Action,
-    pub(super) attempt: u16,
-}
 
 /// How the command that a reply answers stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,57 +25,17 @@ pub(super) enum Age {
     NeverIssued,
 }
 
-/// The command of this saga that has the id `command_id`; `None` when it could not have derived it.
+/// The command of this saga that has the id `id`: one that it issued, or could have issued had commits not been lost.
 pub(super) fn locate(definition: &Definition, saga: &Saga, id: Uuid) -> Option<Target> {
-    in_flight(definition, saga).find(|target| has_id(saga, *target, id)).or_else(|| anywhere(definition, saga, id))
-}
-
-/// The commands that wait for an answer: nearly every reply answers one of them.
-fn in_flight(definition: &Definition, saga: &Saga) -> impl Iterator<Item = Target> {
-    definition.places().flat_map(|step| {
-        let state = saga.step(step);
-        let forward = match &state.forward {
-            Forward::Issued(flight) => Some(Target { step, action: Action::Do, attempt: flight.attempt }),
-            Forward::Pending
-            | Forward::Ready
-            | Forward::Retrying(_)
-            | Forward::Succeeded
-            | Forward::Failed(_)
-            | Forward::GivenUp(_)
-            | Forward::Unclear
-            | Forward::Skipped(_) => None,
-        };
-        let backward = match &state.backward {
-            Backward::Issued(flight) | Backward::Exhausted(Some(flight)) => {
-                Some(Target { step, action: Action::Undo, attempt: flight.attempt })
-            }
-            Backward::None
-            | Backward::Ready
-            | Backward::Retrying(_)
-            | Backward::Done
-            | Backward::Exhausted(None)
-            | Backward::Skipped(_) => None,
-        };
-        forward.into_iter().chain(backward)
-    })
-}
-
-/// Every id that this saga has derived, and those that it could have derived had commits not been lost.
-fn anywhere(definition: &Definition, saga: &Saga, id: Uuid) -> Option<Target> {
-    definition.places().find_map(|step| {
-        let state = saga.step(step);
-        let dos = state.attempts.saturating_add(limits::LOST_ATTEMPTS);
-        let undos = state.undo_attempts.saturating_add(limits::LOST_ATTEMPTS);
-        let undos = if matches!(definition.step(step).undo, Undo::Command(_)) { undos } else { 0 };
-        [(Action::Do, dos), (Action::Undo, undos)]
-            .into_iter()
-            .flat_map(|(action, last)| (1..=last).map(move |attempt| Target { step, action, attempt }))
-            .find(|target| has_id(saga, *target, id))
-    })
-}
-
-fn has_id(saga: &Saga, target: Target, id: Uuid) -> bool {
-    command_id(saga.id, target.step, target.action, target.attempt) == id
+    let target = command_named(saga.id, id)?;
+    let step = definition.steps.get(target.step.at())?;
+    let state = saga.step(target.step);
+    let issued = match (target.action, &step.undo) {
+        (Action::Do, _) => state.attempts,
+        (Action::Undo, Undo::Command(_)) => state.undo_attempts,
+        (Action::Undo, Undo::Nothing) => return None,
+    };
+    (1..=issued.saturating_add(limits::LOST_ATTEMPTS)).contains(&target.attempt).then_some(target)
 }
 
 /// How the command stands.

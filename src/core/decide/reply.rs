@@ -2,11 +2,12 @@
 
 use super::super::definition::{StepKind, Undo};
 use super::super::fact::{Answer, Cause, Fact, Outcome};
+use super::super::ids::Target;
 use super::super::input::{Reply, Verdict};
 use super::super::limits;
 use super::super::progress::{flight, is_past_pivot};
 use super::super::saga::{Action, Backward, BlockKind, Forward, Phase};
-use super::age::{Age, Target, age, locate};
+use super::age::{Age, age, locate};
 use super::draft::Draft;
 use super::{Refusal, outcome};
 
