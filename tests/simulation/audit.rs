@@ -109,8 +109,7 @@ fn every_record_has_its_verdict(world: &World) {
 }
 
 fn read_journal(definition: &Definition, stored: &Stored) -> Result<(Saga, Vec<Transition>), String> {
-    let journal: Result<Vec<Transition>, _> =
-        stored.journal.iter().map(|facts| serde_json::from_slice(facts)).collect();
+    let journal: Result<Vec<Transition>, _> = stored.journal.iter().map(|facts| Transition::decode(facts)).collect();
     let journal = journal.map_err(|error| error.to_string())?;
     let saga = fold(definition, stored.row.id, &journal).map_err(|error| error.to_string())?;
     Ok((saga, journal))

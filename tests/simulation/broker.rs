@@ -20,6 +20,8 @@ pub(crate) struct Broker {
     pub(super) waiting: Vec<Life>,
     pub(super) readers: BTreeMap<Partition, Life>,
     pub(crate) away_until: i64,
+    /// How often a log has changed.
+    pub(super) changes: u64,
     /// Lives that never reach the broker again.
     pub(super) cut_off: BTreeSet<Life>,
     /// Every command by id: its first record, as topic, key, value and headers, and when it was written.
@@ -84,6 +86,7 @@ impl Broker {
         let place = usize::try_from(*partition).unwrap_or(usize::MAX);
         if let Some(log) = self.logs.get_mut(topic).and_then(|logs| logs.get_mut(place)) {
             log.begin = before.clamp(log.begin, log.end());
+            self.changes += 1;
         }
     }
 
@@ -150,6 +153,7 @@ pub(crate) fn append_raw(
     timestamp: Option<sagabus::core::Timestamp>,
 ) {
     let mut broker = world.broker.borrow_mut();
+    broker.changes += 1;
     let timestamp = timestamp.unwrap_or_else(|| world.date());
     let place = broker.place(topic, key.unwrap_or_default());
     let Some(log) = broker.logs.get_mut(topic).and_then(|logs| logs.get_mut(place)) else { return };

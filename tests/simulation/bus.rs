@@ -29,6 +29,8 @@ pub(crate) struct SimBus {
     topics: Vec<Arc<str>>,
     assigned: Vec<Partition>,
     starts: BTreeMap<Partition, i64>,
+    /// The broker's changes up to which everything was read.
+    read_up_to: Option<u64>,
 }
 
 /// A topic, and the place of one of its partitions.
@@ -55,6 +57,7 @@ impl SimBus {
             topics: Vec::new(),
             assigned: Vec::new(),
             starts: BTreeMap::new(),
+            read_up_to: None,
         }
     }
 
@@ -75,7 +78,8 @@ impl SimBus {
     /// Records of the partitions that are read, as many as one fetch of each brings.
     fn take(&mut self, max: usize) -> Vec<Arrival> {
         let mut taken = Vec::new();
-        if !self.reaches() {
+        let changes = self.world.broker.borrow().changes;
+        if !self.reaches() || self.read_up_to == Some(changes) {
             return taken;
         }
         let max = max.min(self.world.knobs.borrow().hand_over_max);
@@ -114,6 +118,7 @@ impl SimBus {
             self.starts.remove(&partition);
             taken.push(Arrival::Stopped { partition, reason });
         }
+        self.read_up_to = taken.is_empty().then_some(changes);
         taken
     }
 
@@ -179,6 +184,7 @@ impl Bus for SimBus {
     }
 
     fn start(&mut self, starts: Vec<(Partition, i64)>) {
+        self.read_up_to = None;
         self.starts = starts.into_iter().collect();
     }
 

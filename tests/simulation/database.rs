@@ -74,6 +74,7 @@ pub(crate) fn fail_over(world: &Rc<World>) {
         outage.has_lost_commits = true;
         world.tell("postgres", "all", || format!("fails over, loses {} commits", known - 1 - place));
         world.database.restore(&outage.behind[place]);
+        watch::lost_commits(world);
         outage.behind.truncate(place + 1);
     }
     if jump > 0 {

@@ -40,6 +40,10 @@ use schedule::Ended;
 use search::{Found, Kinds, Limits, attempt, search};
 use story::Story;
 
+/// What a schedule makes it drops soon, on the same thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Schedules from which on every expected situation must have been met.
 const ENOUGH: u64 = 20_000;
 

@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use sagabus::core::{Action, Fact, Partition, StepIx, Timestamp, Transition, command_id};
-use sagabus::store::{Change, SagaKey, Store as _, StoreError, Stored};
+use rustc_hash::FxHashMap;
+use sagabus::core::{Action, Definition, Fact, Partition, StepIx, Timestamp, Transition, command_id};
+use sagabus::store::{Change, StoreError};
 use sagabus::wire::Received;
 use uuid::Uuid;
 
 use super::sometimes::of_fact;
-use super::world::{Life, World, instantly};
+use super::world::{Life, World};
 
 /// A statement was refused.
 pub(crate) fn refused(world: &Rc<World>, life: Life, error: &StoreError) {
@@ -38,14 +39,14 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
         }
     }
     for row in &change.born {
-        let catalogue = instantly(world.database.store().catalogue()).expect("memory answers");
-        if !catalogue.active.iter().any(|active| active.hash == row.definition_hash) {
+        if !world.database.is_active(row.definition_hash) {
             world.violated(format!("saga {} began with a definition that is not active", row.business_key));
         }
     }
     let now = world.outage.borrow().database_now(world.now());
     for row in &change.journal {
-        let transition: Transition = serde_json::from_slice(&row.facts).expect("facts read back");
+        let transition = Transition::decode(&row.facts).expect("facts read back");
+        note(&mut world.issued.borrow_mut(), row.saga_id, &transition);
         world.tell(&name(life), "postgres", || tale(life, row.saga_id, row.seq, &transition.facts));
         for fact in &transition.facts {
             if let Some(what) = of_fact(fact) {
@@ -64,20 +65,32 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
     }
 }
 
-fn stored(world: &World, saga: Uuid) -> Option<Stored> {
-    instantly(world.database.store().load(&[SagaKey::Id(saga)])).expect("memory answers").pop()
+/// Commands that are issued by the facts in the database, and when, by its clock.
+pub(crate) type Issued = FxHashMap<(Uuid, StepIx, Action, u16), Timestamp>;
+
+fn note(issued: &mut Issued, saga: Uuid, transition: &Transition) {
+    for fact in &transition.facts {
+        if let Fact::Issued { step, action, attempt, .. } = fact {
+            issued.entry((saga, *step, *action, *attempt)).or_insert(transition.now);
+        }
+    }
 }
 
-/// When the command was issued, by the database's clock, as far as the journal knows.
-fn issued(world: &World, saga: Uuid, meant: (StepIx, Action, u16)) -> Option<Timestamp> {
-    let journal = stored(world, saga)?.journal;
-    journal.iter().filter_map(|facts| serde_json::from_slice::<Transition>(facts).ok()).find_map(|row| {
-        let is_meant = |fact: &Fact| match fact {
-            Fact::Issued { step, action, attempt, .. } => (*step, *action, *attempt) == meant,
-            _ => false,
-        };
-        row.facts.iter().any(is_meant).then_some(row.now)
-    })
+/// A database that has lost commits knows no more than its journals.
+pub(crate) fn lost_commits(world: &World) {
+    let mut issued = Issued::default();
+    for stored in world.database.sagas() {
+        for facts in &stored.journal {
+            note(&mut issued, stored.row.id, &Transition::decode(facts).expect("facts read back"));
+        }
+    }
+    *world.issued.borrow_mut() = issued;
+}
+
+/// The definition that a saga is pinned to.
+fn definition(world: &World, saga: Uuid) -> Option<&Definition> {
+    let hash = world.database.row(saga)?.definition_hash;
+    world.plans.iter().map(|plan| plan.definition()).find(|definition| definition.hash == hash)
 }
 
 /// A command that reaches Kafka was decided by facts that are committed; those that a fail-over lost excuse it.
@@ -86,10 +99,9 @@ pub(crate) fn is_decided(world: &World, command: &Received) -> bool {
     if is_known || world.outage.borrow().has_lost_commits() {
         return true;
     }
-    let Some(stored) = stored(world, command.saga_id) else { return false };
-    let plan = world.plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash);
-    let step = plan.and_then(|plan| plan.definition().place_of(&command.step));
-    step.is_some_and(|step| issued(world, command.saga_id, (step, command.action, command.attempt)).is_some())
+    let step = definition(world, command.saga_id).and_then(|definition| definition.place_of(&command.step));
+    let issued = world.issued.borrow();
+    step.is_some_and(|step| issued.contains_key(&(command.saga_id, step, command.action, command.attempt)))
 }
 
 /// Giving up is never decided blind: the broker had the command, and every answer to it that was written before its patience ended has
@@ -102,15 +114,12 @@ fn gave_up(world: &Rc<World>, saga: Uuid, fact: &Fact) {
     };
     let broker = world.broker.borrow();
     let is_steered = world.steered.borrow().contains(&saga);
-    let Some(stored) = stored(world, saga).filter(|_| !is_steered) else { return };
-    let Some(plan) = world.plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash) else {
-        return;
-    };
-    let rule = plan.definition().step(step);
+    let Some(definition) = definition(world, saga).filter(|_| !is_steered) else { return };
+    let rule = definition.step(step);
     let patience_ms = if action == Action::Do { rule.patience_ms } else { rule.compensation.patience_ms };
     let attempts = attempt.map_or(1..=64, |attempt| attempt..=attempt);
-    let mut issued =
-        attempts.rev().filter_map(|attempt| Some((attempt, issued(world, saga, (step, action, attempt))?)));
+    let issued = world.issued.borrow();
+    let mut issued = attempts.rev().filter_map(|attempt| Some((attempt, *issued.get(&(saga, step, action, attempt))?)));
     let Some((attempt, at)) = issued.next() else { return };
     let id = command_id(saga, step, action, attempt);
     let mut wrong = Vec::new();
@@ -118,7 +127,7 @@ fn gave_up(world: &Rc<World>, saga: Uuid, fact: &Fact) {
         wrong.push(format!("step {} was given up, and the broker never had its command", rule.name));
     }
     let ends = at.plus_millis(patience_ms).micros() - world.outage.borrow().clock_ahead();
-    let topic = &plan.definition().reply_topic;
+    let topic = &definition.reply_topic;
     for (number, end) in broker.ends(topic) {
         let partition: Partition = (Arc::clone(topic), number);
         let next = world.database.offset(&partition).map_or(0, |(_, next, ..)| next);
@@ -136,7 +145,7 @@ fn gave_up(world: &Rc<World>, saga: Uuid, fact: &Fact) {
         }
     }
     drop(broker);
-    wrong.into_iter().for_each(|what| world.violated(format!("saga {}: {what}", stored.row.business_key)));
+    wrong.into_iter().for_each(|what| world.violated(format!("saga {saga}: {what}")));
 }
 
 /// An engine's column in the story.

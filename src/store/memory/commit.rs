@@ -48,10 +48,7 @@ impl Tables {
             }
         }
         for (place, row) in change.journal.iter().enumerate() {
-            if row.facts.contains(&0) {
-                return Err(refused("a NUL in facts"));
-            }
-            let written = self.journal.get(&row.saga_id).map_or(0, Vec::len);
+            let written = self.journal.get(&row.saga_id).map_or(0, |rows| rows.len());
             let before = change.journal[..place].iter().filter(|other| other.saga_id == row.saga_id).count();
             let next = u32::try_from(written + before + 1).unwrap_or(u32::MAX);
             if row.seq < next && !defect!("no journal key") {
@@ -98,25 +95,30 @@ impl Tables {
             }
         }
         for row in &change.journal {
-            self.journal.entry(row.saga_id).or_default().push(row.facts.clone());
+            Arc::make_mut(self.journal.entry(row.saga_id).or_default()).push(row.facts.as_slice().into());
         }
         for row in &change.born {
             let mut row = row.clone();
             row.started_at = self.now;
-            self.keys.insert((Arc::clone(&row.definition_name), Arc::clone(&row.business_key)), row.id);
-            self.sagas.insert(row.id, row);
+            let key = (Arc::clone(&row.definition_name), Arc::clone(&row.business_key));
+            Arc::make_mut(&mut self.keys).insert(key, row.id);
+            self.sagas.insert(row.id, Arc::new(row));
         }
         for update in &change.turned {
-            if let Some(row) = self.sagas.get_mut(&update.id) {
+            if let Some(row) = self.sagas.get_mut(&update.id).map(Arc::make_mut) {
                 row.phase = update.phase;
                 row.finished_at = update.finished_at;
                 row.wake_at = update.wake_at;
                 row.error.clone_from(&update.error);
             }
         }
-        self.parked.extend(change.parked.iter().cloned());
+        if !change.parked.is_empty() {
+            Arc::make_mut(&mut self.parked).extend(change.parked.iter().cloned());
+        }
         for outcome in &change.operations {
-            if let Some((_, kept)) = self.operations.iter_mut().find(|(_, kept)| kept.id == outcome.id) {
+            if let Some((_, kept)) =
+                Arc::make_mut(&mut self.operations).iter_mut().find(|(_, kept)| kept.id == outcome.id)
+            {
                 kept.clone_from(outcome);
             }
         }

@@ -22,22 +22,26 @@ pub struct MemoryDatabase {
     tables: Arc<Mutex<Tables>>,
 }
 
+/// Definition name and business key.
+type Key = (Arc<str>, Arc<str>);
+
+/// Cheap to clone: what is large is shared until it is written, since a simulated standby keeps the tables after each commit.
 #[derive(Clone, Debug, Default)]
 struct Tables {
     now: Timestamp,
     generation: i64,
-    definitions: Vec<DefinitionRow>,
+    definitions: Arc<Vec<DefinitionRow>>,
     active: BTreeMap<Arc<str>, Sha256>,
-    sagas: BTreeMap<Uuid, SagaRow>,
-    keys: BTreeMap<(Arc<str>, Arc<str>), Uuid>,
-    journal: BTreeMap<Uuid, Vec<Vec<u8>>>,
+    sagas: BTreeMap<Uuid, Arc<SagaRow>>,
+    keys: Arc<BTreeMap<Key, Uuid>>,
+    journal: BTreeMap<Uuid, Arc<Vec<Arc<[u8]>>>>,
     writers: BTreeMap<i64, Writer>,
     last_writer: i64,
     last_age: i64,
     unemitted: BTreeMap<(i64, i64), Unemitted>,
     offsets: BTreeMap<Partition, Offset>,
-    parked: Vec<ParkedMessage>,
-    operations: Vec<(PendingOperation, OperationOutcome)>,
+    parked: Arc<Vec<ParkedMessage>>,
+    operations: Arc<Vec<(PendingOperation, OperationOutcome)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,8 +110,9 @@ impl MemoryDatabase {
         }
         for (new, outcome) in definitions.iter().zip(&outcomes) {
             if *outcome == Deployed::Activated {
-                tables.definitions.retain(|row| row.hash != new.hash);
-                tables.definitions.push(new.clone());
+                let known = Arc::make_mut(&mut tables.definitions);
+                known.retain(|row| row.hash != new.hash);
+                known.push(new.clone());
                 tables.active.insert(Arc::clone(&new.name), new.hash);
             }
         }
@@ -124,7 +129,7 @@ impl MemoryDatabase {
             seq_before: None,
             seq_after: None,
         };
-        self.lock().operations.push((PendingOperation { saga_id, operation }, outcome));
+        Arc::make_mut(&mut self.lock().operations).push((PendingOperation { saga_id, operation }, outcome));
     }
 
     /// What became of an operator's action.
@@ -138,14 +143,24 @@ impl MemoryDatabase {
         tables.sagas.values().map(|row| tables.stored(row)).collect()
     }
 
+    /// True for the definition that new sagas of its name begin with.
+    pub fn is_active(&self, definition: Sha256) -> bool {
+        self.lock().active.values().any(|hash| *hash == definition)
+    }
+
+    /// A saga without its journal.
+    pub fn row(&self, id: Uuid) -> Option<SagaRow> {
+        self.lock().sagas.get(&id).map(|row| SagaRow::clone(row))
+    }
+
     /// All sagas without their journals, by id.
     pub fn rows(&self) -> Vec<SagaRow> {
-        self.lock().sagas.values().cloned().collect()
+        self.lock().sagas.values().map(|row| SagaRow::clone(row)).collect()
     }
 
     /// Everything put aside, oldest first.
     pub fn parked(&self) -> Vec<ParkedMessage> {
-        self.lock().parked.clone()
+        self.lock().parked.to_vec()
     }
 
     /// First and next offset, gaps and counts of a partition.
@@ -210,7 +225,8 @@ impl MemoryDatabase {
 
 impl Tables {
     fn stored(&self, row: &SagaRow) -> Stored {
-        Stored { row: row.clone(), journal: self.journal.get(&row.id).cloned().unwrap_or_default() }
+        let journal = self.journal.get(&row.id).map(|rows| rows.iter().map(|facts| facts.to_vec()).collect());
+        Stored { row: row.clone(), journal: journal.unwrap_or_default() }
     }
 
     fn partition(&self, partition: &Partition) -> Option<PartitionOffset> {
@@ -305,7 +321,7 @@ impl Store for MemoryStore {
         let by_hash = |hash: &Sha256| tables.definitions.iter().find(|row| row.hash == *hash).cloned();
         let active: Vec<DefinitionRow> = tables.active.values().filter_map(by_hash).collect();
         let is_pinned = |row: &&DefinitionRow| {
-            let open = |saga: &SagaRow| {
+            let open = |saga: &Arc<SagaRow>| {
                 saga.definition_hash == row.hash && (saga.finished_at.is_none() || saga.wake_at.is_some())
             };
             !active.contains(row) && tables.sagas.values().any(open)
@@ -321,7 +337,7 @@ impl Store for MemoryStore {
     async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError> {
         let mut tables = self.database.lock();
         let now = tables.now;
-        let is_due = |row: &&SagaRow| row.wake_at.is_some_and(|at| at.plus_millis(overdue_ms) <= now);
+        let is_due = |row: &&Arc<SagaRow>| row.wake_at.is_some_and(|at| at.plus_millis(overdue_ms) <= now);
         let mut due: Vec<(Option<Timestamp>, Uuid)> =
             tables.sagas.values().filter(is_due).map(|row| (row.wake_at, row.id)).collect();
         due.sort_unstable();
@@ -329,7 +345,7 @@ impl Store for MemoryStore {
         let wake_at = now.plus_millis(LEASE_MS);
         for (_, id) in &due {
             if let Some(row) = tables.sagas.get_mut(id) {
-                row.wake_at = Some(wake_at);
+                Arc::make_mut(row).wake_at = Some(wake_at);
             }
         }
         Ok(due.into_iter().map(|(_, saga_id)| Claim { saga_id, wake_at }).collect())
