@@ -13,11 +13,13 @@ use super::{Engine, meters};
 /// A statement at least this often: a writer that is silent for four times as long is taken over.
 const HEARTBEAT_MS: u64 = 2_000;
 /// An operator's action is decided within a second.
-const OPERATIONS_MS: u64 = 400;
+const OPERATIONS_MS: u64 = 500;
 /// How often Postgres is asked for due wake-ups.
 const CLAIMS_MS: u64 = 1_000;
 /// How often dead writers are looked for.
 const TAKEOVER_MS: u64 = 2_000;
+/// What is due within this is done at once: chores share a turn instead of taking one each.
+const SHARED_MS: u64 = 50;
 /// A writer silent for this long is dead (DESIGN.md section 3).
 pub(super) const SILENT_MS: u64 = 8_000;
 /// How often the broker is asked again where partitions begin that it could not tell of.
@@ -55,7 +57,7 @@ impl Chores {
     }
 
     pub(super) fn heartbeat_is_due(&self, now: Timestamp) -> bool {
-        self.heartbeat <= now
+        self.heartbeat <= now.plus_millis(SHARED_MS)
     }
 
     /// True when enough time has passed since the broker was last asked where partitions begin.
@@ -88,13 +90,14 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// What may change what is read: done with nothing in hand, since records that were taken in before would lie elsewhere after.
     pub(super) async fn housekeep(&mut self) -> Result<(), StoreError> {
         let now = self.now();
+        let soon = now.plus_millis(SHARED_MS);
         for (partition, reason) in std::mem::take(&mut self.outside) {
             let Some(at) = self.positions.next(&partition) else { continue };
             tracing::error!(topic = %partition.0, partition = partition.1, reason, "partition stopped, restart it with topics seek");
             self.store.stop_partition(&partition, at, &reason).await?;
             self.positions.remove(&partition);
         }
-        if self.chores.takeover > now {
+        if self.chores.takeover > soon {
             return Ok(());
         }
         self.chores.takeover = now.plus_millis(TAKEOVER_MS);
@@ -109,11 +112,12 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// Does the chores that are due; what they bring comes down the line in this batch.
     pub(super) async fn chores(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let now = batch.now;
-        if self.chores.operations <= now {
+        let soon = now.plus_millis(SHARED_MS);
+        if self.chores.operations <= soon {
             self.chores.operations = now.plus_millis(OPERATIONS_MS);
             batch.operations = self.store.pending_operations(WAKES_MAX).await?;
         }
-        if self.chores.claims <= now {
+        if self.chores.claims <= soon {
             self.chores.claims = now.plus_millis(CLAIMS_MS);
             unless_contended(self.claim().await)?;
         }
