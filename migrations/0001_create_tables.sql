@@ -52,15 +52,12 @@ CREATE TABLE journal (
     seq integer NOT NULL,
     at timestamptz NOT NULL,
     writer bigint NOT NULL,
-    facts bytea NOT NULL,                            -- JSON {now, facts}; bytea, since Postgres need not parse it
+    facts bytea NOT NULL,                            -- MessagePack of {now, facts}: `sagabus show` reads it
     CONSTRAINT journal_key PRIMARY KEY (saga_id, seq),
     CONSTRAINT journal_seq_is_positive CHECK (seq > 0)
 ) PARTITION BY RANGE (saga_id);
 -- Never dropped: a trigger with an odd timestamp must not block its Kafka partition.
 CREATE TABLE journal_default PARTITION OF journal DEFAULT;
-
--- The journal as people read it.
-CREATE VIEW journal_text AS SELECT saga_id, seq, at, writer, convert_from(facts, 'UTF8') AS facts FROM journal;
 
 CREATE SEQUENCE writer_age;
 

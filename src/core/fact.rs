@@ -1,12 +1,15 @@
 //! What happened to a saga: the only thing that is stored. The state is a fold over facts (`evolve`).
 //!
 //! Facts that came from an input carry that input's content, so that a journal reads back as inputs (the replay tool does).
-//! Facts are stored as JSON, externally tagged: serde's internal tags would parse foreign data into a tree.
+//! Facts are stored as MessagePack (`Transition::encode`): variants by name, fields by position. So a variant is never renamed, and a
+//! field is never removed and only added behind the others, with a default.
 
 #![expect(missing_docs, reason = "the fields of a variant are explained by the variant")]
 
 use std::sync::Arc;
 
+use rmp_serde::decode;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::definition::StepIx;
@@ -25,6 +28,32 @@ pub struct Transition {
     /// The facts, in order.
     pub facts: Vec<Fact>,
 }
+
+impl Transition {
+    /// The row as it is stored.
+    pub fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec(self).expect("facts are plain data")
+    }
+
+    /// A stored row.
+    ///
+    /// # Errors
+    /// A row that this version cannot read, or not to its end.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+        let transition = Self::deserialize(&mut reader).map_err(|error| DecodeError(error.to_string()))?;
+        match IgnoredAny::deserialize(&mut reader) {
+            // No byte is left to be the next value's marker.
+            Err(decode::Error::InvalidMarkerRead(_)) => Ok(transition),
+            Ok(_) | Err(_) => Err(DecodeError("more bytes behind its end".to_owned())),
+        }
+    }
+}
+
+/// A journal row that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("facts cannot be read: {0}")]
+pub struct DecodeError(String);
 
 /// Something that happened to a saga.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +74,7 @@ pub enum Fact {
         step: StepIx,
         action: Action,
         attempt: u16,
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(default)]
         answer: Option<Answer>,
     },
     /// The effect did not happen and never will under this attempt.
@@ -53,7 +82,7 @@ pub enum Fact {
         step: StepIx,
         action: Action,
         attempt: u16,
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(default)]
         answer: Option<Answer>,
     },
     /// The step failed before a command of it was issued: its data could not be made.
@@ -67,7 +96,7 @@ pub enum Fact {
     /// An operator skipped the step.
     Skipped {
         step: StepIx,
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(default)]
         reply: Option<Json>,
     },
     /// The saga's direction turned: what was done will be undone.
@@ -94,7 +123,7 @@ pub enum Fact {
     Undeliverable { step: StepIx, action: Action, attempt: u16, code: Arc<str>, message: String },
     /// A wake-up came before anything was due; the next one is at `at`.
     Rearmed {
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(default)]
         at: Option<Timestamp>,
     },
     /// An operator acted; the facts behind it are what followed.
@@ -162,13 +191,13 @@ pub struct Answer {
     /// Its value.
     pub data: Json,
     /// `ce_sagaerrorcode` of a failure.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub code: Option<Arc<str>>,
     /// `ce_sagaretryable`: the step may be tried again with a new attempt.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(default)]
     pub retryable: bool,
     /// `ce_sagaeffect: false`: a success that changed nothing.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(default)]
     pub without_effect: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::Error as _;
+use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
@@ -29,19 +29,15 @@ impl Sha256 {
     /// The digest that `text`, 64 hexadecimal digits, stands for; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0_u8; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Self(bytes))
+        // A prefix `0x` is not ours.
+        let is_bare = text.len() == 64;
+        (is_bare && const_hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(Self(bytes))
     }
 }
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(const_hex::Buffer::<32>::new().format(&self.0))
     }
 }
 
@@ -52,15 +48,42 @@ impl fmt::Debug for Sha256 {
 }
 
 impl Serialize for Sha256 {
+    /// As text where people may read it, else as bytes.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            serializer.serialize_str(const_hex::Buffer::<32>::new().format(&self.0))
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("a SHA-256 digest is 64 hexadecimal digits"))
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Digest)
+        } else {
+            deserializer.deserialize_bytes(Digest)
+        }
+    }
+}
+
+/// Reads a digest.
+struct Digest;
+
+impl Visitor<'_> for Digest {
+    type Value = Sha256;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a SHA-256 digest: 64 hexadecimal digits, or 32 bytes")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sha256, E> {
+        Sha256::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Sha256, E> {
+        bytes.try_into().map(Sha256).map_err(|_| E::invalid_length(bytes.len(), &self))
     }
 }
 

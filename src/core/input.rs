@@ -62,7 +62,7 @@ pub struct Trigger {
     /// The record's timestamp: part of the saga's id.
     pub timestamp: Timestamp,
     /// Its `ce_id`, when it had one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub id: Option<Arc<str>>,
     /// Its `ce_type`.
     #[serde(rename = "type")]
@@ -70,10 +70,10 @@ pub struct Trigger {
     /// Its value, byte for byte.
     pub data: Json,
     /// W3C `traceparent`, when it had one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub traceparent: Option<Arc<str>>,
     /// W3C `tracestate`, when it had one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub tracestate: Option<Arc<str>>,
 }
 
@@ -103,7 +103,7 @@ pub struct Operation {
     /// Why: required, stored.
     pub reason: String,
     /// Refuse when the saga's journal has moved on from this row.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub expect_seq: Option<u32>,
 }
 

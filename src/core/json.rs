@@ -111,14 +111,19 @@ impl fmt::Debug for Json {
 }
 
 impl Serialize for Json {
+    /// As itself within JSON, else as its text.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        if serializer.is_human_readable() { self.0.serialize(serializer) } else { serializer.serialize_str(self.get()) }
     }
 }
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer).map_err(D::Error::custom)?;
+        let raw = if deserializer.is_human_readable() {
+            Box::<RawValue>::deserialize(deserializer)?
+        } else {
+            RawValue::from_string(String::deserialize(deserializer)?).map_err(D::Error::custom)?
+        };
         Ok(Self(Arc::from(raw)))
     }
 }

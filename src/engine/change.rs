@@ -66,8 +66,7 @@ fn journal(drafted: &mut Drafted, work: &Work) {
     for decision in work.decisions.iter().filter(|decision| !decision.facts.is_empty()) {
         let seq = decision.saga.seq;
         let transition = Transition { now: decision.now, facts: decision.facts.clone() };
-        let facts = serde_json::to_vec(&transition).expect("facts are plain data");
-        drafted.change.journal.push(JournalRow { saga_id: work.id, seq, facts });
+        drafted.change.journal.push(JournalRow { saga_id: work.id, seq, facts: transition.encode() });
         let found = effects(work.plan.rules(), saga, seq, decision.now, &decision.facts);
         if found.iter().any(Result::is_ok) && !defect!("unemitted batch not noted") {
             drafted.change.emitting.push((work.id, seq));

@@ -286,7 +286,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                     continue;
                 };
                 let place = usize::try_from(seq).unwrap_or(usize::MAX).wrapping_sub(1);
-                let transition = journal.get(place).and_then(|facts| serde_json::from_slice::<Transition>(facts).ok());
+                let transition = journal.get(place).and_then(|facts| Transition::decode(facts).ok());
                 let Some(transition) = transition else { continue };
                 for effect in effects(plan.rules(), saga, seq, transition.now, &transition.facts) {
                     match effect {

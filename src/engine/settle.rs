@@ -179,7 +179,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let Some(plan) = plan else {
             return Ok(Folded::Unreadable(format!("saga {} is pinned to an unknown definition", row.id)));
         };
-        let decoded: Result<Vec<Transition>, _> = journal.iter().map(|facts| serde_json::from_slice(facts)).collect();
+        let decoded: Result<Vec<Transition>, _> = journal.iter().map(|facts| Transition::decode(facts)).collect();
         let folded = decoded
             .map_err(|error| error.to_string())
             .and_then(|transitions| fold(plan.definition(), row.id, &transitions).map_err(|error| error.to_string()));

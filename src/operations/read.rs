@@ -234,7 +234,7 @@ fn named(definition: &Definition, fact: Value) -> Value {
     };
     flat.insert("fact".to_owned(), Value::from(name));
     if let Value::Object(members) = body {
-        for (key, value) in members {
+        for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
             // A cause names its step one level deeper.
             let value = if key == "cause" {
                 value.get("step").cloned().map_or(value, |step| json_step(definition, &step))

@@ -22,6 +22,6 @@ use crate::core::Transition;
 /// A row that this version cannot read, with its place.
 pub fn decode<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Transition>, String> {
     rows.enumerate()
-        .map(|(place, facts)| serde_json::from_slice(facts).map_err(|error| format!("row {}: {error}", place + 1)))
+        .map(|(place, facts)| Transition::decode(facts).map_err(|error| format!("row {}: {error}", place + 1)))
         .collect()
 }

@@ -148,7 +148,7 @@ async fn an_outage_longer_than_patience_compensates_nobody_who_was_answered() {
     world.run(2_000).await;
     let (saga, stored) = world.sagas().remove(0);
     assert_eq!(saga.phase, Phase::Completed);
-    let journal: Vec<Transition> = stored.journal.iter().map(|facts| serde_json::from_slice(facts).unwrap()).collect();
+    let journal: Vec<Transition> = stored.journal.iter().map(|facts| Transition::decode(facts).unwrap()).collect();
     assert!(!journal.iter().flat_map(|row| &row.facts).any(|fact| matches!(fact, Fact::GivenUp { .. })));
 }
 
@@ -332,7 +332,7 @@ async fn a_partition_whose_beginning_nobody_can_tell_does_not_disturb_the_others
         engine.step(&world.world.stop).await.unwrap();
     }
     let (_, stored) = world.sagas().remove(0);
-    let journal: Vec<Transition> = stored.journal.iter().map(|facts| serde_json::from_slice(facts).unwrap()).collect();
+    let journal: Vec<Transition> = stored.journal.iter().map(|facts| Transition::decode(facts).unwrap()).collect();
     let resent = journal.iter().flat_map(|row| &row.facts).filter(|fact| matches!(fact, Fact::Resent { .. })).count();
     assert_eq!((resent, seen.borrow().loads), (4, 0), "the saga stays in memory with its timer");
 }

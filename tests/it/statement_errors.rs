@@ -137,7 +137,7 @@ async fn a_value_that_postgres_refuses_parks_one_record_and_its_neighbours_go_on
 }
 
 fn facts_of(change: &Change) -> Vec<Fact> {
-    let decode = |facts: &[u8]| serde_json::from_slice::<Transition>(facts).unwrap().facts;
+    let decode = |facts: &[u8]| Transition::decode(facts).unwrap().facts;
     change.journal.iter().flat_map(|row| decode(&row.facts)).collect()
 }
 

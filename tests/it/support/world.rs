@@ -164,8 +164,7 @@ pub(crate) fn fold_all(plans: &[Arc<Compiled>], stored: Vec<Stored>) -> Vec<(Sag
     let fold_one = |stored: Stored| {
         let plan =
             plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash).expect("it is deployed");
-        let journal: Vec<Transition> =
-            stored.journal.iter().map(|facts| serde_json::from_slice(facts).unwrap()).collect();
+        let journal: Vec<Transition> = stored.journal.iter().map(|facts| Transition::decode(facts).unwrap()).collect();
         (fold(plan.definition(), stored.row.id, &journal).unwrap(), stored)
     };
     stored.into_iter().map(fold_one).collect()
