@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use sagabus::core::{
-    Action, Answer, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepKind, Timestamp, Transition, Undo,
-    Verdict, fold,
+    Action, Answer, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepIx, StepKind, Timestamp, Transition, Undo,
+    Verdict, command_id, fold,
 };
 use sagabus::store::Stored;
 use sagabus::wire::Received;
@@ -156,8 +156,7 @@ impl Audited<'_> {
         let is_steered = self.world.steered.borrow().contains(&self.stored.row.id);
         let is_ended = self.world.ended.borrow().contains(&self.stored.row.id);
         // Evidence of lost facts that reaches a saga after its end is kept as a conflict, with an alarm: P16 asks for no more.
-        let is_detected = self.world.outage.borrow().has_lost_commits()
-            && self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. }));
+        let is_detected = self.has_lost_facts() && self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. }));
         // An effect that nothing can undo, told after a person had turned the saga, is kept as a conflict, with an alarm.
         let is_noted = self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. }));
         if is_ended && !is_noted && !self.world.participants.borrow().contradicted.contains(&self.stored.row.id) {
@@ -254,12 +253,32 @@ impl Audited<'_> {
         }
     }
 
-    /// True for a step whose command went out by facts that a fail-over lost, and was never decided again: nothing in the journal can
-    /// know of its effect unless an answer tells (docs/reliability.md, what is not covered).
+    fn has_lost_facts(&self) -> bool {
+        self.world.outage.borrow().has_lost_facts_of(self.stored.row.id)
+    }
+
+    /// True for a step whose last effect, done or undone, came of a command that went out by facts that a fail-over lost, that was never
+    /// decided again and never answered: nothing can know of it (docs/reliability.md, what is not covered).
     fn is_forgotten(&self, step: &str) -> bool {
-        let place = self.definition.place_of(step).expect("a step of the definition");
-        let is_issued = self.facts().any(|fact| matches!(fact, Fact::Issued { step, .. } if *step == place));
-        self.world.outage.borrow().has_lost_commits() && !is_issued
+        let id = self.stored.row.id;
+        let participants = self.world.participants.borrow();
+        let last = participants.ledger.get(&(id, Arc::from(step))).and_then(|effects| effects.last());
+        let Some(by) = last.map(|effect| effect.by).filter(|_| self.has_lost_facts()) else { return false };
+        let is_issued = self.facts().any(|fact| match fact {
+            Fact::Issued { step, action, attempt, .. } => command_id(id, *step, *action, *attempt) == by,
+            _ => false,
+        });
+        let is_told = participants.answers.iter().any(|(_, command, _)| command.id == by);
+        !is_issued && (!is_told || self.world.has_removed_records.get())
+    }
+
+    /// True when the undo of a step was decided, at least once until then, on facts that knew nothing of what depends on it: a fail-over
+    /// had lost them.
+    fn is_unknown_when_undone(&self, (step, at): (StepIx, i64), dependant: StepIx) -> bool {
+        let decisions = self.world.undos_decided.borrow();
+        let of_step = decisions.get(&(self.stored.row.id, step)).into_iter().flatten();
+        let mut until_then = of_step.filter(|decision| decision.at <= at);
+        self.has_lost_facts() && until_then.any(|decision| !decision.known.contains(&dependant))
     }
 
     /// True for a step of a saga that a person steered which was done, and whose answers were all lost: where a person said that it is not
@@ -355,10 +374,13 @@ impl Audited<'_> {
         let mut wrong = Vec::new();
         for step in &self.definition.steps {
             let Some(effects) = ledger(&step.name) else { continue };
-            for (at, _) in effects.iter().filter(|(_, sign)| *sign < 0) {
-                for after in step.before.iter().map(|place| self.definition.step(*place)) {
-                    let there = ledger(&after.name).map_or(0, |effects| effect_at(effects, *at));
-                    if there != 0 && after.undo != Undo::Nothing && !self.is_forgotten(&after.name) {
+            let place = self.definition.place_of(&step.name).expect("a step of the definition");
+            for at in effects.iter().filter(|effect| effect.sign < 0).map(|effect| effect.at) {
+                for dependant in &step.before {
+                    let after = self.definition.step(*dependant);
+                    let there = ledger(&after.name).map_or(0, |effects| effect_at(effects, at));
+                    let is_wrong = there != 0 && after.undo != Undo::Nothing;
+                    if is_wrong && !self.is_unknown_when_undone((place, at), *dependant) {
                         wrong.push(format!("{} was undone before {}", step.name, after.name));
                     }
                 }

@@ -1,5 +1,6 @@
 //! Looks at every commit, at the moment at which it happens.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,6 +54,9 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
             }
         }
         transition.facts.iter().for_each(|fact| gave_up(world, row.saga_id, fact));
+        if world.knobs.borrow().failovers > 0 {
+            note_undos(world, row.saga_id, row.seq);
+        }
         if transition.now > now {
             world.violated(format!(
                 "row {} of saga {} was decided {} ahead of the database's clock",
@@ -60,6 +64,33 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
                 row.saga_id,
                 transition.now.millis_since(now)
             ));
+        }
+    }
+}
+
+/// When the undo of a step was decided, and the steps of which its saga knew that their commands had gone out.
+pub(crate) struct UndoDecided {
+    pub(crate) at: i64,
+    pub(crate) known: BTreeSet<StepIx>,
+}
+
+/// Remembers what a row that decides undos knew.
+fn note_undos(world: &World, saga: Uuid, seq: u32) {
+    let Some(stored) = stored(world, saga) else { return };
+    let mut known = BTreeSet::new();
+    for (facts, number) in stored.journal.iter().zip(1..=seq) {
+        let transition: Transition = serde_json::from_slice(facts).expect("facts read back");
+        for fact in transition.facts {
+            match fact {
+                Fact::Issued { step, action: Action::Do, .. } | Fact::AnsweredEarly { step, .. } => {
+                    _ = known.insert(step)
+                }
+                Fact::Ready { step, action: Action::Undo } if number == seq => {
+                    let decided = UndoDecided { at: world.now(), known: known.clone() };
+                    world.undos_decided.borrow_mut().entry((saga, step)).or_default().push(decided);
+                }
+                _ => {}
+            }
         }
     }
 }
