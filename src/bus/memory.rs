@@ -22,6 +22,7 @@ pub struct MemoryBroker {
 #[derive(Debug, Default)]
 struct Log {
     now: Timestamp,
+    is_away: bool,
     topics: BTreeMap<Arc<str>, Vec<PartitionLog>>,
 }
 
@@ -63,6 +64,11 @@ impl MemoryBroker {
     /// Moves the clock that stamps records.
     pub fn set_now(&self, now: Timestamp) {
         self.lock().now = now;
+    }
+
+    /// While it is away, engines read nothing, nothing that they send arrives, and no question is answered.
+    pub fn set_away(&self, is_away: bool) {
+        self.lock().is_away = is_away;
     }
 
     /// Appends a record; its key chooses the partition.
@@ -174,6 +180,9 @@ impl MemoryBus {
     fn next_of(&mut self, partition: &Partition, max: usize, into: &mut Vec<Arrival>) {
         let broker = self.broker.clone();
         let mut log = broker.lock();
+        if log.is_away {
+            return;
+        }
         let (Some(next), Some(log)) = (self.starts.get_mut(partition), log.partition(partition)) else { return };
         if let Some(reason) = log.refuses(*next) {
             self.starts.remove(partition);
@@ -234,7 +243,7 @@ impl Bus for MemoryBus {
     }
 
     fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
-        if self.is_cut_off {
+        if self.is_cut_off || self.broker.lock().is_away {
             return;
         }
         for (index, record) in records.iter().enumerate() {
@@ -260,6 +269,12 @@ impl Bus for MemoryBus {
 
     async fn ends(&mut self, topic: &str, _at_most: Duration) -> Result<Vec<(i32, i64)>, BusError> {
         let log = self.broker.lock();
+        if log.is_away {
+            return Err(BusError {
+                attempted: "ask for the ends".to_owned(),
+                message: "the broker is away".to_owned(),
+            });
+        }
         Ok((0..).zip(log.topics.get(topic).into_iter().flatten().map(PartitionLog::end)).collect())
     }
 

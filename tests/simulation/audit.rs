@@ -258,7 +258,8 @@ impl Audited<'_> {
     }
 
     /// True for a step whose last effect, done or undone, came of a command that went out by facts that a fail-over lost, that was never
-    /// decided again and never answered: nothing can know of it (docs/reliability.md, what is not covered).
+    /// decided again, and whose answers, if any, were put aside for a person because their saga was lost too: nothing can know of it
+    /// (docs/reliability.md, what is not covered).
     fn is_forgotten(&self, step: &str) -> bool {
         let id = self.stored.row.id;
         let participants = self.world.participants.borrow();
@@ -268,8 +269,10 @@ impl Audited<'_> {
             Fact::Issued { step, action, attempt, .. } => command_id(id, *step, *action, *attempt) == by,
             _ => false,
         });
-        let is_told = participants.answers.iter().any(|(_, command, _)| command.id == by);
-        !is_issued && (!is_told || self.world.has_removed_records.get())
+        let told = participants.answers.iter().filter(|(_, command, _)| command.id == by).count();
+        let parked = self.world.database.parked();
+        let put_aside = parked.iter().filter(|row| row.headers.contains(&by.to_string())).count();
+        !is_issued && (told <= put_aside || self.world.has_removed_records.get())
     }
 
     /// True when the undo of a step was decided, at least once until then, on facts that knew nothing of what depends on it: a fail-over

@@ -54,7 +54,7 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
             }
         }
         transition.facts.iter().for_each(|fact| gave_up(world, row.saga_id, fact));
-        if world.knobs.borrow().failovers > 0 {
+        if world.knobs.borrow().failovers > 0 || world.outage.borrow().has_lost_facts_of(row.saga_id) {
             note_undos(world, row.saga_id, row.seq);
         }
         if transition.now > now {
