@@ -1,7 +1,7 @@
 //! A broker in memory: partitions, offsets, transaction markers, retention. Who may read what is given by the test; time does not pass
 //! in here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub struct MemoryBroker {
 struct Log {
     now: Timestamp,
     is_away: bool,
+    connections: u64,
+    /// Connections that subscribe to something.
+    members: BTreeSet<u64>,
     topics: BTreeMap<Arc<str>, Vec<PartitionLog>>,
 }
 
@@ -37,6 +40,7 @@ struct PartitionLog {
 #[derive(Debug)]
 pub struct MemoryBus {
     broker: MemoryBroker,
+    number: u64,
     /// What the group would give to this member, of any topic.
     share: Vec<Partition>,
     /// What the group has given to it, and what it has heard of that.
@@ -130,8 +134,11 @@ impl MemoryBroker {
 
     /// A connection that is given those of these partitions whose topics it subscribes to.
     pub fn connect(&self, share: Vec<Partition>) -> MemoryBus {
+        let mut log = self.lock();
+        log.connections += 1;
         MemoryBus {
             broker: self.clone(),
+            number: log.connections,
             share,
             given: Vec::new(),
             assigned: Vec::new(),
@@ -140,6 +147,11 @@ impl MemoryBroker {
             deliveries: Vec::new(),
             is_cut_off: false,
         }
+    }
+
+    /// How many connections are members of the group.
+    pub fn members(&self) -> usize {
+        self.lock().members.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
@@ -223,6 +235,13 @@ impl Bus for MemoryBus {
     }
 
     fn subscribe(&mut self, topics: &[Arc<str>]) {
+        let mut log = self.broker.lock();
+        if topics.is_empty() {
+            log.members.remove(&self.number)
+        } else {
+            log.members.insert(self.number)
+        };
+        drop(log);
         let given: Vec<Partition> = self.share.iter().filter(|(topic, _)| topics.contains(topic)).cloned().collect();
         let before = std::mem::replace(&mut self.given, given.clone());
         if before == given {

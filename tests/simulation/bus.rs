@@ -174,6 +174,7 @@ impl Bus for SimBus {
 
     fn subscribe(&mut self, topics: &[Arc<str>]) {
         self.topics = topics.to_vec();
+        self.inbox.borrow_mut().has_left = topics.is_empty();
         if topics.is_empty() {
             return self.leave();
         }
