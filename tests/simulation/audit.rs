@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use sagabus::core::{
-    Action, Answer, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepIx, StepKind, Timestamp, Transition, Undo,
-    Verdict, command_id, fold,
+    Action, Answer, Backward, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepIx, StepKind, Timestamp,
+    Transition, Undo, Verdict, command_id, fold,
 };
 use sagabus::store::Stored;
 use sagabus::wire::Received;
@@ -295,6 +295,13 @@ impl Audited<'_> {
         !is_told && self.world.ended.borrow().contains(&self.stored.row.id)
     }
 
+    /// True for a step that was done late, after a person had said that it is not, and whose own undo failed for good after the saga had
+    /// ended: the phase stays, and the step says that its effect does (ARCHITECTURE.md, decision 35).
+    fn is_left_by_a_late_undo(&self, step: StepIx) -> bool {
+        let is_due = self.facts().any(|fact| matches!(fact, Fact::UndoDue { step: due } if *due == step));
+        is_due && matches!(self.saga.step(step).backward, Backward::Exhausted(_))
+    }
+
     fn effect(&self, step: &str) -> i32 {
         self.world.participants.borrow().effect(&(self.stored.row.id, Arc::from(step)))
     }
@@ -313,7 +320,9 @@ impl Audited<'_> {
                 _ => continue,
             };
             let there = self.effect(&step.name);
-            if there != expected && !self.is_forgotten(&step.name) && !self.is_untold(&step.name) {
+            let place = self.definition.place_of(&step.name).expect("a step of the definition");
+            let is_left = expected == 0 && self.is_left_by_a_late_undo(place);
+            if there != expected && !is_left && !self.is_forgotten(&step.name) && !self.is_untold(&step.name) {
                 self.violated(&format!("step {} has effect {there}, not {expected}", step.name));
             }
         }
