@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use sagabus::core::{
-    Action, Answer, Backward, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepIx, StepKind, Timestamp,
-    Transition, Undo, Verdict, command_id, fold,
+    Action, Answer, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepKind, Timestamp, Transition, Undo,
+    Verdict, fold,
 };
 use sagabus::store::Stored;
 use sagabus::wire::Received;
@@ -117,11 +117,11 @@ fn read_journal(definition: &Definition, stored: &Stored) -> Result<(Saga, Vec<T
 }
 
 /// One saga, with all that is known of it.
-struct Audited<'a> {
-    world: &'a Rc<World>,
-    definition: &'a Definition,
-    stored: &'a Stored,
-    saga: &'a Saga,
+pub(crate) struct Audited<'a> {
+    pub(super) world: &'a Rc<World>,
+    pub(super) definition: &'a Definition,
+    pub(super) stored: &'a Stored,
+    pub(super) saga: &'a Saga,
     journal: &'a [Transition],
 }
 
@@ -131,7 +131,7 @@ impl Audited<'_> {
         self.world.violated(format!("saga {} ({}, {}): {what}", row.business_key, row.definition_name, row.phase));
     }
 
-    fn facts(&self) -> impl Iterator<Item = &Fact> {
+    pub(super) fn facts(&self) -> impl Iterator<Item = &Fact> {
         self.journal.iter().flat_map(|row| &row.facts)
     }
 
@@ -251,55 +251,6 @@ impl Audited<'_> {
                 }
             }
         }
-    }
-
-    fn has_lost_facts(&self) -> bool {
-        self.world.outage.borrow().has_lost_facts_of(self.stored.row.id)
-    }
-
-    /// True for a step whose last effect, done or undone, came of a command that went out by facts that a fail-over lost, that was never
-    /// decided again, and whose answers, if any, were put aside for a person because their saga was lost too: nothing can know of it
-    /// (docs/reliability.md, what is not covered).
-    fn is_forgotten(&self, step: &str) -> bool {
-        let id = self.stored.row.id;
-        let participants = self.world.participants.borrow();
-        let last = participants.ledger.get(&(id, Arc::from(step))).and_then(|effects| effects.last());
-        let Some(by) = last.map(|effect| effect.by).filter(|_| self.has_lost_facts()) else { return false };
-        let is_issued = self.facts().any(|fact| match fact {
-            Fact::Issued { step, action, attempt, .. } => command_id(id, *step, *action, *attempt) == by,
-            _ => false,
-        });
-        let told = participants.answers.iter().filter(|(_, command, _)| command.id == by).count();
-        let parked = self.world.database.parked();
-        let put_aside = parked.iter().filter(|row| row.headers.contains(&by.to_string())).count();
-        !is_issued && (told <= put_aside || self.world.has_removed_records.get())
-    }
-
-    /// True when the undo of a step was decided, at least once until then, on facts that knew nothing of what depends on it: a fail-over
-    /// had lost them.
-    fn is_unknown_when_undone(&self, (step, at): (StepIx, i64), dependant: StepIx) -> bool {
-        let decisions = self.world.undos_decided.borrow();
-        let of_step = decisions.get(&(self.stored.row.id, step)).into_iter().flatten();
-        let mut until_then = of_step.filter(|decision| decision.at <= at);
-        self.has_lost_facts() && until_then.any(|decision| !decision.known.contains(&dependant))
-    }
-
-    /// True for a step of a saga that a person steered which was done, and whose answers were all lost: where a person said that it is not
-    /// done nobody asks again.
-    fn is_untold(&self, step: &str) -> bool {
-        let participants = self.world.participants.borrow();
-        let is_told = participants.answers.iter().any(|(_, command, answer)| {
-            let is_success = command.action == Action::Do && answer.outcome == Outcome::Success;
-            command.saga_id == self.stored.row.id && *command.step == *step && is_success
-        });
-        !is_told && self.world.ended.borrow().contains(&self.stored.row.id)
-    }
-
-    /// True for a step that was done late, after a person had said that it is not, and whose own undo failed for good after the saga had
-    /// ended: the phase stays, and the step says that its effect does (ARCHITECTURE.md, decision 35).
-    fn is_left_by_a_late_undo(&self, step: StepIx) -> bool {
-        let is_due = self.facts().any(|fact| matches!(fact, Fact::UndoDue { step: due } if *due == step));
-        is_due && matches!(self.saga.step(step).backward, Backward::Exhausted(_))
     }
 
     fn effect(&self, step: &str) -> i32 {
