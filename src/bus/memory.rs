@@ -1,7 +1,7 @@
 //! A broker in memory: partitions, offsets, transaction markers, retention. Who may read what is given by the test; time does not pass
 //! in here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ pub struct MemoryBroker {
 #[derive(Debug, Default)]
 struct Log {
     now: Timestamp,
+    is_away: bool,
+    connections: u64,
+    /// Connections that subscribe to something.
+    members: BTreeSet<u64>,
     topics: BTreeMap<Arc<str>, Vec<PartitionLog>>,
 }
 
@@ -36,6 +40,7 @@ struct PartitionLog {
 #[derive(Debug)]
 pub struct MemoryBus {
     broker: MemoryBroker,
+    number: u64,
     /// What the group would give to this member, of any topic.
     share: Vec<Partition>,
     /// What the group has given to it, and what it has heard of that.
@@ -63,6 +68,11 @@ impl MemoryBroker {
     /// Moves the clock that stamps records.
     pub fn set_now(&self, now: Timestamp) {
         self.lock().now = now;
+    }
+
+    /// While it is away, engines read nothing, nothing that they send arrives, and no question is answered.
+    pub fn set_away(&self, is_away: bool) {
+        self.lock().is_away = is_away;
     }
 
     /// Appends a record; its key chooses the partition.
@@ -124,8 +134,11 @@ impl MemoryBroker {
 
     /// A connection that is given those of these partitions whose topics it subscribes to.
     pub fn connect(&self, share: Vec<Partition>) -> MemoryBus {
+        let mut log = self.lock();
+        log.connections += 1;
         MemoryBus {
             broker: self.clone(),
+            number: log.connections,
             share,
             given: Vec::new(),
             assigned: Vec::new(),
@@ -134,6 +147,11 @@ impl MemoryBroker {
             deliveries: Vec::new(),
             is_cut_off: false,
         }
+    }
+
+    /// How many connections are members of the group.
+    pub fn members(&self) -> usize {
+        self.lock().members.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
@@ -174,6 +192,9 @@ impl MemoryBus {
     fn next_of(&mut self, partition: &Partition, max: usize, into: &mut Vec<Arrival>) {
         let broker = self.broker.clone();
         let mut log = broker.lock();
+        if log.is_away {
+            return;
+        }
         let (Some(next), Some(log)) = (self.starts.get_mut(partition), log.partition(partition)) else { return };
         if let Some(reason) = log.refuses(*next) {
             self.starts.remove(partition);
@@ -214,6 +235,13 @@ impl Bus for MemoryBus {
     }
 
     fn subscribe(&mut self, topics: &[Arc<str>]) {
+        let mut log = self.broker.lock();
+        if topics.is_empty() {
+            log.members.remove(&self.number)
+        } else {
+            log.members.insert(self.number)
+        };
+        drop(log);
         let given: Vec<Partition> = self.share.iter().filter(|(topic, _)| topics.contains(topic)).cloned().collect();
         let before = std::mem::replace(&mut self.given, given.clone());
         if before == given {
@@ -234,7 +262,7 @@ impl Bus for MemoryBus {
     }
 
     fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
-        if self.is_cut_off {
+        if self.is_cut_off || self.broker.lock().is_away {
             return;
         }
         for (index, record) in records.iter().enumerate() {
@@ -260,6 +288,12 @@ impl Bus for MemoryBus {
 
     async fn ends(&mut self, topic: &str, _at_most: Duration) -> Result<Vec<(i32, i64)>, BusError> {
         let log = self.broker.lock();
+        if log.is_away {
+            return Err(BusError {
+                attempted: "ask for the ends".to_owned(),
+                message: "the broker is away".to_owned(),
+            });
+        }
         Ok((0..).zip(log.topics.get(topic).into_iter().flatten().map(PartitionLog::end)).collect())
     }
 

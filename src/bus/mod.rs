@@ -42,7 +42,7 @@ pub trait Bus {
     /// What has arrived, at most `max` of it and some 16 MiB: as soon as there is something, or after `wait` with nothing.
     async fn arrived(&mut self, max: usize, wait: Duration) -> Vec<Arrival>;
 
-    /// Reads these topics from now on.
+    /// Reads these topics from now on. None: leaves the group, whose other members read what this engine was given.
     fn subscribe(&mut self, topics: &[Arc<str>]);
 
     /// The partitions that this engine was given last.

@@ -250,9 +250,7 @@ pub(super) fn renewed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action:
     state.failures = 0;
     match (action, &mut state.forward, &mut state.backward) {
         (Action::Do, Forward::Failed(flight), _) => {
-            if let Some(flight) = flight.take() {
-                state.forward = Forward::Issued(flight);
-            }
+            state.forward = flight.take().map_or(Forward::Pending, Forward::Issued);
         }
         (Action::Undo, _, Backward::Exhausted(flight)) => {
             if let Some(flight) = flight.take() {

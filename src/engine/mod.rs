@@ -9,6 +9,7 @@
 //! Stands between `bus` (records in, commands out) and `store` (one statement a batch). Nothing here knows SQL, Kafka or a saga's
 //! rules. Must hold: no command leaves before its facts are committed.
 
+mod aside;
 mod batch;
 mod cache;
 mod catalog;
@@ -36,6 +37,7 @@ use crate::core::{Input, Partition, Timestamp, limits};
 use crate::definition::Compiled;
 use crate::store::{Fence, Store, StoreError};
 
+use aside::Silence;
 use batch::{Arrived, Batch};
 use cache::Cache;
 use catalog::Catalog;
@@ -86,6 +88,7 @@ pub struct Engine<S, B, C> {
     emission: Emission,
     gates: Gates,
     chores: Chores,
+    silence: Silence,
     /// Inputs that the last turn led to.
     pending: Vec<(Uuid, Input)>,
     /// True from the beginning of a turn to its end.
@@ -113,6 +116,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             emission: Emission::default(),
             gates: Gates::default(),
             chores: Chores::default(),
+            silence: Silence::default(),
             pending: Vec::new(),
             is_turning: false,
             outside: Vec::new(),
@@ -161,7 +165,10 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let turned = self.turn().await;
         self.is_turning = false;
         match turned {
-            Ok(inputs) => Ok(inputs),
+            Ok(inputs) => {
+                self.stand_aside_if_unheard();
+                Ok(inputs)
+            }
             Err(error) => self.mend(error).await.map(|()| 0),
         }
     }
@@ -179,7 +186,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         for arrival in arrivals {
             self.take_in(arrival, &mut batch).await?;
         }
-        let refused = self.emission.take_in(self.bus.delivered());
+        let delivered = self.bus.delivered();
+        self.listened(!delivered.is_empty());
+        let refused = self.emission.take_in(delivered);
         batch.wakes.append(&mut self.pending);
         batch.wakes.extend(refused);
         self.chores(&mut batch).await?;

@@ -15,6 +15,7 @@ use crate::bus::{Bus, BusError, From};
 use crate::core::{Effect, Partition, Transition, effects};
 use crate::store::{Fence, NewPartition, PartitionOffset, PartitionState, SagaKey, Store, StoreError, UnemittedRow};
 
+use super::aside::Silence;
 use super::change::{Sending, differing};
 use super::chores::{Chores, SILENT_MS};
 use super::clock::Clock;
@@ -42,6 +43,8 @@ pub enum EngineError {
 /// Why a begin came to nothing.
 enum Ending {
     Superseded(String),
+    /// The broker is silent: others go on meanwhile.
+    Aside,
     Store(StoreError),
 }
 
@@ -78,8 +81,10 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             match self.begin().await {
                 Ok(()) => return Ok(()),
                 Err(Ending::Superseded(instance)) => return Err(EngineError::Superseded(instance)),
+                Err(Ending::Aside) => self.clock.sleep(reconnect.next_wait()).await,
                 Err(Ending::Store(error)) => {
                     let error = mendable(error)?;
+                    self.could_not_begin();
                     let wait = reconnect.next_wait();
                     tracing::warn!(%error, wait_ms = wait.as_millis(), "database not reachable, trying again");
                     self.clock.sleep(wait).await;
@@ -116,6 +121,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         {
             return Err(Ending::Superseded(instance.to_string()));
         }
+        if self.stands_aside().await {
+            return Err(Ending::Aside);
+        }
         let registration = self.store.register(self.settings.instance.as_deref(), self.age).await?;
         self.fence =
             Fence { writer: registration.writer, incarnation: registration.incarnation, batch: registration.batch };
@@ -128,6 +136,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         if !partitions.is_empty() {
             self.assigned(partitions).await?;
         }
+        self.silence = Silence::default();
         self.health.set_ready(true);
         Ok(())
     }

@@ -236,6 +236,23 @@ async fn a_topic_that_is_not_subscribed_to_is_nobodys(bench: &impl Bench) {
     assert!(bus.assignment().iter().all(|(name, _)| *name == other));
 }
 
+async fn who_subscribes_to_nothing_has_nothing_until_it_subscribes_again(bench: &impl Bench) {
+    let topic = filled(bench, "left", 3).await;
+    let mut bus = bench.bus(&topic).await;
+    let partition = (Arc::clone(&topic), 0);
+    bus.start(vec![(partition.clone(), 0)]);
+    assert_eq!(records(&mut bus, 3).await.len(), 3);
+    bus.subscribe(&[]);
+    let found = arrivals(&mut bus, |found| found.iter().any(|arrival| matches!(arrival, Arrival::Revoked(_)))).await;
+    assert!(found.iter().all(|arrival| !matches!(arrival, Arrival::Record(..))), "{found:?}");
+    assert!(bus.assignment().is_empty());
+    bus.subscribe(std::slice::from_ref(&topic));
+    let is_given = |arrival: &Arrival| matches!(arrival, Arrival::Assigned(given) if !given.is_empty());
+    arrivals(&mut bus, |found| found.iter().any(is_given)).await;
+    bus.start(vec![(partition, 1)]);
+    assert_eq!(records(&mut bus, 2).await, [(0, 1), (0, 2)]);
+}
+
 async fn offsets_without_records_are_passed_over(bench: &impl Bench) {
     let topic = filled(bench, "markers", 2).await;
     let partition = (Arc::clone(&topic), 0);
@@ -309,6 +326,7 @@ conformance! {
     a_partition_outside_its_log_is_reported_and_the_others_are_read,
     a_partition_whose_retention_passed_it_by_is_reported_and_begins_where_its_log_does,
     a_topic_that_is_not_subscribed_to_is_nobodys,
+    who_subscribes_to_nothing_has_nothing_until_it_subscribes_again,
     offsets_without_records_are_passed_over,
     a_topic_begins_where_it_is_told,
     each_record_is_acknowledged_or_refused_once_and_what_is_too_large_is_refused,

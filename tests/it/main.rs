@@ -6,6 +6,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the phases that it expects")]
 #![expect(clippy::disallowed_methods, reason = "tests read where the services are")]
 
+mod aside;
 mod barrier;
 mod bus_conformance;
 mod cli;
@@ -26,6 +27,7 @@ mod postgres;
 mod properties;
 mod recorded;
 mod repairs;
+mod rules;
 mod scaffold;
 mod scenarios;
 mod service;

@@ -43,6 +43,21 @@ fn late_success_of_a_step_that_is_never_undone_is_its_success_and_no_attempt_fol
 }
 
 #[test]
+fn a_step_that_a_person_failed_before_its_time_waits_for_its_predecessors_when_it_is_tried_again() {
+    for again in [Verb::Resume, retry("accounting", false)] {
+        let mut saga = Driven::start(TRADE);
+        fail(&mut saga, "accounting");
+        assert_eq!(saga.phase(), Phase::Stuck);
+        let issued = saga.issued();
+        assert_eq!(ask(&mut saga, again), Verdict::Applied);
+        assert_eq!((saga.phase(), saga.issued()), (Phase::Running, issued));
+        saga.succeed("order clearing notification risk accounting");
+        assert_eq!(saga.phase(), Phase::Completed);
+        saga.check_fold();
+    }
+}
+
+#[test]
 fn contradictions_of_both_directions_block_and_one_resolve_settles_both() {
     for (found, phase) in [
         (Resolution::Done, Phase::CompensatedWithSkips),

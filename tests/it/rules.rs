@@ -1,11 +1,12 @@
 //! What the rules say in the corners that the stories of `scenarios` do not reach.
 
 use sagabus::core::{
-    Action, Differs, Fact, Operation, Phase, Refusal, StepIx, StepStateName, Verb, Verdict, Input, is_endless, next_due,
+    Action, Differs, Fact, Input, Operation, Phase, Refusal, Resolution, StepIx, StepStateName, Verb, Verdict,
+    is_endless, next_due, step_state_name,
 };
 use uuid::Uuid;
 
-use super::given::{Driven, busy, success};
+use super::given::{Driven, busy, conflict, refusal, success};
 
 fn ask(saga: &mut Driven, verb: Verb) -> Option<Refusal> {
     let operation = Operation { id: Uuid::nil(), verb, who: "ada".into(), reason: "test".into(), expect_seq: None };
@@ -24,7 +25,10 @@ fn a_step_is_given_up_although_another_one_was_blocked_in_the_same_wake_up() {
     assert_eq!(saga.issued()[3..], ["do b 2"]);
     saga.pass(5_000);
     let facts = &saga.journal.last().expect("a row").facts;
-    assert!(facts.iter().any(|fact| matches!(fact, Fact::Blocked { step: StepIx(0), action: Action::Undo, .. })), "{facts:?}");
+    assert!(
+        facts.iter().any(|fact| matches!(fact, Fact::Blocked { step: StepIx(0), action: Action::Undo, .. })),
+        "{facts:?}"
+    );
     assert!(facts.iter().any(|fact| matches!(fact, Fact::GivenUp { step: StepIx(1), .. })), "{facts:?}");
     saga.check_fold();
 }
@@ -33,7 +37,10 @@ fn a_step_is_given_up_although_another_one_was_blocked_in_the_same_wake_up() {
 fn a_refusal_says_its_verdict_and_its_reason() {
     let mut saga = Driven::start("a");
     let refusal = ask(&mut saga, Verb::Resume).expect("it runs");
-    assert!(refusal.to_string().starts_with("stale: refused: only a saga that is paused or stuck can be resumed"), "{refusal}");
+    assert!(
+        refusal.to_string().starts_with("stale: refused: only a saga that is paused or stuck can be resumed"),
+        "{refusal}"
+    );
     assert_eq!(refusal.can, ["pause", "cancel", "compensate", "republish", "skip", "complete", "fail", "abandon"]);
     let differs = Differs { step: StepIx(3), action: Action::Do, attempt: 1, message: "other data".to_owned() };
     assert_eq!(differs.to_string(), "render the command of step 3 again: other data");
@@ -53,6 +60,37 @@ fn a_saga_that_was_abandoned_is_never_due() {
     assert!(next_due(&saga.definition, &saga.saga).is_some());
     assert_eq!(ask(&mut saga, Verb::Abandon), None);
     assert_eq!((saga.phase(), next_due(&saga.definition, &saga.saga)), (Phase::Abandoned, None));
+}
+
+#[test]
+fn a_stuck_saga_is_not_woken_for_a_new_attempt_that_it_may_not_make() {
+    let mut saga = Driven::start("a; b");
+    saga.reply("b", Action::Do, 1, busy());
+    saga.reply("a", Action::Do, 1, conflict());
+    assert_eq!((saga.phase(), saga.is_still()), (Phase::Stuck, true));
+    assert_eq!(saga.pass(60_000).facts, [Fact::Rearmed { at: None }]);
+    assert_eq!(ask(&mut saga, Verb::Resolve { step: "a".into(), outcome: Resolution::Done }), None);
+    saga.pass(0);
+    assert_eq!(saga.issued().last().map(String::as_str), Some("do b 2"));
+}
+
+#[test]
+fn an_undo_that_is_at_its_end_is_told_apart_from_one_at_work() {
+    for is_answered in [true, false] {
+        let mut saga = Driven::start("a; b after a");
+        saga.succeed("a");
+        saga.reply("b", Action::Do, 1, refusal());
+        let a = saga.place("a");
+        assert_eq!(step_state_name(saga.saga.step(a)), StepStateName::Compensating);
+        if is_answered {
+            saga.reply("a", Action::Undo, 1, refusal());
+        } else {
+            saga.pass(10_000);
+        }
+        assert_eq!((saga.phase(), saga.is_still()), (Phase::Stuck, is_answered), "what is unanswered is asked again");
+        assert_eq!(step_state_name(saga.saga.step(a)), StepStateName::CompensationFailed);
+        saga.check_fold();
+    }
 }
 
 #[test]

@@ -116,11 +116,11 @@ fn read_journal(definition: &Definition, stored: &Stored) -> Result<(Saga, Vec<T
 }
 
 /// One saga, with all that is known of it.
-struct Audited<'a> {
-    world: &'a Rc<World>,
-    definition: &'a Definition,
-    stored: &'a Stored,
-    saga: &'a Saga,
+pub(crate) struct Audited<'a> {
+    pub(super) world: &'a Rc<World>,
+    pub(super) definition: &'a Definition,
+    pub(super) stored: &'a Stored,
+    pub(super) saga: &'a Saga,
     journal: &'a [Transition],
 }
 
@@ -130,7 +130,7 @@ impl Audited<'_> {
         self.world.violated(format!("saga {} ({}, {}): {what}", row.business_key, row.definition_name, row.phase));
     }
 
-    fn facts(&self) -> impl Iterator<Item = &Fact> {
+    pub(super) fn facts(&self) -> impl Iterator<Item = &Fact> {
         self.journal.iter().flat_map(|row| &row.facts)
     }
 
@@ -155,8 +155,7 @@ impl Audited<'_> {
         let is_steered = self.world.steered.borrow().contains(&self.stored.row.id);
         let is_ended = self.world.ended.borrow().contains(&self.stored.row.id);
         // Evidence of lost facts that reaches a saga after its end is kept as a conflict, with an alarm: P16 asks for no more.
-        let is_detected = self.world.outage.borrow().has_lost_commits()
-            && self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. }));
+        let is_detected = self.has_lost_facts() && self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. }));
         // An effect that nothing can undo, told after a person had turned the saga, is kept as a conflict, with an alarm.
         let is_noted = self.facts().any(|fact| matches!(fact, Fact::Conflicted { .. }));
         if is_ended && !is_noted && !self.world.participants.borrow().contradicted.contains(&self.stored.row.id) {
@@ -253,25 +252,6 @@ impl Audited<'_> {
         }
     }
 
-    /// True for a step whose command went out by facts that a fail-over lost, and was never decided again: nothing in the journal can
-    /// know of its effect unless an answer tells (docs/reliability.md, what is not covered).
-    fn is_forgotten(&self, step: &str) -> bool {
-        let place = self.definition.place_of(step).expect("a step of the definition");
-        let is_issued = self.facts().any(|fact| matches!(fact, Fact::Issued { step, .. } if *step == place));
-        self.world.outage.borrow().has_lost_commits() && !is_issued
-    }
-
-    /// True for a step of a saga that a person steered which was done, and whose answers were all lost: where a person said that it is not
-    /// done nobody asks again.
-    fn is_untold(&self, step: &str) -> bool {
-        let participants = self.world.participants.borrow();
-        let is_told = participants.answers.iter().any(|(_, command, answer)| {
-            let is_success = command.action == Action::Do && answer.outcome == Outcome::Success;
-            command.saga_id == self.stored.row.id && *command.step == *step && is_success
-        });
-        !is_told && self.world.ended.borrow().contains(&self.stored.row.id)
-    }
-
     fn effect(&self, step: &str) -> i32 {
         self.world.participants.borrow().effect(&(self.stored.row.id, Arc::from(step)))
     }
@@ -290,7 +270,9 @@ impl Audited<'_> {
                 _ => continue,
             };
             let there = self.effect(&step.name);
-            if there != expected && !self.is_forgotten(&step.name) && !self.is_untold(&step.name) {
+            let place = self.definition.place_of(&step.name).expect("a step of the definition");
+            let is_left = expected == 0 && self.is_left_by_a_late_undo(place);
+            if there != expected && !is_left && !self.is_forgotten(&step.name) && !self.is_untold(&step.name) {
                 self.violated(&format!("step {} has effect {there}, not {expected}", step.name));
             }
         }
@@ -354,10 +336,13 @@ impl Audited<'_> {
         let mut wrong = Vec::new();
         for step in &self.definition.steps {
             let Some(effects) = ledger(&step.name) else { continue };
-            for (at, _) in effects.iter().filter(|(_, sign)| *sign < 0) {
-                for after in step.before.iter().map(|place| self.definition.step(*place)) {
-                    let there = ledger(&after.name).map_or(0, |effects| effect_at(effects, *at));
-                    if there != 0 && after.undo != Undo::Nothing && !self.is_forgotten(&after.name) {
+            let place = self.definition.place_of(&step.name).expect("a step of the definition");
+            for at in effects.iter().filter(|effect| effect.sign < 0).map(|effect| effect.at) {
+                for dependant in &step.before {
+                    let after = self.definition.step(*dependant);
+                    let there = ledger(&after.name).map_or(0, |effects| effect_at(effects, at));
+                    let is_wrong = there != 0 && after.undo != Undo::Nothing;
+                    if is_wrong && !self.is_unknown_when_undone((place, at), *dependant) {
                         wrong.push(format!("{} was undone before {}", step.name, after.name));
                     }
                 }

@@ -122,6 +122,17 @@ impl SimBus {
         taken
     }
 
+    /// Leaves the group: what it had is given to others.
+    fn leave(&mut self) {
+        let is_cut_off = self.world.broker.borrow().cut_off.contains(&self.life);
+        self.world.saw(if is_cut_off { "engine stood aside for its peers" } else { "engine left the group" });
+        self.starts.clear();
+        let given = std::mem::take(&mut self.assigned);
+        self.inbox.borrow_mut().notices.push_back(Arrival::Revoked(given));
+        self.world.broker.borrow_mut().group.leave(self.life);
+        self.world.carry(self.world.delay(0, 300), rebalance);
+    }
+
     /// Takes note of what the group says.
     fn heed(&mut self, notice: &Arrival) {
         match notice {
@@ -168,7 +179,14 @@ impl Bus for SimBus {
 
     fn subscribe(&mut self, topics: &[Arc<str>]) {
         self.topics = topics.to_vec();
+        self.inbox.borrow_mut().has_left = topics.is_empty();
+        if topics.is_empty() {
+            return self.leave();
+        }
         let mut broker = self.world.broker.borrow_mut();
+        if broker.cut_off.contains(&self.life) {
+            return;
+        }
         let known = broker.group.members.iter_mut().find(|member| member.life == self.life);
         let is_known = known.map(|member| member.topics = topics.to_vec()).is_some();
         drop(broker);

@@ -26,6 +26,8 @@ pub(crate) struct Outage {
     behind: Vec<MemoryDatabase>,
     failovers: u32,
     has_lost_commits: bool,
+    /// Sagas of which a standby lacked facts.
+    forgetful: BTreeSet<Uuid>,
     /// Lives that never reach the database again.
     pub(crate) cut_off: BTreeSet<Life>,
 }
@@ -39,6 +41,11 @@ impl Outage {
     /// True once a standby took over that lacked commits.
     pub(crate) fn has_lost_commits(&self) -> bool {
         self.has_lost_commits
+    }
+
+    /// True for a saga of which a standby lacked facts.
+    pub(crate) fn has_lost_facts_of(&self, saga: Uuid) -> bool {
+        self.forgetful.contains(&saga)
     }
 
     /// How far the database's clock is ahead of the world's, in microseconds.
@@ -73,8 +80,11 @@ pub(crate) fn fail_over(world: &Rc<World>) {
         world.saw("commits lost");
         outage.has_lost_commits = true;
         world.tell("postgres", "all", || format!("fails over, loses {} commits", known - 1 - place));
+        let before = world.database.sagas();
         world.database.restore(&outage.behind[place]);
         watch::lost_commits(world);
+        let after: BTreeSet<(Uuid, usize)> = facts(&world.database.sagas()).collect();
+        outage.forgetful.extend(facts(&before).filter(|known| !after.contains(known)).map(|(saga, _)| saga));
         outage.behind.truncate(place + 1);
     }
     if jump > 0 {
@@ -86,12 +96,19 @@ pub(crate) fn fail_over(world: &Rc<World>) {
     world.database.set_now(now);
 }
 
+/// How many rows of facts there are of each saga.
+fn facts(sagas: &[Stored]) -> impl Iterator<Item = (Uuid, usize)> {
+    sagas.iter().map(|stored| (stored.row.id, stored.journal.len()))
+}
+
 /// One engine's connection.
 #[derive(Debug)]
 pub(crate) struct SimStore {
     world: Reach,
     inner: MemoryStore,
     life: Life,
+    /// The server at the other end, as the number of fail-overs before it; `None` when the next statement connects first.
+    server: Option<u32>,
 }
 
 /// The world, without a picture of it.
@@ -109,11 +126,22 @@ fn unknown(what: &str) -> StoreError {
 
 impl SimStore {
     pub(crate) fn connect(world: &Rc<World>, life: Life) -> Self {
-        Self { world: Reach(Rc::clone(world)), inner: world.database.store(), life }
+        Self { world: Reach(Rc::clone(world)), inner: world.database.store(), life, server: None }
     }
 
-    /// A statement travels to the database.
-    async fn reach(&self) -> Result<(), StoreError> {
+    /// A statement travels to the database, on a connection that ends with its server. After an error the next one connects anew.
+    async fn reach(&mut self) -> Result<(), StoreError> {
+        let server = self.server.take();
+        self.travel().await?;
+        let now = self.world.0.outage.borrow().failovers;
+        if server.is_some_and(|server| server != now) {
+            return Err(unknown("the server has died"));
+        }
+        self.server = Some(now);
+        Ok(())
+    }
+
+    async fn travel(&self) -> Result<(), StoreError> {
         let world = &self.world.0;
         let (slow, fails) = {
             let knobs = world.knobs.borrow();
@@ -137,11 +165,15 @@ impl SimStore {
     }
 
     /// Its answer travels back.
-    async fn answered<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    async fn answered<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         let world = &self.world.0;
         world.sleep(world.delay(0, 2)).await;
         let lost = world.knobs.borrow().answer_lost;
-        if answer.is_ok() && world.happens(lost) { Err(unknown("answer lost")) } else { answer }
+        if answer.is_ok() && world.happens(lost) {
+            self.server = None;
+            return Err(unknown("answer lost"));
+        }
+        answer
     }
 
     fn execute(
@@ -171,6 +203,7 @@ impl SimStore {
 
 impl Store for SimStore {
     async fn register(&mut self, instance: Option<&str>, age: Option<i64>) -> Result<Registration, StoreError> {
+        self.server = None;
         self.reach().await?;
         let answer = instantly(self.inner.register(instance, age));
         self.answered(answer).await
@@ -194,6 +227,7 @@ impl Store for SimStore {
                     world.saw("statement committed after its writer had given up");
                 }
             });
+            self.server = None;
             world.sleep(1_000).await;
             return Err(unknown("connection lost"));
         }

@@ -31,6 +31,8 @@ pub(super) struct Member {
 pub(super) struct Inbox {
     pub(super) notices: VecDeque<Arrival>,
     pub(super) deliveries: Vec<Delivery>,
+    /// The engine subscribes to nothing.
+    pub(super) has_left: bool,
     /// Parcels that are not acknowledged.
     pub(super) under_way: usize,
     /// Nobody waits for what was emitted under an earlier tag.
@@ -95,7 +97,8 @@ pub(super) fn join(world: &Rc<World>, member: Member) {
     drop(broker);
     world.carry(4_000_000, move |world| {
         let is_back = world.broker.borrow().group.members.iter().any(|member| member.life == before.life);
-        if before.alive.get() && !is_back {
+        let wants_back = before.alive.get() && !before.inbox.borrow().has_left;
+        if wants_back && !is_back {
             world.saw("fenced consumer joined again");
             before.inbox.borrow_mut().notices.push_back(Arrival::Revoked(before.given.clone()));
             join(world, Member { given: Vec::new(), ..before });

@@ -4,9 +4,6 @@ use super::choices::Choices;
 
 /// Whether futures are dropped where they wait, and the same engine runs again.
 pub(crate) const DROPS: bool = true;
-/// Whether an engine may be cut off for good from Kafka or from Postgres alone: not yet survived (docs/reliability.md, what is not
-/// covered).
-pub(crate) const ONE_WAY: bool = false;
 
 /// Rates in 10,000, sizes and times of one schedule.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +119,7 @@ impl Knobs {
             hostile: rate(choices, 6),
             reloads: seldom(choices, 5, 2),
             trigger_again: rate(choices, 3_000),
-            one_way: choices.below(4) == 3 && ONE_WAY,
+            one_way: choices.below(4) == 3,
         }
     }
 

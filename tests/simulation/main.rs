@@ -13,6 +13,7 @@ mod database;
 #[cfg(feature = "seeded-defects")]
 mod defects;
 mod definitions;
+mod excuses;
 mod group;
 mod history;
 mod knobs;

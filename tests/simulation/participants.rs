@@ -16,14 +16,22 @@ use super::world::World;
 /// A step of a saga.
 pub(crate) type Place = (Uuid, Arc<str>);
 
+/// What a command did to the world.
+pub(crate) struct Effect {
+    pub(crate) at: i64,
+    /// +1 done or -1 undone.
+    pub(crate) sign: i32,
+    pub(crate) by: Uuid,
+}
+
 /// What all participants remember.
 #[derive(Default)]
 pub(crate) struct Participants {
     stored: BTreeMap<Uuid, (Sha256, Answer)>,
     deliveries: BTreeMap<Uuid, u32>,
     closed: BTreeSet<Place>,
-    /// Effects of each step in order: when, and +1 done or -1 undone.
-    pub(crate) ledger: BTreeMap<Place, Vec<(i64, i32)>>,
+    /// Effects of each step in order.
+    pub(crate) ledger: BTreeMap<Place, Vec<Effect>>,
     /// Sagas with a participant that changed its mind, whether anybody heard of it or not.
     pub(crate) contradicted: BTreeSet<Uuid>,
     /// Every answer that was written, and when.
@@ -40,7 +48,7 @@ impl Participants {
 
     /// 1 while the step's effect is there.
     pub(crate) fn effect(&self, place: &Place) -> i32 {
-        self.ledger.get(place).map_or(0, |effects| effects.iter().map(|(_, sign)| sign).sum())
+        self.ledger.get(place).map_or(0, |effects| effects.iter().map(|effect| effect.sign).sum())
     }
 }
 
@@ -131,7 +139,7 @@ fn perform(world: &Rc<World>, command: &Received) -> Answer {
                     world.violated(format!("step {} of saga {} has a second effect", command.step, command.saga_id));
                 }
                 if has_effect {
-                    note(world, place, 1);
+                    note(world, place, 1, command.id);
                 }
                 success(command, false)
             }
@@ -149,15 +157,15 @@ fn perform(world: &Rc<World>, command: &Received) -> Answer {
                 let retryable = scripted != Some(Says::No) && world.choices.borrow_mut().below(4) != 3;
                 return failure(command, "CANNOT_UNDO", retryable);
             }
-            note(world, place, -1);
+            note(world, place, -1, command.id);
             success(command, false)
         }
     }
 }
 
-fn note(world: &Rc<World>, place: Place, sign: i32) {
-    let now = world.now();
-    world.participants.borrow_mut().ledger.entry(place).or_default().push((now, sign));
+fn note(world: &Rc<World>, place: Place, sign: i32, by: Uuid) {
+    let effect = Effect { at: world.now(), sign, by };
+    world.participants.borrow_mut().ledger.entry(place).or_default().push(effect);
 }
 
 /// The answer goes out: perhaps late, perhaps twice, perhaps never (it is asked again).
@@ -207,6 +215,6 @@ fn send(world: &Rc<World>, command: &Received, answer: Answer, delay: i64) {
 }
 
 /// When an effect of the step was there at `at`.
-pub(crate) fn effect_at(effects: &[(i64, i32)], at: i64) -> i32 {
-    effects.iter().filter(|(when, _)| *when <= at).map(|(_, sign)| sign).sum()
+pub(crate) fn effect_at(effects: &[Effect], at: i64) -> i32 {
+    effects.iter().filter(|effect| effect.at <= at).map(|effect| effect.sign).sum()
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use sagabus::bus::From;
 use sagabus::core::Phase;
 use sagabus::engine::{Clock, Engine, EngineError, Settings, Stop};
+use sagabus::store::SagaRow;
 
 use super::audit;
 use super::bus::SimBus;
@@ -381,18 +382,19 @@ fn is_settled(engines: &Engines) -> bool {
         && world.database.undecided() == 0
         && world.database.unemitted() == 0
         && audit::unread(world).is_none()
-        && !world.database.rows().iter().any(|row| is_moving(row.phase))
+        && !world.database.rows().iter().any(is_moving)
         && engines.namesakes().is_empty()
 }
 
-fn is_moving(phase: Phase) -> bool {
-    matches!(phase, Phase::Running | Phase::Compensating)
+/// True for a saga that moves by itself: a stuck one still asks again for what it has no answer to.
+fn is_moving(row: &SagaRow) -> bool {
+    matches!(row.phase, Phase::Running | Phase::Compensating) || row.phase == Phase::Stuck && row.wake_at.is_some()
 }
 
 fn unsettled(engines: &Engines) {
     let world = &engines.world;
     let rows = world.database.rows();
-    let moving = rows.iter().filter(|row| is_moving(row.phase));
+    let moving = rows.iter().filter(|row| is_moving(row));
     let open: Vec<String> = moving.map(|row| format!("{} {}", row.business_key, row.phase)).collect();
     world.violated(format!(
         "the healed world does not come to its end: open {open:?}, under way {}, undecided {}, unemitted {}, unread {:?}, twice {:?}",

@@ -1,5 +1,6 @@
 //! Looks at every commit, at the moment at which it happens.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
     let now = world.outage.borrow().database_now(world.now());
     for row in &change.journal {
         let transition = Transition::decode(&row.facts).expect("facts read back");
-        note(&mut world.issued.borrow_mut(), row.saga_id, &transition);
+        note(world, row.saga_id, &transition);
         world.tell(&name(life), "postgres", || tale(life, row.saga_id, row.seq, &transition.facts));
         for fact in &transition.facts {
             if let Some(what) = of_fact(fact) {
@@ -65,14 +66,53 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
     }
 }
 
-/// Commands that are issued by the facts in the database, and when, by its clock.
-pub(crate) type Issued = FxHashMap<(Uuid, StepIx, Action, u16), Timestamp>;
+/// What the facts in the database say of commands.
+#[derive(Default)]
+pub(crate) struct Issued {
+    /// When each was issued, by the database's clock.
+    commands: FxHashMap<(Uuid, StepIx, Action, u16), Timestamp>,
+    /// Steps of which a saga knows that their commands went out.
+    known: FxHashMap<Uuid, BTreeSet<StepIx>>,
+}
 
-fn note(issued: &mut Issued, saga: Uuid, transition: &Transition) {
-    for fact in &transition.facts {
-        if let Fact::Issued { step, action, attempt, .. } = fact {
-            issued.entry((saga, *step, *action, *attempt)).or_insert(transition.now);
+/// When the undo of a step was decided, and the steps of which its saga knew that their commands had gone out.
+pub(crate) struct UndoDecided {
+    pub(crate) at: i64,
+    pub(crate) known: BTreeSet<StepIx>,
+}
+
+impl Issued {
+    fn when(&self, saga: Uuid, step: StepIx, action: Action, attempt: u16) -> Option<Timestamp> {
+        self.commands.get(&(saga, step, action, attempt)).copied()
+    }
+
+    /// Takes in a row. Returns the steps whose undo it decides, each with what was known at that moment.
+    fn note(&mut self, saga: Uuid, transition: &Transition) -> Vec<(StepIx, BTreeSet<StepIx>)> {
+        let known = self.known.entry(saga).or_default();
+        let mut undone = Vec::new();
+        for fact in &transition.facts {
+            match fact {
+                Fact::Issued { step, action, attempt, .. } => {
+                    self.commands.entry((saga, *step, *action, *attempt)).or_insert(transition.now);
+                    if *action == Action::Do {
+                        known.insert(*step);
+                    }
+                }
+                Fact::AnsweredEarly { step, .. } => _ = known.insert(*step),
+                Fact::Ready { step, action: Action::Undo } => undone.push((*step, known.clone())),
+                _ => {}
+            }
         }
+        undone
+    }
+}
+
+/// Remembers a row that is committed.
+fn note(world: &World, saga: Uuid, transition: &Transition) {
+    let undone = world.issued.borrow_mut().note(saga, transition);
+    let mut decided = world.undos_decided.borrow_mut();
+    for (step, known) in undone {
+        decided.entry((saga, step)).or_default().push(UndoDecided { at: world.now(), known });
     }
 }
 
@@ -81,7 +121,7 @@ pub(crate) fn lost_commits(world: &World) {
     let mut issued = Issued::default();
     for stored in world.database.sagas() {
         for facts in &stored.journal {
-            note(&mut issued, stored.row.id, &Transition::decode(facts).expect("facts read back"));
+            issued.note(stored.row.id, &Transition::decode(facts).expect("facts read back"));
         }
     }
     *world.issued.borrow_mut() = issued;
@@ -101,7 +141,7 @@ pub(crate) fn is_decided(world: &World, command: &Received) -> bool {
     }
     let step = definition(world, command.saga_id).and_then(|definition| definition.place_of(&command.step));
     let issued = world.issued.borrow();
-    step.is_some_and(|step| issued.contains_key(&(command.saga_id, step, command.action, command.attempt)))
+    step.is_some_and(|step| issued.when(command.saga_id, step, command.action, command.attempt).is_some())
 }
 
 /// Giving up is never decided blind: the broker had the command, and every answer to it that was written before its patience ended has
@@ -119,7 +159,7 @@ fn gave_up(world: &Rc<World>, saga: Uuid, fact: &Fact) {
     let patience_ms = if action == Action::Do { rule.patience_ms } else { rule.compensation.patience_ms };
     let attempts = attempt.map_or(1..=64, |attempt| attempt..=attempt);
     let issued = world.issued.borrow();
-    let mut issued = attempts.rev().filter_map(|attempt| Some((attempt, *issued.get(&(saga, step, action, attempt))?)));
+    let mut issued = attempts.rev().filter_map(|attempt| Some((attempt, issued.when(saga, step, action, attempt)?)));
     let Some((attempt, at)) = issued.next() else { return };
     let id = command_id(saga, step, action, attempt);
     let mut wrong = Vec::new();

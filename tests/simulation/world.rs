@@ -7,14 +7,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sagabus::core::Timestamp;
+use sagabus::core::{StepIx, Timestamp};
 use sagabus::definition::Compiled;
 use sagabus::store::MemoryDatabase;
 
@@ -25,6 +25,7 @@ use super::participants::Participants;
 use super::script::Script;
 use super::sometimes::Sometimes;
 use super::story::Story;
+use super::watch::UndoDecided;
 
 /// The virtual moment at which every schedule begins.
 pub(crate) const BEGINS: i64 = 1_700_000_000_000_000;
@@ -94,6 +95,8 @@ pub(crate) struct World {
     pub(crate) steered: RefCell<BTreeSet<uuid::Uuid>>,
     /// Those of them on which people only used verbs that end a saga by its own rules: their effects must fit all the same.
     pub(crate) ended: RefCell<BTreeSet<uuid::Uuid>>,
+    /// What was known when undos were decided, also by facts that a fail-over lost: kept where one may come.
+    pub(crate) undos_decided: RefCell<BTreeMap<(uuid::Uuid, StepIx), Vec<UndoDecided>>>,
     /// Triggers that were written: topic and key.
     pub(crate) triggered: RefCell<BTreeSet<(Arc<str>, String)>>,
     /// Triggers among records that retention removed: they may have been lost.
@@ -133,6 +136,7 @@ impl World {
             starting: RefCell::default(),
             steered: RefCell::default(),
             ended: RefCell::default(),
+            undos_decided: RefCell::default(),
             triggered: RefCell::default(),
             forgotten: RefCell::default(),
             has_removed_records: Cell::new(false),

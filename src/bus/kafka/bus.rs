@@ -234,6 +234,11 @@ impl Bus for KafkaBus {
     fn subscribe(&mut self, topics: &[Arc<str>]) {
         if self.topics != topics {
             self.topics = topics.to_vec();
+            if topics.is_empty() {
+                // The group is left: what was given is others' before the client has said so.
+                self.assigned.clear();
+                self.next.clear();
+            }
             self.reader.order(Order::Subscribe(topics.iter().map(ToString::to_string).collect()));
         }
     }

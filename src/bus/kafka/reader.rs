@@ -196,6 +196,10 @@ impl Thread {
 
     fn obey(&mut self, order: Order) {
         let done = match order {
+            Order::Subscribe(topics) if topics.is_empty() => {
+                self.consumer.unsubscribe();
+                Ok(())
+            }
             Order::Subscribe(topics) => {
                 let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
                 self.consumer.subscribe(&topics)

@@ -27,10 +27,7 @@ pub(super) fn advance(draft: &mut Draft<'_>) {
 fn go_forward(draft: &mut Draft<'_>) {
     let definition = draft.definition();
     for step in definition.places() {
-        let waits = draft.saga.step(step).forward == Forward::Pending;
-        let mut after = definition.step(step).after.iter();
-        let joins = defect!("join on any instead of all") && after.clone().any(|before| is_done(&draft.saga, *before));
-        if waits && (joins || after.all(|before| is_done(&draft.saga, *before))) {
+        if draft.saga.step(step).forward == Forward::Pending && may_begin(draft, step) {
             draft.push(Fact::Ready { step, action: Action::Do });
         }
     }
@@ -38,6 +35,13 @@ fn go_forward(draft: &mut Draft<'_>) {
     if definition.places().all(|step| is_done(saga, step) && !saga.step(step).is_undoing()) {
         draft.enter(Phase::Completed);
     }
+}
+
+/// True when everything that the step waits for is done.
+pub(super) fn may_begin(draft: &Draft<'_>, step: StepIx) -> bool {
+    let mut after = draft.step(step).after.iter();
+    let joins = defect!("join on any instead of all") && after.clone().any(|before| is_done(&draft.saga, *before));
+    joins || after.all(|before| is_done(&draft.saga, *before))
 }
 
 /// Compensation in reverse dependency order, independent branches in parallel; steps in flight settle first.

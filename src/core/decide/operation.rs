@@ -7,7 +7,7 @@ use super::super::input::{Operation, Verb, Verdict};
 use super::super::progress::is_past_pivot;
 use super::super::saga::{Action, Backward, Block, BlockKind, Forward, Phase};
 use super::draft::Draft;
-use super::{Refusal, repair};
+use super::{Refusal, advance, repair};
 
 /// Carries out `operation`, or leaves the draft as it was.
 ///
@@ -154,11 +154,14 @@ pub(super) fn may_try_again(draft: &Draft<'_>, step: StepIx, action: Action) -> 
     draft.saga.blocks_of(step, action).try_for_each(|block| may_resume_block(draft, block))
 }
 
-/// A new attempt with a fresh count.
+/// A new attempt with a fresh count. A step that a person failed before its time waits for its predecessors again.
 pub(super) fn try_again(draft: &mut Draft<'_>, step: StepIx, action: Action) {
     draft.unblock(step, action, |_| true);
     draft.push(Fact::Renewed { step, action });
-    draft.push(Fact::Ready { step, action });
+    let waits = action == Action::Do && draft.saga.step(step).forward == Forward::Pending;
+    if !waits || advance::may_begin(draft, step) {
+        draft.push(Fact::Ready { step, action });
+    }
 }
 
 fn abandon(draft: &mut Draft<'_>) -> Result<(), String> {

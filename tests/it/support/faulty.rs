@@ -1,6 +1,6 @@
 //! A store whose statements fail where a test says so.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use sagabus::core::{Partition, Sha256};
@@ -29,6 +29,8 @@ pub(crate) struct Faulty<S> {
     inner: S,
     faults: Faults,
     pub(crate) seen: Rc<RefCell<Seen>>,
+    /// While it is, nothing can be written.
+    pub(crate) is_cut_off: Rc<Cell<bool>>,
 }
 
 /// What a test may ask afterwards.
@@ -42,17 +44,23 @@ pub(crate) struct Seen {
 
 impl<S> Faulty<S> {
     pub(crate) fn new(inner: S, faults: impl FnMut(&Change) -> Option<Fault> + 'static) -> Self {
-        Self { inner, faults: Box::new(faults), seen: Rc::default() }
+        Self { inner, faults: Box::new(faults), seen: Rc::default(), is_cut_off: Rc::default() }
+    }
+
+    fn reach(&self) -> Result<(), StoreError> {
+        if self.is_cut_off.get() { Err(StoreError::Unknown("no answer".to_owned())) } else { Ok(()) }
     }
 }
 
 impl<S: Store> Store for Faulty<S> {
     async fn register(&mut self, instance: Option<&str>, age: Option<i64>) -> Result<Registration, StoreError> {
+        self.reach()?;
         self.seen.borrow_mut().registrations += 1;
         self.inner.register(instance, age).await
     }
 
     async fn commit(&mut self, fence: &Fence, change: &Change) -> Result<Receipt, StoreError> {
+        self.reach()?;
         self.seen.borrow_mut().changes.push(change.clone());
         let fault = (self.faults)(change);
         self.seen.borrow_mut().fired += usize::from(fault.is_some());
