@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) replication: Proxy,
     pub(crate) primary: Server,
     pub(crate) home: PathBuf,
+    /// Another version's program, if one was given.
+    pub(crate) other: Option<PathBuf>,
     /// The participants' Postgres, up to the database's name.
     ledgers: String,
     stages: u32,
@@ -73,7 +75,7 @@ pub(crate) fn services(verb: &str) {
 }
 
 impl World {
-    pub(crate) async fn make() -> Self {
+    pub(crate) async fn make(other: Option<PathBuf>) -> Self {
         let told = "run it by make chaos, which starts Kafka and Postgres";
         let kafka = std::env::var("SAGABUS_KAFKA").expect(told);
         let pairs = std::env::var("SAGABUS_KAFKA_BEHIND_PROXIES").expect(told);
@@ -96,6 +98,7 @@ impl World {
             replication: Proxy::listen(Protocol::Opaque, 0, primary.port).await,
             primary,
             home,
+            other,
             ledgers: ledgers.to_owned(),
             stages: 0,
             servers: 0,
@@ -161,10 +164,10 @@ pub(crate) struct Stage {
     pub(crate) ledger: String,
     pub(crate) engines: [Engine; 2],
     participants: Process,
-    load: Load,
+    pub(crate) load: Load,
     pub(crate) violations: Vec<String>,
-    /// Triggers that were deleted from Kafka before anybody read them.
-    pub(crate) triggers_deleted: i64,
+    /// Triggers beside those of the load, less those that were deleted from Kafka before anybody read them.
+    pub(crate) more_triggers: i64,
     /// Replies may come before the trigger whose commit was lost.
     pub(crate) may_park: bool,
 }
@@ -206,7 +209,7 @@ impl Stage {
             ledger,
             engines,
             violations: Vec::new(),
-            triggers_deleted: 0,
+            more_triggers: 0,
             may_park: false,
         };
         stage.both_resume(world, Timestamp::ZERO).await;
@@ -309,7 +312,7 @@ impl Stage {
         world.heal();
         self.engines.iter_mut().for_each(|engine| engine.comes_back = true);
         let published = i64::try_from(self.load.end()).unwrap();
-        let expected = published - self.triggers_deleted;
+        let expected = published + self.more_triggers;
         let ended = "SELECT count(*) FROM saga WHERE finished_at IS NOT NULL";
         self.until(world, END_SECONDS, ended, |count| count >= expected).await;
         self.until(world, 20, "SELECT count(*) FROM unemitted", |count| count == 0).await;

@@ -120,7 +120,7 @@ pub(super) async fn rebalances(world: &mut World, tries: u32) -> Outcome {
 }
 
 /// Both engines end, and the group has forgotten them.
-async fn both_away(stage: &mut Stage) {
+pub(super) async fn both_away(stage: &mut Stage) {
     for place in [0, 1] {
         stage.engines[place].comes_back = false;
         stage.engines[place].signal(Signal::SIGTERM);
@@ -130,7 +130,7 @@ async fn both_away(stage: &mut Stage) {
     }
 }
 
-fn both_back(stage: &mut Stage) {
+pub(super) fn both_back(stage: &mut Stage) {
     stage.engines.iter_mut().for_each(|engine| engine.comes_back = true);
     stage.tend();
 }
@@ -165,7 +165,7 @@ pub(super) async fn outside_the_log(world: &mut World) -> Outcome {
     let (partition, _, end) = *marks.first().expect("it has partitions");
     let next = format!("SELECT next_offset FROM input_offset WHERE topic = '{topic}' AND partition = {partition}");
     let next = stage.until(world, 5, &next, |_| true).await.unwrap_or_default();
-    stage.triggers_deleted = end - next;
+    stage.more_triggers = next - end;
     assert!(end > next, "records came while nobody read");
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&topic, partition, Offset::Offset(end)).expect("a place in the log");
