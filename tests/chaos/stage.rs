@@ -26,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct World {
     /// Kafka without a proxy.
     pub(crate) kafka: String,
+    /// Kafka's listener that asks for a password: `user:password@address`.
+    pub(crate) guarded: String,
     /// In front of Kafka, one for each engine.
     pub(crate) kafkas: [Proxy; 2],
     /// In front of the engines' Postgres, one for each engine.
@@ -78,6 +80,7 @@ impl World {
     pub(crate) async fn make(other: Option<PathBuf>) -> Self {
         let told = "run it by make chaos, which starts Kafka and Postgres";
         let kafka = std::env::var("SAGABUS_KAFKA").expect(told);
+        let guarded = std::env::var("SAGABUS_KAFKA_GUARDED").expect(told);
         let pairs = std::env::var("SAGABUS_KAFKA_BEHIND_PROXIES").expect(told);
         let pairs: Vec<(u16, u16)> = pairs
             .split_whitespace()
@@ -93,6 +96,7 @@ impl World {
         let postgres_proxy = async || Proxy::listen(Protocol::Postgres, 0, primary.port).await;
         Self {
             kafka,
+            guarded,
             kafkas: [kafka_proxy(0).await, kafka_proxy(1).await],
             postgreses: [postgres_proxy().await, postgres_proxy().await],
             replication: Proxy::listen(Protocol::Opaque, 0, primary.port).await,
@@ -218,6 +222,13 @@ impl Stage {
 
     pub(crate) fn url(&self, world: &World) -> String {
         world.primary.url(&self.database)
+    }
+
+    /// One engine more, which reaches Kafka in this way and Postgres directly.
+    pub(crate) fn third(&self, world: &World, kafka: Vec<String>) -> Engine {
+        let (folder, url) = (self.folder.to_string_lossy(), self.url(world));
+        let places = ["--definitions", &folder, "--group", &self.name, "--database-url", &url].map(str::to_owned);
+        Engine::new("c", [places.to_vec(), kafka].concat(), self.folder.join("c.log"))
     }
 
     /// What supervisors do.

@@ -84,6 +84,45 @@ pub(super) async fn producer_fails(world: &mut World, tries: u32) -> Outcome {
     outcome.finish(world, stage).await
 }
 
+/// A wrong password ends the start with a configuration error, says why, and tells no secret; the right one serves.
+pub(super) async fn wrong_password(world: &mut World, tries: u32) -> Outcome {
+    let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
+    let Some((login, address)) = world.guarded.split_once('@') else {
+        outcome.violations.push("Kafka has no listener that asks for a password".to_owned());
+        return outcome;
+    };
+    let (user, password) = login.split_once(':').unwrap_or_default();
+    let with = |password: &str| {
+        let properties = format!(
+            "security.protocol=sasl_plaintext,sasl.mechanism=PLAIN,sasl.username={user},sasl.password={password}"
+        );
+        ["--kafka", address, "--kafka-property", &properties].map(str::to_owned).to_vec()
+    };
+    for number in 0..tries {
+        stage.pass(odd_millis(number)).await;
+        let mut engine = stage.third(world, with("secret-but-wrong"));
+        let since = wall_clock();
+        let code = loop {
+            match engine.ended() {
+                None if wall_clock().millis_since(since) < 30_000 => stage.pass(5).await,
+                ended => break ended.and_then(|status| status.code()),
+            }
+        };
+        let (is_said, is_told) = (engine.said("Authentication failed") > 0, engine.said("secret-but-wrong") > 0);
+        if code != Some(2) || !is_said || is_told {
+            outcome.violations.push(format!("exit code {code:?}, why is said: {is_said}, the secret: {is_told}"));
+        }
+        outcome.fired(Some(wall_clock().millis_since(since)));
+    }
+    let mut engine = stage.third(world, with(password));
+    stage.resumed(world, wall_clock(), &Of::Engine("c")).await;
+    engine.signal(Signal::SIGTERM);
+    while engine.ended().is_none() {
+        stage.pass(20).await;
+    }
+    outcome.finish(world, stage).await
+}
+
 /// A stranger joins the engines' group and leaves it again, and reads nothing that it is given.
 pub(super) async fn rebalances(world: &mut World, tries: u32) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
