@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sagabus::core::Timestamp;
 use sagabus::engine::wall_clock;
 use sagabus::participant;
@@ -229,6 +230,12 @@ impl Stage {
         let (folder, url) = (self.folder.to_string_lossy(), self.url(world));
         let places = ["--definitions", &folder, "--group", &self.name, "--database-url", &url].map(str::to_owned);
         Engine::new("c", [places.to_vec(), kafka].concat(), self.folder.join("c.log"))
+    }
+
+    /// Sends the participants' process a signal.
+    pub(crate) fn signal_participants(&self, signal: Signal) {
+        let process = Pid::from_raw(i32::try_from(self.participants.0.id()).unwrap());
+        kill(process, signal).expect("it is ours until it is reaped");
     }
 
     /// What supervisors do.

@@ -69,6 +69,7 @@ enum Run {
     PartitionsAdded,
     TopicMadeAnew,
     WrongPassword,
+    CommandsLost,
     ProducerFails,
     Backlog,
     CutAtPoints,
@@ -115,7 +116,7 @@ const TO_BOTH: &str = "fault to a row of each engine";
 const HEALED_TO_BOTH: &str = "healed to a row of each engine";
 
 /// Limits without a promise are there to find what hangs.
-pub(crate) const ROWS: [Row; 33] = [
+pub(crate) const ROWS: [Row; 34] = [
     row("A1", "kill -9, restarted in place", TO_ITS_SAGAS, 20, 4, 3_000, Run::KilledInPlace).quick(),
     row("A1", "kill -9, taken over by its peer", TO_ITS_SAGAS, 20, 16, 12_000, Run::KilledForGood),
     row("A1", "kill -9 at each named point", TO_ITS_ROW, 80, 4, 10_000, Run::KilledAtPoints),
@@ -143,6 +144,7 @@ pub(crate) const ROWS: [Row; 33] = [
     row("B13", "topic deleted and made anew", "seek to a record of each partition", 1, 30, 30_000, Run::TopicMadeAnew),
     row("B14", "wrong password at the start", "start to exit 2", 5, 3, 10_000, Run::WrongPassword).quick(),
     row("B15", "producer fails for good", TO_ITS_ROW, 5, 3, 10_000, Run::ProducerFails),
+    row("B17", "acknowledged commands lost", "loss to the end of the sagas of then", 5, 15, 60_000, Run::CommandsLost),
     row("B18", "backlog of 300,000 records", "start to the end of the backlog", 1, 60, 180_000, Run::Backlog),
     row("C1", "connection cut at each statement", TO_ITS_ROW, 50, 3, 10_000, Run::CutAtPoints),
     row("C2", "crash, restart", TO_BOTH, 10, 6, 30_000, Run::Crash).quick(),
@@ -182,6 +184,7 @@ impl Row {
             Run::TopicMadeAnew => topics::topic_made_anew(world).await,
             Run::Backlog => topics::backlog(world).await,
             Run::WrongPassword => kafka::wrong_password(world, tries).await,
+            Run::CommandsLost => topics::commands_lost(world, tries).await,
             Run::ProducerFails => kafka::producer_fails(world, tries).await,
             Run::CutAtPoints => database::cut_at_points(world, tries).await,
             Run::Crash => database::crash(world, tries).await,

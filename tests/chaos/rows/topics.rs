@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use rdkafka::admin::{AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::{Offset, TopicPartitionList};
 use sagabus::bus::{Admin, KafkaSettings, Producer};
 use sagabus::engine::wall_clock;
 
 use super::super::audit::administrator;
 use super::super::load::trigger;
+use super::super::participants::STEPS;
 use super::super::stage::{Groups, Stage, World, sagabus};
 use super::Outcome;
+use super::engine::odd_millis;
 use super::kafka::{both_away, both_back};
 
 fn admin(world: &World) -> Admin {
@@ -70,6 +74,47 @@ pub(super) async fn topic_made_anew(world: &mut World) -> Outcome {
     );
     if stage.until(world, 60, &goes_on, |count| count == 4).await.is_some() {
         outcome.recoveries.push(wall_clock().millis_since(since));
+    }
+    outcome.finish(world, stage).await
+}
+
+/// Where each partition of the participants' topics ends.
+fn command_ends(world: &World, stage: &Stage) -> Vec<(String, i32, i64)> {
+    let admin = admin(world);
+    let topics = STEPS.iter().map(|step| format!("{}.{step}", stage.name));
+    let ends = |topic: String| {
+        let marks = admin.watermarks(&topic).expect("Kafka answers");
+        marks.into_iter().map(move |(partition, _, end)| (topic.clone(), partition, end))
+    };
+    topics.flat_map(ends).collect()
+}
+
+/// Kafka loses commands that it had acknowledged, before their participants read them: they are sent again when nobody answers.
+pub(super) async fn commands_lost(world: &mut World, tries: u32) -> Outcome {
+    let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
+    for number in 0..tries {
+        stage.pass(odd_millis(number)).await;
+        stage.signal_participants(Signal::SIGSTOP);
+        let before = command_ends(world, &stage);
+        stage.pass(2_000).await;
+        let ends = command_ends(world, &stage);
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, end) in &ends {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*end)).expect("a place in the log");
+        }
+        administrator(world).delete_records(&list, &AdminOptions::new()).await.expect("Kafka deletes them");
+        let since = wall_clock();
+        stage.signal_participants(Signal::SIGCONT);
+        let sum = |ends: &[(String, i32, i64)]| ends.iter().map(|(.., end)| end).sum::<i64>();
+        outcome.fired += u32::from(sum(&ends) > sum(&before));
+        println!("  {} commands lost", sum(&ends) - sum(&before));
+        let open = format!(
+            "SELECT count(*) FROM saga WHERE finished_at IS NULL AND started_at < timestamptz 'epoch' + {} * interval '1 microsecond'",
+            since.micros()
+        );
+        if stage.until(world, 60, &open, |count| count == 0).await.is_some() {
+            outcome.recoveries.push(wall_clock().millis_since(since));
+        }
     }
     outcome.finish(world, stage).await
 }
