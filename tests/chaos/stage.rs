@@ -232,6 +232,13 @@ impl Stage {
         Engine::new("c", [places.to_vec(), kafka].concat(), self.folder.join("c.log"))
     }
 
+    /// How often an engine or the participants said this.
+    pub(crate) fn said(&self, words: &str) -> usize {
+        let participants = std::fs::read_to_string(self.folder.join("participants.log")).unwrap_or_default();
+        let engines: usize = self.engines.iter().map(|engine| engine.said(words)).sum();
+        engines + participants.matches(words).count()
+    }
+
     /// Sends the participants' process a signal.
     pub(crate) fn signal_participants(&self, signal: Signal) {
         let process = Pid::from_raw(i32::try_from(self.participants.0.id()).unwrap());

@@ -19,12 +19,12 @@ use super::engine::odd_millis;
 /// The broker's word for a sequence number that it did not expect: librdkafka's idempotent producer never recovers from it.
 const OUT_OF_ORDER: i16 = 45;
 
-pub(super) async fn broker_away(world: &mut World, tries: u32) -> Outcome {
+pub(super) async fn broker_away(world: &mut World, tries: u32, millis: u64) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
     for _ in 0..tries {
         stage.pass(3_000).await;
         services("stop-kafka");
-        stage.pass(30_000).await;
+        stage.pass(millis).await;
         let before = stage.until(world, 5, ENDED, |_| true).await.unwrap_or_default();
         services("start-kafka");
         let since = wall_clock();
@@ -33,6 +33,10 @@ pub(super) async fn broker_away(world: &mut World, tries: u32) -> Outcome {
         let ended = stage.until(world, 60, ENDED, |count| count > before).await;
         outcome.fired(ended.map(|_| wall_clock().millis_since(since)));
     }
+    println!(
+        "  {} clients had lost their cluster for good, and were replaced",
+        stage.said("lost its cluster for good")
+    );
     outcome.finish(world, stage).await
 }
 

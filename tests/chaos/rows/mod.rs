@@ -61,6 +61,7 @@ enum Run {
     Terminated,
     TerminatedTwice,
     BrokerAway,
+    BrokerRestarted,
     BrokerSlow,
     AcknowledgementLost,
     Rebalances,
@@ -116,7 +117,7 @@ const TO_BOTH: &str = "fault to a row of each engine";
 const HEALED_TO_BOTH: &str = "healed to a row of each engine";
 
 /// Limits without a promise are there to find what hangs.
-pub(crate) const ROWS: [Row; 34] = [
+pub(crate) const ROWS: [Row; 35] = [
     row("A1", "kill -9, restarted in place", TO_ITS_SAGAS, 20, 4, 3_000, Run::KilledInPlace).quick(),
     row("A1", "kill -9, taken over by its peer", TO_ITS_SAGAS, 20, 16, 12_000, Run::KilledForGood),
     row("A1", "kill -9 at each named point", TO_ITS_ROW, 80, 4, 10_000, Run::KilledAtPoints),
@@ -127,6 +128,7 @@ pub(crate) const ROWS: [Row; 34] = [
     row("A7", "two versions, exchanged under load", "start to a row of each engine", 8, 8, 15_000, Run::TwoVersions),
     row("A8", "no file handle free for 8 s", HEALED_TO_BOTH, 4, 14, 15_000, Run::NoFileHandle),
     row("B1", "broker away for 30 s", "broker answers to the next end of a saga", 2, 55, 60_000, Run::BrokerAway),
+    row("B1", "broker restarted", "broker answers to the next end of a saga", 8, 25, 60_000, Run::BrokerRestarted),
     row("B2", "broker at 10 kB/s for 10 s", HEALED_TO_BOTH, 3, 14, 15_000, Run::BrokerSlow),
     row("B4", "acknowledgement of commands lost", TO_ITS_ROW, 20, 2, 10_000, Run::AcknowledgementLost).quick(),
     row(
@@ -174,7 +176,8 @@ impl Row {
             Run::NoFileHandle => engine::no_file_handle(world, tries).await,
             Run::Terminated => engine::terminated(world, tries).await,
             Run::TerminatedTwice => engine::terminated_twice(world, tries).await,
-            Run::BrokerAway => kafka::broker_away(world, tries).await,
+            Run::BrokerAway => kafka::broker_away(world, tries, 30_000).await,
+            Run::BrokerRestarted => kafka::broker_away(world, tries, 1_000).await,
             Run::BrokerSlow => kafka::broker_slow(world, tries).await,
             Run::AcknowledgementLost => kafka::acknowledgement_lost(world, tries).await,
             Run::Rebalances => kafka::rebalances(world, tries).await,
