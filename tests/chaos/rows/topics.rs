@@ -121,6 +121,8 @@ pub(super) async fn commands_lost(world: &mut World, tries: u32) -> Outcome {
 
 /// Records that wait when the engines come.
 const BACKLOG: usize = 300_000;
+/// Sent together.
+const PARCEL: usize = 1_000;
 /// One in so many begins a saga; the others are nobody's.
 const SAGA_EVERY: usize = 97;
 /// What an engine's memory may come to, in kB: its bounds (P11) with what the process itself needs.
@@ -152,24 +154,24 @@ pub(super) async fn backlog(world: &mut World) -> Outcome {
 
 async fn publish_backlog(world: &World, name: &str) {
     let mut producer = Producer::new(&KafkaSettings::new(&world.kafka, "chaos-backlog", None)).unwrap();
-    for number in 0..BACKLOG {
+    let record = |number: usize| {
         // Behind every number that the load will come to.
         let mut record = trigger(name, 10_000_000 + number);
         if !number.is_multiple_of(SAGA_EVERY) {
-            record
-                .headers
-                .iter_mut()
-                .filter(|(name, _)| *name == "ce_type")
-                .for_each(|(_, kind)| "other".clone_into(kind));
+            let kinds = record.headers.iter_mut().filter(|(name, _)| *name == "ce_type");
+            kinds.for_each(|(_, kind)| "other".clone_into(kind));
         }
-        producer.emit(u64::try_from(number + 1).unwrap(), vec![record]);
-        while producer.unacknowledged() > 20_000 {
+        record
+    };
+    for (parcel, tag) in (0..BACKLOG / PARCEL).zip(1..) {
+        producer.emit(tag, (parcel * PARCEL..(parcel + 1) * PARCEL).map(record).collect());
+        while producer.unacknowledged() > 20 * PARCEL {
             _ = producer.delivered();
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
     while producer.unacknowledged() > 0 {
         _ = producer.delivered();
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
