@@ -54,12 +54,19 @@ class_path() { jar_sums | while read -r _ path; do printf '%s:' "$cache/${path##
 
 # Each pair of `behind_proxies` is a listener of its own: clients that come by it are told to go on by its proxy.
 write_kafka_settings() {
-    local pair listeners='' advertised='' protocols=''
+    local pair listeners='' advertised='' protocols='' guard=''
     for pair in $behind_proxies; do
         listeners+=,PROXIED_${pair#*:}://127.0.0.1:${pair%:*}
         advertised+=,PROXIED_${pair#*:}://127.0.0.1:${pair#*:}
         protocols+=,PROXIED_${pair#*:}:PLAINTEXT
     done
+    if [ -n "$guarded_port" ]; then
+        listeners+=,GUARDED://127.0.0.1:$guarded_port
+        advertised+=,GUARDED://127.0.0.1:$guarded_port
+        protocols+=,GUARDED:SASL_PLAINTEXT
+        guard="listener.name.guarded.sasl.enabled.mechanisms=PLAIN
+listener.name.guarded.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_sagabus=\"$password\";"
+    fi
     cat >"$kafka/server.properties" <<END
 process.roles=broker,controller
 node.id=1
@@ -70,6 +77,7 @@ inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$protocols
 log.dirs=$kafka/data
+$guard
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 default.replication.factor=1

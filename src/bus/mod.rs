@@ -19,6 +19,7 @@ use crate::wire::{Event, Malformed, Outgoing, Record};
 
 pub use kafka::Admin;
 pub use kafka::Finding;
+pub use kafka::GreetError;
 pub use kafka::Group;
 pub use kafka::KafkaBus;
 pub use kafka::KafkaSettings;

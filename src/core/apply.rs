@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::definition::{Definition, StepIx};
 use super::fact::{Answer, Cause, Outcome};
 use super::hash::Sha256;
+use super::ids::command_id;
 use super::json::Json;
+use super::retry::RetryPolicy;
 use super::saga::{Action, Backward, Block, BlockKind, Flight, Forward, Given, Phase, Saga, SagaError, StepState};
 use super::time::Timestamp;
 
@@ -17,12 +19,12 @@ pub(super) struct Clocks<'a> {
 }
 
 impl Clocks<'_> {
-    /// Timeout, and the pace at which a command is asked again after patience, in milliseconds.
-    fn pace(self, step: StepIx, action: Action) -> (u64, u64) {
+    /// Timeout in milliseconds, and how the pace slows at which the same command is sent again.
+    fn pace(&self, step: StepIx, action: Action) -> (u64, &RetryPolicy) {
         let step = self.definition.step(step);
         match action {
-            Action::Do => (step.timeout_ms, step.retry.maximum_interval_ms),
-            Action::Undo => (step.compensation.timeout_ms, step.compensation.retry.maximum_interval_ms),
+            Action::Do => (step.timeout_ms, &step.retry),
+            Action::Undo => (step.compensation.timeout_ms, &step.compensation.retry),
         }
     }
 
@@ -62,6 +64,7 @@ pub(super) fn issued(
         seq: saga.seq,
         issued_at: clocks.now,
         resend_at: clocks.now.plus_millis(timeout_ms),
+        resends: 0,
         patience_ends,
         expires_at: patience_ends,
         data_hash,
@@ -129,11 +132,12 @@ pub(super) fn skipped(saga: &mut Saga, step: StepIx, reply: Option<&Json>) {
 }
 
 pub(super) fn resent(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action: Action, attempt: u16) {
-    let (timeout_ms, maximum_ms) = clocks.pace(step, action);
+    let (timeout_ms, policy) = clocks.pace(step, action);
+    let id = command_id(saga.id, step, action, attempt);
     if let Some(flight) = flight_mut(saga, step, action, attempt) {
-        let is_over = clocks.now >= flight.patience_ends;
-        let wait = if is_over { maximum_ms.max(timeout_ms) } else { timeout_ms };
-        flight.resend_at = clocks.now.plus_millis(wait);
+        flight.resends = flight.resends.saturating_add(1);
+        let seed = [id.as_bytes().as_slice(), &flight.resends.to_be_bytes()].concat();
+        flight.resend_at = clocks.now.plus_millis(policy.resend_ms(timeout_ms, flight.resends, &seed));
     }
 }
 
@@ -142,6 +146,7 @@ pub(super) fn progressed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, acti
     if let Some(flight) = flight_mut(saga, step, action, attempt)
         && !defect!("deadline not extended by progress")
     {
+        flight.resends = 0;
         flight.resend_at = clocks.now.plus_millis(timeout_ms);
     }
 }
@@ -263,6 +268,7 @@ pub(super) fn renewed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action:
         (action, &mut state.forward, &mut state.backward)
     {
         flight.patience_ends = patience_ends;
+        flight.resends = 0;
     }
 }
 

@@ -1,8 +1,10 @@
-//! Retry of a step as a pure function: how long until attempt n. Retry of I/O is `engine/reconnect.rs`; the two never mix.
+//! Retry of a step as a pure function: how long until attempt n, or until the same command is sent again. Retry of I/O is
+//! `engine/reconnect.rs`; the two never mix.
 
 use super::hash::Sha256;
 
-/// When a definite, retryable failure is tried again. Names follow Temporal's.
+/// When a definite, retryable failure is tried again, and how the pace slows at which an unanswered command is sent again. Names
+/// follow Temporal's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts in all, the first one counted.
@@ -12,7 +14,7 @@ pub struct RetryPolicy {
     /// Growth of the delay from attempt to attempt, in thousandths (2000 doubles it): whole numbers, so that every machine
     /// computes the same moment.
     pub backoff_coefficient_milli: u64,
-    /// The delay never exceeds this, in milliseconds. Also the pace at which a step is asked again once patience has ended.
+    /// The delay never exceeds this, in milliseconds. Also the slowest pace at which an unanswered command is sent again.
     pub maximum_interval_ms: u64,
     /// How the delay is spread.
     pub jitter: Jitter,
@@ -31,18 +33,35 @@ impl RetryPolicy {
     /// Milliseconds to wait after `failures` failures in a row (1 or more): `min(maximum, initial * coefficient^(failures - 1))`,
     /// spread by the policy's jitter; `seed` names the attempt.
     pub fn delay_ms(&self, failures: u16, seed: &[u8]) -> u64 {
-        let mut delay = u128::from(self.initial_interval_ms);
-        let maximum = u128::from(self.maximum_interval_ms);
-        for _ in 1..failures {
+        let delay = self.grown(self.initial_interval_ms, self.maximum_interval_ms, failures.saturating_sub(1));
+        self.jitter.spread(delay, seed)
+    }
+
+    /// Milliseconds until an unanswered command that was sent again `resends` times is sent again: `timeout * coefficient^resends`,
+    /// up to the maximum. Jitter takes off up to half of that, but it is never less than the timeout; `seed` names the sending.
+    pub fn resend_ms(&self, timeout_ms: u64, resends: u16, seed: &[u8]) -> u64 {
+        let wait = self.grown(timeout_ms, self.maximum_interval_ms.max(timeout_ms), resends);
+        let least = timeout_ms.max(wait / 2);
+        least + self.jitter.spread(wait - least, seed)
+    }
+
+    fn grown(&self, first: u64, maximum: u64, times: u16) -> u64 {
+        let (mut delay, maximum) = (u128::from(first), u128::from(maximum));
+        for _ in 0..times {
             if delay >= maximum || self.backoff_coefficient_milli <= 1_000 {
                 break;
             }
             delay = delay * u128::from(self.backoff_coefficient_milli) / 1_000;
         }
-        let delay = u64::try_from(delay.min(maximum)).unwrap_or(u64::MAX);
-        match self.jitter {
-            Jitter::None => delay,
-            Jitter::Full => {
+        u64::try_from(delay.min(maximum)).unwrap_or(u64::MAX)
+    }
+}
+
+impl Jitter {
+    fn spread(self, delay: u64, seed: &[u8]) -> u64 {
+        match self {
+            Self::None => delay,
+            Self::Full => {
                 let digest = Sha256::of(seed);
                 let mut bytes = [0_u8; 8];
                 bytes.copy_from_slice(&digest.as_bytes()[..8]);
@@ -96,6 +115,26 @@ mod tests {
             let delay = policy(Jitter::Full).delay_ms(2, &[n]);
             assert!(delay <= 2_000);
             assert_eq!(delay, policy(Jitter::Full).delay_ms(2, &[n]));
+        }
+    }
+
+    #[test]
+    fn an_unanswered_command_is_sent_again_ever_more_slowly() {
+        let waits: Vec<u64> = [0, 1, 2, 5, u16::MAX].map(|n| policy(Jitter::None).resend_ms(3_000, n, b"")).to_vec();
+        assert_eq!(waits, [3_000, 6_000, 12_000, 60_000, 60_000]);
+        // A timeout above the maximum is the pace.
+        assert_eq!([0, 9].map(|n| policy(Jitter::Full).resend_ms(90_000, n, b"")), [90_000; 2]);
+    }
+
+    #[test]
+    fn jitter_sends_again_sooner_but_never_before_the_timeout() {
+        let first: Vec<u64> = (0..100_u8).map(|n| policy(Jitter::Full).resend_ms(3_000, 0, &[n])).collect();
+        assert_eq!(first, [3_000; 100]);
+        for (resends, least, most) in [(1, 3_000, 6_000), (2, 6_000, 12_000), (9, 30_000, 60_000)] {
+            let waits: std::collections::BTreeSet<u64> =
+                (0..100_u8).map(|n| policy(Jitter::Full).resend_ms(3_000, resends, &[n])).collect();
+            assert!(waits.iter().all(|wait| (least..=most).contains(wait)), "{waits:?}");
+            assert!(waits.len() > 90, "they are spread: {waits:?}");
         }
     }
 }

@@ -224,10 +224,7 @@ impl StepState {
 
     /// True while the step's undo is due or under way.
     pub(super) fn is_undoing(&self) -> bool {
-        match self.backward {
-            Backward::None | Backward::Done | Backward::Skipped(_) => false,
-            Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_) => true,
-        }
+        !matches!(self.backward, Backward::None | Backward::Done | Backward::Skipped(_))
     }
 
     /// True when the last attempt in this direction has no other answer than `saga.conflict`: its outcome is unknown.
@@ -304,6 +301,8 @@ pub struct Flight {
     pub issued_at: Timestamp,
     /// When the same command is sent again.
     pub resend_at: Timestamp,
+    /// How often it was sent again since it was issued or last heard of: each time it waits longer.
+    pub resends: u16,
     /// When patience ends.
     pub patience_ends: Timestamp,
     /// `ce_expirytime`: the first `patience_ends`, never moved, so that a re-sent command is the same record.

@@ -80,13 +80,14 @@ pub(super) struct ParticipantFile {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct ClocksFile {
-    /// How long to wait for a reply before the same command is sent again. Default: `30s`.
+    /// How long to wait for a reply before the same command is sent again. Each further wait is longer, as `retry` says: by its
+    /// `backoffCoefficient`, up to its `maximumInterval`, spread by its `jitter`, never below the timeout. Default: `30s`.
     #[schemars(with = "Option<String>")]
     pub(super) timeout: Option<Spanned<String>>,
     /// How long a command may stay unanswered in all; then its outcome is unknown for good. Default: `5m`.
     #[schemars(with = "Option<String>")]
     pub(super) patience: Option<Spanned<String>>,
-    /// Retry of retryable failures.
+    /// Retry of retryable failures, and the pace at which an unanswered command is sent again.
     #[serde(default)]
     pub(super) retry: RetryFile,
     /// Clocks, retry and end of compensations.
@@ -94,7 +95,7 @@ pub(super) struct ClocksFile {
     pub(super) compensation: CompensationFile,
 }
 
-/// Retry of retryable failures; names follow Temporal's.
+/// Retry of retryable failures, and how the pace slows at which an unanswered command is sent again; names follow Temporal's.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bus::BusError;
+use crate::bus::{BusError, GreetError};
 use crate::definition::Report;
 use crate::engine::EngineError;
 use crate::store::{ConsoleError, MigrateError, StoreError};
@@ -79,12 +79,27 @@ impl From<BusError> for Failure {
     }
 }
 
+impl From<GreetError> for Failure {
+    fn from(error: GreetError) -> Self {
+        match error {
+            GreetError::Unreachable(error) => error.into(),
+            GreetError::Refused(error) => {
+                let hint = "check SAGABUS_KAFKA_PROPERTIES: mechanism, user, password";
+                Self::new(Exit::Usage, error.to_string(), hint)
+            }
+        }
+    }
+}
+
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
         let exit = match error {
             MigrateError::Database(_) => Exit::Unreachable,
-            MigrateError::Migrate(_) | MigrateError::Older { .. } | MigrateError::Newer { .. } => Exit::Failed,
+            MigrateError::Migrate(_)
+            | MigrateError::Older { .. }
+            | MigrateError::Newer { .. }
+            | MigrateError::Unfinished { .. } => Exit::Failed,
         };
         Self::new(exit, format!("{error}{cause}"), "")
     }

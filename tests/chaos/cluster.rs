@@ -104,6 +104,11 @@ impl Server {
         run("pg_ctl", &self.data, &["-s", "status"])
     }
 
+    /// How often its log says this.
+    pub(crate) fn said(&self, words: &str) -> usize {
+        std::fs::read_to_string(self.data.with_extension("log")).unwrap_or_default().matches(words).count()
+    }
+
     pub(crate) fn promote(&self) {
         assert!(run("pg_ctl", &self.data, &["-w", "-t", "60", "-s", "promote"]), "see {}", self.data.display());
     }

@@ -24,6 +24,8 @@ impl Drop for Process {
 /// One engine.
 pub(crate) struct Engine {
     pub(crate) name: &'static str,
+    /// What is run the next time that it is started.
+    pub(crate) program: PathBuf,
     arguments: Vec<String>,
     log: PathBuf,
     process: Option<Process>,
@@ -40,14 +42,16 @@ const PAUSE_MS: u64 = 300;
 impl Engine {
     pub(crate) fn new(name: &'static str, arguments: Vec<String>, log: PathBuf) -> Self {
         let (process, id) = (None, Arc::default());
-        let mut engine = Self { name, arguments, log, process, id, comes_back: true, start_at: Timestamp::ZERO };
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_sagabus"));
+        let mut engine =
+            Self { name, program, arguments, log, process, id, comes_back: true, start_at: Timestamp::ZERO };
         engine.start();
         engine
     }
 
     fn start(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let started = Command::new(env!("CARGO_BIN_EXE_sagabus"))
+        let started = Command::new(&self.program)
             .args(["serve", "--from", "earliest", "--instance", self.name])
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -65,6 +69,21 @@ impl Engine {
             kill(Pid::from_raw(i32::try_from(process.0.id()).unwrap()), signal).expect("it is ours until it is reaped");
         }
         wall_clock()
+    }
+
+    /// How many kilobytes of memory its process has had at most.
+    pub(crate) fn memory_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id.load(Ordering::SeqCst)));
+        let status = status.unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak.and_then(|words| words.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+    }
+
+    /// Lets its process open files up to this number only. Returns whether the system does.
+    pub(crate) fn limit_files(&self, number: u32) -> bool {
+        let process = self.id.load(Ordering::SeqCst).to_string();
+        let limited = Command::new("prlimit").args(["--pid", &process, &format!("--nofile={number}:")]).status();
+        limited.is_ok_and(|status| status.success())
     }
 
     /// How it ended, if it did.

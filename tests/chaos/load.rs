@@ -15,17 +15,24 @@ const PACE: Duration = Duration::from_millis(50);
 /// Publishes beside whatever happens; by Kafka's own address, so that no proxy is in its way.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    rests: Arc<AtomicBool>,
     thread: Option<JoinHandle<usize>>,
 }
 
 impl Load {
     pub(crate) fn start(kafka: &str, name: &str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, rests) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let thread = std::thread::spawn({
-            let (stop, kafka, name) = (Arc::clone(&stop), kafka.to_owned(), name.to_owned());
-            move || publish(&kafka, &name, &stop)
+            let (stop, rests) = (Arc::clone(&stop), Arc::clone(&rests));
+            let (kafka, name) = (kafka.to_owned(), name.to_owned());
+            move || publish(&kafka, &name, &stop, &rests)
         });
-        Self { stop, thread: Some(thread) }
+        Self { stop, rests, thread: Some(thread) }
+    }
+
+    /// Publishes nothing for a while, or goes on.
+    pub(crate) fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
     }
 
     /// Ends it. Returns how many triggers are in Kafka.
@@ -49,11 +56,11 @@ pub(crate) fn trigger(name: &str, number: usize) -> wire::Outgoing {
     wire::new_trigger(&format!("{name}.triggers"), &key, "go", &key, "/chaos", data)
 }
 
-fn publish(kafka: &str, name: &str, stop: &AtomicBool) -> usize {
+fn publish(kafka: &str, name: &str, stop: &AtomicBool, rests: &AtomicBool) -> usize {
     let mut producer = Producer::new(&KafkaSettings::new(kafka, "chaos-load", None)).unwrap();
     let mut published = 0;
     while !stop.load(Ordering::Relaxed) || producer.unacknowledged() > 0 {
-        if !stop.load(Ordering::Relaxed) {
+        if !stop.load(Ordering::Relaxed) && !rests.load(Ordering::Relaxed) {
             producer.emit(u64::try_from(published).unwrap(), vec![trigger(name, published)]);
             published += 1;
         }

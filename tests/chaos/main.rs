@@ -50,6 +50,9 @@ struct Arguments {
     /// Fires this often instead.
     #[arg(long)]
     tries: Option<u32>,
+    /// Another version's program: row A7 exchanges the two under load.
+    #[arg(long)]
+    other: Option<std::path::PathBuf>,
     /// Is the participants' process of this stage.
     #[arg(long, hide = true, requires = "ledger")]
     participants: Option<String>,
@@ -63,6 +66,7 @@ impl Arguments {
         self.row.as_ref().is_none_or(|id| row.id == id)
             && self.fault.as_ref().is_none_or(|text| row.fault.contains(text.as_str()))
             && (!self.quick || row.is_quick)
+            && (self.other.is_some() || !row.needs_other())
     }
 
     /// How often each row fires.
@@ -90,7 +94,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let rows: Vec<Row> = ROWS.into_iter().filter(|row| arguments.wants(row)).collect();
-    let mut world = World::make().await;
+    let mut world = World::make(arguments.other.clone()).await;
     let mut table = Vec::new();
     for (row, tries) in rows.iter().zip(arguments.tries(&rows)) {
         let begun = wall_clock();

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sagabus::core::Timestamp;
 use sagabus::engine::wall_clock;
 use sagabus::participant;
@@ -26,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct World {
     /// Kafka without a proxy.
     pub(crate) kafka: String,
+    /// Kafka's listener that asks for a password: `user:password@address`.
+    pub(crate) guarded: String,
     /// In front of Kafka, one for each engine.
     pub(crate) kafkas: [Proxy; 2],
     /// In front of the engines' Postgres, one for each engine.
@@ -34,6 +37,8 @@ pub(crate) struct World {
     pub(crate) replication: Proxy,
     pub(crate) primary: Server,
     pub(crate) home: PathBuf,
+    /// Another version's program, if one was given.
+    pub(crate) other: Option<PathBuf>,
     /// The participants' Postgres, up to the database's name.
     ledgers: String,
     stages: u32,
@@ -73,9 +78,10 @@ pub(crate) fn services(verb: &str) {
 }
 
 impl World {
-    pub(crate) async fn make() -> Self {
+    pub(crate) async fn make(other: Option<PathBuf>) -> Self {
         let told = "run it by make chaos, which starts Kafka and Postgres";
         let kafka = std::env::var("SAGABUS_KAFKA").expect(told);
+        let guarded = std::env::var("SAGABUS_KAFKA_GUARDED").expect(told);
         let pairs = std::env::var("SAGABUS_KAFKA_BEHIND_PROXIES").expect(told);
         let pairs: Vec<(u16, u16)> = pairs
             .split_whitespace()
@@ -91,11 +97,13 @@ impl World {
         let postgres_proxy = async || Proxy::listen(Protocol::Postgres, 0, primary.port).await;
         Self {
             kafka,
+            guarded,
             kafkas: [kafka_proxy(0).await, kafka_proxy(1).await],
             postgreses: [postgres_proxy().await, postgres_proxy().await],
             replication: Proxy::listen(Protocol::Opaque, 0, primary.port).await,
             primary,
             home,
+            other,
             ledgers: ledgers.to_owned(),
             stages: 0,
             servers: 0,
@@ -161,10 +169,10 @@ pub(crate) struct Stage {
     pub(crate) ledger: String,
     pub(crate) engines: [Engine; 2],
     participants: Process,
-    load: Load,
+    pub(crate) load: Load,
     pub(crate) violations: Vec<String>,
-    /// Triggers that were deleted from Kafka before anybody read them.
-    pub(crate) triggers_deleted: i64,
+    /// Triggers beside those of the load, less those that were deleted from Kafka before anybody read them.
+    pub(crate) more_triggers: i64,
     /// Replies may come before the trigger whose commit was lost.
     pub(crate) may_park: bool,
 }
@@ -206,7 +214,7 @@ impl Stage {
             ledger,
             engines,
             violations: Vec::new(),
-            triggers_deleted: 0,
+            more_triggers: 0,
             may_park: false,
         };
         stage.both_resume(world, Timestamp::ZERO).await;
@@ -215,6 +223,26 @@ impl Stage {
 
     pub(crate) fn url(&self, world: &World) -> String {
         world.primary.url(&self.database)
+    }
+
+    /// One engine more, which reaches Kafka in this way and Postgres directly.
+    pub(crate) fn third(&self, world: &World, kafka: Vec<String>) -> Engine {
+        let (folder, url) = (self.folder.to_string_lossy(), self.url(world));
+        let places = ["--definitions", &folder, "--group", &self.name, "--database-url", &url].map(str::to_owned);
+        Engine::new("c", [places.to_vec(), kafka].concat(), self.folder.join("c.log"))
+    }
+
+    /// How often an engine or the participants said this.
+    pub(crate) fn said(&self, words: &str) -> usize {
+        let participants = std::fs::read_to_string(self.folder.join("participants.log")).unwrap_or_default();
+        let engines: usize = self.engines.iter().map(|engine| engine.said(words)).sum();
+        engines + participants.matches(words).count()
+    }
+
+    /// Sends the participants' process a signal.
+    pub(crate) fn signal_participants(&self, signal: Signal) {
+        let process = Pid::from_raw(i32::try_from(self.participants.0.id()).unwrap());
+        kill(process, signal).expect("it is ours until it is reaped");
     }
 
     /// What supervisors do.
@@ -309,7 +337,7 @@ impl Stage {
         world.heal();
         self.engines.iter_mut().for_each(|engine| engine.comes_back = true);
         let published = i64::try_from(self.load.end()).unwrap();
-        let expected = published - self.triggers_deleted;
+        let expected = published + self.more_triggers;
         let ended = "SELECT count(*) FROM saga WHERE finished_at IS NOT NULL";
         self.until(world, END_SECONDS, ended, |count| count >= expected).await;
         self.until(world, 20, "SELECT count(*) FROM unemitted", |count| count == 0).await;

@@ -23,6 +23,16 @@ async fn a_schema_that_is_older_or_newer_is_refused() {
     assert!(matches!(check_schema(&database.url).await, Err(MigrateError::Newer { found: 9999, .. })));
 }
 
+#[tokio::test]
+async fn a_schema_whose_newest_migration_was_not_ended_is_refused() {
+    let database = TestDatabase::empty("schema_unfinished").await;
+    migrate(&database.url).await.unwrap();
+    database
+        .run("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', false, '', 0)")
+        .await;
+    assert!(matches!(check_schema(&database.url).await, Err(MigrateError::Unfinished { version: 9999 })));
+}
+
 fn born(n: usize, lane: &str) -> (JournalRow, SagaRow) {
     let key = format!("{lane}-{n}");
     let id = saga_id("d", &key, Timestamp::from_millis(1_700_000_000_000));

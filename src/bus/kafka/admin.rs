@@ -10,6 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::Instant;
 
 use super::super::BusError;
+use super::greet::{GreetError, greet};
 use super::settings::KafkaSettings;
 
 const ASK_AT_MOST: Duration = Duration::from_secs(10);
@@ -58,12 +59,12 @@ pub struct TopicDifference {
 /// Asks about topics and makes them.
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,
-    bootstrap: String,
+    settings: KafkaSettings,
 }
 
 impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin").field("bootstrap", &self.bootstrap).finish_non_exhaustive()
+        f.debug_struct("Admin").field("bootstrap", &self.settings.bootstrap).finish_non_exhaustive()
     }
 }
 
@@ -75,24 +76,19 @@ impl Admin {
     pub fn connect(settings: &KafkaSettings) -> Result<Self, BusError> {
         let client = AdminClient::from_config(&settings.admin())
             .map_err(|error| BusError { attempted: "make a Kafka client".to_owned(), message: error.to_string() })?;
-        Ok(Self { client, bootstrap: settings.bootstrap.clone() })
+        Ok(Self { client, settings: settings.clone() })
     }
 
     fn failed(&self, what: &str, error: impl std::fmt::Display) -> BusError {
-        BusError { attempted: format!("{what} at {}", self.bootstrap), message: error.to_string() }
+        BusError { attempted: format!("{what} at {}", self.settings.bootstrap), message: error.to_string() }
     }
 
     /// How many brokers the cluster has.
     ///
     /// # Errors
-    /// It does not answer.
-    pub fn brokers(&self) -> Result<usize, BusError> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, ASK_AT_MOST)
-            .map_err(|error| self.failed("ask for the cluster", error))?;
-        Ok(metadata.brokers().len())
+    /// It does not answer, or refuses us.
+    pub fn brokers(&self) -> Result<usize, GreetError> {
+        greet(&self.settings)
     }
 
     /// First and last offset of each partition of a topic.

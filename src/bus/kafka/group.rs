@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::config::FromClientConfig as _;
+use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -13,12 +13,15 @@ use crate::core::Partition;
 use crate::wire::{Event, Malformed, Record};
 
 use super::super::BusError;
+use super::lost::{Lost, Watched, let_go};
 use super::reader::copy;
 use super::settings::KafkaSettings;
 
 /// Reads topics as a member of a group. Offsets are committed when the caller says so. Blocking: it belongs on a thread of its own.
 pub struct Group {
-    client: BaseConsumer,
+    settings: KafkaSettings,
+    subscribed: Vec<String>,
+    client: BaseConsumer<Watched>,
     topics: HashMap<String, Arc<str>>,
     done: HashMap<Partition, i64>,
 }
@@ -35,19 +38,14 @@ impl Group {
     /// # Errors
     /// The client refuses its configuration.
     pub fn join(settings: &KafkaSettings, topics: &[&str]) -> Result<Self, BusError> {
-        let failed = |error: rdkafka::error::KafkaError| BusError {
-            attempted: format!("read topics {} as group {}", topics.join(", "), settings.group),
-            message: error.to_string(),
-        };
-        let mut config = settings.consumer();
-        config.set("auto.offset.reset", "earliest");
-        let client = BaseConsumer::from_config(&config).map_err(failed)?;
-        client.subscribe(topics).map_err(failed)?;
-        Ok(Self { client, topics: HashMap::new(), done: HashMap::new() })
+        let subscribed: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let client = connect(settings, &subscribed)?;
+        Ok(Self { settings: settings.clone(), subscribed, client, topics: HashMap::new(), done: HashMap::new() })
     }
 
     /// What has arrived, at most `max` records; waits for the first one at most this long.
     pub fn poll(&mut self, max: usize, wait: Duration) -> Vec<(Record, Result<Event, Malformed>)> {
+        self.replace_lost();
         let mut found = Vec::new();
         let mut wait = wait;
         while found.len() < max {
@@ -72,6 +70,21 @@ impl Group {
         found
     }
 
+    /// A client that will never reach its cluster again gives way to a new one, which begins where the last commit stands.
+    fn replace_lost(&mut self) {
+        if !self.client.context().lost.is_certain() {
+            return;
+        }
+        tracing::error!("consumer has lost its cluster for good, beginning anew");
+        match connect(&self.settings, &self.subscribed) {
+            Ok(client) => {
+                let_go(std::mem::replace(&mut self.client, client));
+                self.done.clear();
+            }
+            Err(error) => tracing::error!(%error, "no new consumer yet"),
+        }
+    }
+
     /// Commits everything that was polled: call it when the answers are acknowledged.
     pub fn commit(&mut self) {
         if self.done.is_empty() {
@@ -87,4 +100,16 @@ impl Group {
             tracing::warn!(%error, "offsets not committed, commands come again");
         }
     }
+}
+
+fn connect(settings: &KafkaSettings, topics: &[String]) -> Result<BaseConsumer<Watched>, BusError> {
+    let failed = |error: rdkafka::error::KafkaError| BusError {
+        attempted: format!("read topics {} as group {}", topics.join(", "), settings.group),
+        message: error.to_string(),
+    };
+    let mut config = Lost::told(settings.consumer());
+    config.set("auto.offset.reset", "earliest");
+    let client = BaseConsumer::from_config_and_context(&config, Watched::default()).map_err(failed)?;
+    client.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(failed)?;
+    Ok(client)
 }

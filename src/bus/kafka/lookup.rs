@@ -1,6 +1,6 @@
 //! Questions about offsets, on a client of its own: each may take a while, so they run beside the engine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfig as _;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::core::Partition;
 
 use super::super::{BusError, From};
+use super::lost::let_go;
 use super::settings::KafkaSettings;
 
 /// What a partition's log holds: from `low` on, up to before `end` (last stable offset), and where its reader stood when this was
@@ -31,11 +32,15 @@ const ASKING: usize = 4;
 /// What a thread may take beyond the client's own limit, such as for a client that closes.
 const BEYOND: Duration = Duration::from_millis(500);
 
+/// A client that is older than this and fails a question is replaced: nobody polls it, so that one which has lost its cluster for
+/// good (`lost.rs`) cannot be told from one whose cluster is away.
+const OLD: Duration = Duration::from_secs(10);
+
 /// A client that asks and never belongs to a group.
 #[derive(Clone)]
 pub(super) struct Lookup {
     settings: KafkaSettings,
-    client: Arc<BaseConsumer>,
+    client: Arc<Mutex<(Arc<BaseConsumer>, Instant)>>,
     asking: Arc<Semaphore>,
 }
 
@@ -49,7 +54,24 @@ impl Lookup {
     pub(super) fn new(settings: &KafkaSettings) -> Result<Self, BusError> {
         let client = BaseConsumer::from_config(&settings.lookup())
             .map_err(|error| BusError { attempted: "make a Kafka client".to_owned(), message: error.to_string() })?;
-        Ok(Self { settings: settings.clone(), client: Arc::new(client), asking: Arc::new(Semaphore::new(ASKING)) })
+        let client = Arc::new(Mutex::new((Arc::new(client), Instant::now())));
+        Ok(Self { settings: settings.clone(), client, asking: Arc::new(Semaphore::new(ASKING)) })
+    }
+
+    fn client(&self) -> Arc<BaseConsumer> {
+        Arc::clone(&self.client.lock().expect("nothing panics while it holds the client").0)
+    }
+
+    /// Called after a question that failed.
+    fn replace_old(&self) {
+        let mut held = self.client.lock().expect("nothing panics while it holds the client");
+        if held.1.elapsed() < OLD {
+            return;
+        }
+        match BaseConsumer::from_config(&self.settings.lookup()) {
+            Ok(client) => let_go(std::mem::replace(&mut *held, (Arc::new(client), Instant::now()))),
+            Err(error) => tracing::error!(%error, "no new client for questions yet"),
+        }
     }
 
     /// Asks on a thread of its own. Whoever waits does so for `at_most`, however long the thread takes; the answer may be late, never
@@ -69,6 +91,9 @@ impl Lookup {
         let thread = tokio::task::spawn_blocking(move || {
             let answer = question(&asker);
             drop(permit);
+            if answer.is_err() {
+                asker.replace_old();
+            }
             answer
         });
         match tokio::time::timeout(at_most + BEYOND, thread).await {
@@ -83,12 +108,17 @@ impl Lookup {
     pub(super) fn ranges(&self, stands: Vec<(Partition, i64)>, at_most: Duration) -> JoinHandle<Vec<Range>> {
         let (asker, until) = (self.clone(), Instant::now() + at_most);
         tokio::task::spawn_blocking(move || {
+            let (asked, client) = (stands.len(), asker.client());
             let range = |(partition, at): (Partition, i64)| {
                 let left = until.saturating_duration_since(Instant::now());
-                let (low, end) = asker.client.fetch_watermarks(&partition.0, partition.1, left).ok()?;
+                let (low, end) = client.fetch_watermarks(&partition.0, partition.1, left).ok()?;
                 Some(Range { partition, at, low, end })
             };
-            stands.into_iter().filter_map(range).collect()
+            let ranges: Vec<Range> = stands.into_iter().filter_map(range).collect();
+            if ranges.len() < asked {
+                asker.replace_old();
+            }
+            ranges
         })
     }
 
@@ -96,12 +126,13 @@ impl Lookup {
         let topic = topic.to_owned();
         let until = Instant::now() + at_most;
         self.ask(format!("ask for the ends of topic {topic}"), at_most, move |asker| {
-            let metadata = asker.client.fetch_metadata(Some(&topic), at_most)?;
+            let client = asker.client();
+            let metadata = client.fetch_metadata(Some(&topic), at_most)?;
             let partitions = metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
             partitions
                 .map(|partition| {
                     let left = until.saturating_duration_since(Instant::now());
-                    let (_, end) = asker.client.fetch_watermarks(&topic, partition.id(), left)?;
+                    let (_, end) = client.fetch_watermarks(&topic, partition.id(), left)?;
                     Ok((partition.id(), end))
                 })
                 .collect()
@@ -117,14 +148,15 @@ impl Lookup {
     ) -> Result<i64, BusError> {
         let (topic, number) = partition.clone();
         self.ask(format!("ask where partition {topic}/{number} begins"), at_most, move |asker| {
-            let (low, high) = asker.client.fetch_watermarks(&topic, number, at_most)?;
+            let client = asker.client();
+            let (low, high) = client.fetch_watermarks(&topic, number, at_most)?;
             Ok(match from {
                 From::Earliest => low,
                 From::Latest => high,
                 From::Time(moment) => {
                     let mut list = TopicPartitionList::new();
                     list.add_partition_offset(&topic, number, Offset::Offset(moment.micros() / 1_000))?;
-                    let found = asker.client.offsets_for_times(list, at_most)?;
+                    let found = client.offsets_for_times(list, at_most)?;
                     match found.find_partition(&topic, number).map(|element| element.offset()) {
                         Some(Offset::Offset(offset)) => offset,
                         Some(_) | None => high,
@@ -144,7 +176,7 @@ impl Lookup {
     ) -> Result<Option<i64>, BusError> {
         let (topic, number) = partition.clone();
         self.ask(format!("look for records of partition {topic}/{number} from {from}"), at_most, move |asker| {
-            let (low, end) = asker.client.fetch_watermarks(&topic, number, at_most)?;
+            let (low, end) = asker.client().fetch_watermarks(&topic, number, at_most)?;
             if !(low..=end).contains(&from) {
                 return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetOutOfRange));
             }

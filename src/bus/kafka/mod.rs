@@ -3,8 +3,10 @@
 mod admin;
 mod bus;
 mod checks;
+mod greet;
 mod group;
 mod lookup;
+mod lost;
 mod probe;
 mod producer;
 mod reader;
@@ -18,6 +20,7 @@ pub use bus::KafkaBus;
 pub use checks::Finding;
 pub use checks::Level;
 pub use checks::judge_topics;
+pub use greet::GreetError;
 pub use group::Group;
 pub use probe::Probe;
 pub use probe::RawRecord;

@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 use crate::wire::{Outgoing, Record};
 
 use super::super::{BusError, Delivery, Tag};
+use super::lost::{Lost, let_go};
 use super::settings::KafkaSettings;
 
 /// What the delivery report of a forwarded record carries: it belongs to no batch.
@@ -46,9 +47,14 @@ type Report = (usize, Option<RDKafkaErrorCode>);
 #[derive(Clone, Default)]
 struct Reports {
     reported: Arc<Mutex<Vec<Report>>>,
+    lost: Lost,
 }
 
-impl ClientContext for Reports {}
+impl ClientContext for Reports {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.lost.look(statistics);
+    }
+}
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
@@ -144,7 +150,7 @@ impl Producer {
         for name in again.into_iter().rev() {
             self.backlog.push_front(name);
         }
-        if self.client.client().fatal_error().is_some() {
+        if self.client.client().fatal_error().is_some() || self.reports.lost.is_certain() {
             self.begin_anew();
         }
         self.push();
@@ -210,12 +216,13 @@ impl Producer {
         }
     }
 
-    /// After a fatal error the client sends nothing any more.
+    /// After a fatal error, or without a broker that it knows, the client sends nothing any more.
     fn begin_anew(&mut self) {
         tracing::error!(error = ?self.client.client().fatal_error(), "producer failed for good, beginning anew");
         match connect(&self.settings) {
             Ok((client, reports)) => {
-                (self.client, self.reports, self.forwarded) = (client, reports, 0);
+                let_go(std::mem::replace(&mut self.client, client));
+                (self.reports, self.forwarded) = (reports, 0);
                 let unacknowledged = self.under_way.iter().flat_map(|(tag, batch)| {
                     let waiting = batch.records.iter().enumerate().filter(|(_, record)| record.is_some());
                     waiting.map(|(index, _)| (*tag, index))
@@ -229,7 +236,7 @@ impl Producer {
 
 fn connect(settings: &KafkaSettings) -> Result<(ThreadedProducer<Reports>, Reports), BusError> {
     let reports = Reports::default();
-    let client = ThreadedProducer::from_config_and_context(&settings.producer(), reports.clone())
+    let client = ThreadedProducer::from_config_and_context(&Lost::told(settings.producer()), reports.clone())
         .map_err(|error| BusError { attempted: "make a Kafka producer".to_owned(), message: error.to_string() })?;
     Ok((client, reports))
 }

@@ -28,6 +28,7 @@ use crate::core::{Partition, Timestamp};
 use crate::wire::{Event, Record, RecordHead};
 
 use super::super::Arrival;
+use super::lost::Lost;
 use super::settings::KafkaSettings;
 
 /// Records handed over together at most. While the engine is busy they are collected up to this; only then are the partitions paused,
@@ -89,11 +90,11 @@ impl Reader {
         let (hand_over, told) = mpsc::channel(WAITING);
         let polled = Arc::new(AtomicU64::new(0));
         let is_paused = Arc::new(AtomicBool::new(false));
-        let consumer = BaseConsumer::from_config_and_context(&settings.consumer(), Context::default())?;
+        let consumer = BaseConsumer::from_config_and_context(&Lost::told(settings.consumer()), Context::default())?;
         let thread = Thread {
+            hand_over,
             consumer,
             orders: ordered,
-            hand_over,
             epoch: 0,
             topics: HashMap::new(),
             collected: Vec::new(),
@@ -129,9 +130,14 @@ impl Drop for Reader {
 #[derive(Debug, Default)]
 struct Context {
     notices: Mutex<Vec<Arrival>>,
+    lost: Lost,
 }
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.lost.look(statistics);
+    }
+}
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
@@ -162,9 +168,10 @@ impl Context {
 }
 
 struct Thread {
+    /// The first field: the bus hears of this thread's end however long the client takes to close.
+    hand_over: mpsc::Sender<HandOver>,
     consumer: BaseConsumer<Context>,
     orders: Receiver<Order>,
-    hand_over: mpsc::Sender<HandOver>,
     epoch: u64,
     topics: HashMap<String, Arc<str>>,
     collected: Vec<Told>,
@@ -187,6 +194,10 @@ impl Thread {
                 self.obey(order);
             }
             self.poll();
+            if self.consumer.context().lost.is_certain() {
+                tracing::error!("consumer has lost its cluster for good");
+                self.is_fatal = true;
+            }
             if !self.pass_on() || self.is_fatal {
                 return;
             }

@@ -33,6 +33,14 @@ pub enum MigrateError {
         /// What is known.
         needed: i64,
     },
+    /// A migration was begun and not applied to its end.
+    #[error(
+        "use the schema: migration {version} was begun and not ended; mend what stopped it and run: sagabus migrate"
+    )]
+    Unfinished {
+        /// Its version.
+        version: i64,
+    },
 }
 
 /// Brings the schema up to date. Safe to run twice, and by several at once.
@@ -45,18 +53,22 @@ pub async fn migrate(url: &str) -> Result<i64, MigrateError> {
     Ok(needed())
 }
 
-/// Refuses a schema that is older or newer than this binary knows.
+/// Refuses a schema that is older or newer than this binary knows, or half way in between.
 ///
 /// # Errors
 /// It is, or the database does not answer.
 pub async fn check_schema(url: &str) -> Result<(), MigrateError> {
     let mut connection = PgConnection::connect(url).await.map_err(MigrateError::Database)?;
-    let found: i64 = match sqlx::query_as(MIGRATION_SELECT_LATEST).fetch_one(&mut connection).await {
-        Ok((found,)) => found,
-        // 42P01: there is no such table, so nothing was ever migrated.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => 0,
-        Err(error) => return Err(MigrateError::Database(error)),
-    };
+    let (found, unfinished): (i64, Option<i64>) =
+        match sqlx::query_as(MIGRATION_SELECT_LATEST).fetch_one(&mut connection).await {
+            Ok(found) => found,
+            // 42P01: there is no such table, so nothing was ever migrated.
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => (0, None),
+            Err(error) => return Err(MigrateError::Database(error)),
+        };
+    if let Some(version) = unfinished {
+        return Err(MigrateError::Unfinished { version });
+    }
     let needed = needed();
     match found.cmp(&needed) {
         std::cmp::Ordering::Less => Err(MigrateError::Older { found, needed }),

@@ -57,7 +57,7 @@ pub(super) enum Lag {
     Some,
 }
 
-const ROWS_WRITTEN: &str = "SELECT count(*) FROM journal";
+pub(super) const ROWS_WRITTEN: &str = "SELECT count(*) FROM journal";
 
 pub(super) async fn promoted(world: &mut World, tries: u32, lag: Lag) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());

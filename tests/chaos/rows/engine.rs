@@ -121,6 +121,44 @@ pub(super) async fn zombie(world: &mut World, tries: u32) -> Outcome {
     outcome.finish(world, stage).await
 }
 
+/// Neither a connection nor a file can be opened, and what there was is cut.
+pub(super) async fn no_file_handle(world: &mut World, tries: u32) -> Outcome {
+    let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
+    for number in 0..tries {
+        stage.pass(odd_millis(number)).await;
+        let place = (number % 2) as usize;
+        let is_limited = stage.engines[place].limit_files(10);
+        world.postgreses[place].cut();
+        world.kafkas[place].cut();
+        let came = world.postgreses[place].next_connection(Duration::from_secs(8)).await;
+        outcome.fired += u32::from(is_limited && came.is_none());
+        stage.engines[place].limit_files(1_024);
+        let recovery = stage.both_resume(world, wall_clock()).await;
+        outcome.recoveries.extend(recovery);
+    }
+    outcome.finish(world, stage).await
+}
+
+/// One engine after the other is ended and comes back as the other version, forth and back.
+pub(super) async fn two_versions(world: &mut World, tries: u32) -> Outcome {
+    let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
+    let ours = stage.engines[0].program.clone();
+    let other = world.other.clone().expect("the row is run with --other only");
+    for number in 0..tries {
+        stage.pass(odd_millis(number)).await;
+        let place = (number % 2) as usize;
+        let to = if stage.engines[place].program == ours { &other } else { &ours };
+        stage.engines[place].program.clone_from(to);
+        let since = stage.engines[place].signal(Signal::SIGTERM);
+        let code = ended_within(&mut stage, place, since, 15_000).await;
+        if code != Some(0) {
+            outcome.violations.push(format!("exit code {code:?} after SIGTERM"));
+        }
+        outcome.fired(stage.both_resume(world, wall_clock()).await);
+    }
+    outcome.finish(world, stage).await
+}
+
 /// Two groups: both engines read every partition, and each saga belongs to whoever is first.
 pub(super) async fn all_own_all(world: &mut World, tries: u32) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Apart).await, Outcome::default());

@@ -19,12 +19,12 @@ use super::engine::odd_millis;
 /// The broker's word for a sequence number that it did not expect: librdkafka's idempotent producer never recovers from it.
 const OUT_OF_ORDER: i16 = 45;
 
-pub(super) async fn broker_away(world: &mut World, tries: u32) -> Outcome {
+pub(super) async fn broker_away(world: &mut World, tries: u32, millis: u64) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
     for _ in 0..tries {
         stage.pass(3_000).await;
         services("stop-kafka");
-        stage.pass(30_000).await;
+        stage.pass(millis).await;
         let before = stage.until(world, 5, ENDED, |_| true).await.unwrap_or_default();
         services("start-kafka");
         let since = wall_clock();
@@ -33,6 +33,10 @@ pub(super) async fn broker_away(world: &mut World, tries: u32) -> Outcome {
         let ended = stage.until(world, 60, ENDED, |count| count > before).await;
         outcome.fired(ended.map(|_| wall_clock().millis_since(since)));
     }
+    println!(
+        "  {} clients had lost their cluster for good, and were replaced",
+        stage.said("lost its cluster for good")
+    );
     outcome.finish(world, stage).await
 }
 
@@ -84,6 +88,45 @@ pub(super) async fn producer_fails(world: &mut World, tries: u32) -> Outcome {
     outcome.finish(world, stage).await
 }
 
+/// A wrong password ends the start with a configuration error, says why, and tells no secret; the right one serves.
+pub(super) async fn wrong_password(world: &mut World, tries: u32) -> Outcome {
+    let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
+    let Some((login, address)) = world.guarded.split_once('@') else {
+        outcome.violations.push("Kafka has no listener that asks for a password".to_owned());
+        return outcome;
+    };
+    let (user, password) = login.split_once(':').unwrap_or_default();
+    let with = |password: &str| {
+        let properties = format!(
+            "security.protocol=sasl_plaintext,sasl.mechanism=PLAIN,sasl.username={user},sasl.password={password}"
+        );
+        ["--kafka", address, "--kafka-property", &properties].map(str::to_owned).to_vec()
+    };
+    for number in 0..tries {
+        stage.pass(odd_millis(number)).await;
+        let mut engine = stage.third(world, with("secret-but-wrong"));
+        let since = wall_clock();
+        let code = loop {
+            match engine.ended() {
+                None if wall_clock().millis_since(since) < 30_000 => stage.pass(5).await,
+                ended => break ended.and_then(|status| status.code()),
+            }
+        };
+        let (is_said, is_told) = (engine.said("Authentication failed") > 0, engine.said("secret-but-wrong") > 0);
+        if code != Some(2) || !is_said || is_told {
+            outcome.violations.push(format!("exit code {code:?}, why is said: {is_said}, the secret: {is_told}"));
+        }
+        outcome.fired(Some(wall_clock().millis_since(since)));
+    }
+    let mut engine = stage.third(world, with(password));
+    stage.resumed(world, wall_clock(), &Of::Engine("c")).await;
+    engine.signal(Signal::SIGTERM);
+    while engine.ended().is_none() {
+        stage.pass(20).await;
+    }
+    outcome.finish(world, stage).await
+}
+
 /// A stranger joins the engines' group and leaves it again, and reads nothing that it is given.
 pub(super) async fn rebalances(world: &mut World, tries: u32) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
@@ -120,7 +163,7 @@ pub(super) async fn rebalances(world: &mut World, tries: u32) -> Outcome {
 }
 
 /// Both engines end, and the group has forgotten them.
-async fn both_away(stage: &mut Stage) {
+pub(super) async fn both_away(stage: &mut Stage) {
     for place in [0, 1] {
         stage.engines[place].comes_back = false;
         stage.engines[place].signal(Signal::SIGTERM);
@@ -130,7 +173,7 @@ async fn both_away(stage: &mut Stage) {
     }
 }
 
-fn both_back(stage: &mut Stage) {
+pub(super) fn both_back(stage: &mut Stage) {
     stage.engines.iter_mut().for_each(|engine| engine.comes_back = true);
     stage.tend();
 }
@@ -165,7 +208,7 @@ pub(super) async fn outside_the_log(world: &mut World) -> Outcome {
     let (partition, _, end) = *marks.first().expect("it has partitions");
     let next = format!("SELECT next_offset FROM input_offset WHERE topic = '{topic}' AND partition = {partition}");
     let next = stage.until(world, 5, &next, |_| true).await.unwrap_or_default();
-    stage.triggers_deleted = end - next;
+    stage.more_triggers = next - end;
     assert!(end > next, "records came while nobody read");
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&topic, partition, Offset::Offset(end)).expect("a place in the log");

@@ -1,2 +1,2 @@
--- The newest migration that was applied.
-SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success
+-- The newest migration that was applied, and the first one that was begun and not applied to its end.
+SELECT coalesce(max(version) FILTER (WHERE success), 0), min(version) FILTER (WHERE NOT success) FROM _sqlx_migrations
