@@ -1,5 +1,7 @@
 //! What the engine does at its own pace beside the records: heartbeat, operator actions, due wake-ups, dead writers.
 
+use uuid::Uuid;
+
 use crate::bus::Bus;
 use crate::core::{Input, Timestamp};
 use crate::store::{SagaKey, Store, StoreError};
@@ -69,6 +71,11 @@ impl Chores {
         is_due
     }
 
+    /// True when Postgres is to be asked for something.
+    pub(super) fn are_due(&self, now: Timestamp) -> bool {
+        self.operations.min(self.claims) <= now.plus_millis(SHARED_MS)
+    }
+
     /// When the next chore is due.
     pub(super) fn next_at(&self) -> Timestamp {
         self.heartbeat.min(self.operations).min(self.claims).min(self.takeover)
@@ -87,6 +94,11 @@ fn unless_contended(done: Result<(), StoreError>) -> Result<(), StoreError> {
 }
 
 impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
+    /// True when there is something for `housekeep`.
+    pub(super) fn housekeeping_is_due(&self) -> bool {
+        !self.outside.is_empty() || self.chores.takeover <= self.now().plus_millis(SHARED_MS)
+    }
+
     /// What may change what is read: done with nothing in hand, since records that were taken in before would lie elsewhere after.
     pub(super) async fn housekeep(&mut self) -> Result<(), StoreError> {
         let now = self.now();
@@ -150,9 +162,13 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         Ok(())
     }
 
-    /// The sagas whose timers are due. A give-up that may not be decided yet is looked at again soon.
-    pub(super) async fn wake(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        let due = self.cache.due(batch.now, WAKES_MAX);
+    /// The sagas whose timers are due, as many as one batch takes up.
+    pub(super) fn due(&mut self, now: Timestamp) -> Vec<Uuid> {
+        self.cache.due(now, WAKES_MAX)
+    }
+
+    /// Wakes sagas whose timers are due. A give-up that may not be decided yet is looked at again soon.
+    pub(super) async fn wake(&mut self, due: Vec<Uuid>, batch: &mut Batch) -> Result<(), StoreError> {
         let mut waits_for_gate = Vec::new();
         for id in due {
             let Some(cached) = self.cache.get(id) else { continue };

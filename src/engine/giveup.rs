@@ -62,6 +62,11 @@ impl Gates {
         self.wanted.insert(Arc::clone(topic));
     }
 
+    /// True when a give-up waits for a topic to be read.
+    pub(super) fn are_wanted(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
     /// Partitions that hold give-ups back.
     pub(super) fn waiting(&self) -> usize {
         self.gates.values().map(|gate| gate.unread.len()).sum()

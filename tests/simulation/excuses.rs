@@ -1,5 +1,6 @@
 //! What the audit excuses, each as narrowly as it can be argued: what nothing can know of after lost commits, and what stays by the rules.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sagabus::core::{Action, Backward, Fact, Outcome, StepIx, command_id};
@@ -45,8 +46,8 @@ impl Audited<'_> {
             .sum()
     }
 
-    /// True when the undo of a step was decided, at least once until then, on facts that knew nothing of what depends on it: a fail-over
-    /// had lost them.
+    /// True when the undo of a step was decided, at least once until then, on facts that knew nothing of what depends on it, or left its
+    /// effect knowingly: a fail-over has lost facts since, or before.
     pub(super) fn is_unknown_when_undone(&self, (step, at): (StepIx, i64), dependant: StepIx) -> bool {
         let decisions = self.world.undos_decided.borrow();
         let of_step = decisions.get(&(self.stored.row.id, step)).into_iter().flatten();
@@ -54,15 +55,19 @@ impl Audited<'_> {
         self.has_lost_facts() && until_then.any(|decision| !decision.known.contains(&dependant))
     }
 
-    /// True for a step of a saga that a person steered which was done, and whose answers were all lost: where a person said that it is not
-    /// done nobody asks again.
+    /// True for a step of a saga that a person steered which was done, and whose answers were all lost, or were put aside while a fail-over
+    /// had lost their saga: where a person said that it is not done nobody asks again.
     pub(super) fn is_untold(&self, step: &str) -> bool {
         let participants = self.world.participants.borrow();
-        let is_told = participants.answers.iter().any(|(_, command, answer)| {
+        let successes = participants.answers.iter().filter(|(_, command, answer)| {
             let is_success = command.action == Action::Do && answer.outcome == Outcome::Success;
             command.saga_id == self.stored.row.id && *command.step == *step && is_success
         });
-        !is_told && self.world.ended.borrow().contains(&self.stored.row.id)
+        let mut told: BTreeMap<Uuid, usize> = BTreeMap::new();
+        successes.for_each(|(_, command, _)| *told.entry(command.id).or_insert(0) += 1);
+        let is_lost =
+            |(by, told): (&Uuid, &usize)| self.has_lost_facts() && *told <= self.put_aside(*by) + self.removed(*by);
+        told.iter().all(is_lost) && self.world.ended.borrow().contains(&self.stored.row.id)
     }
 
     /// True for a step that was done late, after a person had said that it is not, and whose own undo failed for good after the saga had

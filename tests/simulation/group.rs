@@ -82,6 +82,9 @@ pub(crate) fn rebalance(world: &Rc<World>) {
 pub(super) fn join(world: &Rc<World>, member: Member) {
     let has_names = world.knobs.borrow().has_names;
     let mut broker = world.broker.borrow_mut();
+    if broker.cut_off.contains(&member.life) {
+        return;
+    }
     let Some(place) = broker.group.members.iter().position(|other| has_names && other.life.0 == member.life.0) else {
         broker.group.members.push(member);
         return;

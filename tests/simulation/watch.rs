@@ -71,11 +71,11 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
 pub(crate) struct Issued {
     /// When each was issued, by the database's clock.
     commands: FxHashMap<(Uuid, StepIx, Action, u16), Timestamp>,
-    /// Steps of which a saga knows that their commands went out.
+    /// Steps of which a saga knows that their commands went out, and whose effect is not left knowingly.
     known: FxHashMap<Uuid, BTreeSet<StepIx>>,
 }
 
-/// When the undo of a step was decided, and the steps of which its saga knew that their commands had gone out.
+/// When the undo of a step was decided, and the steps of which its saga knew that they may have to be undone before.
 pub(crate) struct UndoDecided {
     pub(crate) at: i64,
     pub(crate) known: BTreeSet<StepIx>,
@@ -99,6 +99,7 @@ impl Issued {
                     }
                 }
                 Fact::AnsweredEarly { step, .. } => _ = known.insert(*step),
+                Fact::UndoSkipped { step } => _ = known.remove(step),
                 Fact::Ready { step, action: Action::Undo } => undone.push((*step, known.clone())),
                 _ => {}
             }
