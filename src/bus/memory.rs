@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::core::{Partition, Timestamp};
 use crate::wire::{Event, Outgoing, Record, RecordHead};
 
-use super::{Arrival, Bus, BusError, Delivery, From, Tag};
+use super::{Ahead, Arrival, Bus, BusError, Delivery, From, Tag};
 
 /// What a broker takes at most, in bytes: Kafka's default.
 const RECORD_MAX: usize = 1_048_588;
@@ -297,18 +297,14 @@ impl Bus for MemoryBus {
         Ok((0..).zip(log.topics.get(topic).into_iter().flatten().map(PartitionLog::end)).collect())
     }
 
-    async fn end_without_records(
-        &mut self,
-        partition: &Partition,
-        from: i64,
-        _at_most: Duration,
-    ) -> Result<Option<i64>, BusError> {
+    async fn ahead(&mut self, partition: &Partition, from: i64, _at_most: Duration) -> Result<Ahead, BusError> {
         let mut log = self.broker.lock();
-        let Some(log) = log.partition(partition) else { return Ok(None) };
-        match log.refuses(from) {
-            Some(message) => Err(BusError { attempted: "look for records".to_owned(), message }),
-            None => Ok(log.behind(from).iter().all(Option::is_none).then_some(log.end())),
-        }
+        let Some(log) = log.partition(partition) else { return Ok(Ahead::Records) };
+        Ok(match log.refuses(from) {
+            Some(reason) => Ahead::Outside { reason },
+            None if log.behind(from).iter().all(Option::is_none) => Ahead::Empty { end: log.end() },
+            None => Ahead::Records,
+        })
     }
 
     async fn first_offset(&mut self, partition: &Partition, from: From) -> Result<i64, BusError> {

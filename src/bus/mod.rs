@@ -67,17 +67,28 @@ pub trait Bus {
     /// The end of each partition of a topic (last stable offset), asked now.
     async fn ends(&mut self, topic: &str, at_most: Duration) -> Result<Vec<(i32, i64)>, BusError>;
 
-    /// Where the next record of a partition is, read from `from`: `Some(end)` when there is none before the partition's end (what lies
-    /// between are transaction markers), `None` when there is one.
-    async fn end_without_records(
-        &mut self,
-        partition: &Partition,
-        from: i64,
-        at_most: Duration,
-    ) -> Result<Option<i64>, BusError>;
+    /// What a partition holds from an offset on.
+    async fn ahead(&mut self, partition: &Partition, from: i64, at_most: Duration) -> Result<Ahead, BusError>;
 
     /// Where a partition begins that was never read.
     async fn first_offset(&mut self, partition: &Partition, from: From) -> Result<i64, BusError>;
+}
+
+/// What a partition holds from an offset on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// A record, or nobody could tell within the time.
+    Records,
+    /// Nothing but transaction markers before this end.
+    Empty {
+        /// The last stable offset.
+        end: i64,
+    },
+    /// The offset lies outside the log: nobody can read from it.
+    Outside {
+        /// For people.
+        reason: String,
+    },
 }
 
 /// What a bus reports.

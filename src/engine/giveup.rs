@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::bus::Bus;
+use crate::bus::{Ahead, Bus};
 use crate::core::{Backward, Definition, Forward, Phase, Saga, StepIx, Timestamp, is_endless};
 use crate::store::{PartitionOffset, PartitionState, Store, StoreError};
 
@@ -103,8 +103,14 @@ impl Gates {
             if let Some(unread) = gate.unread.iter_mut().filter(stands).min_by_key(|unread| unread.since) {
                 unread.since = now;
                 let partition = (Arc::clone(&topic), unread.number);
-                if let Ok(Some(end)) = bus.end_without_records(&partition, unread.at, ASK_AT_MOST).await {
-                    empty.push(EmptyEnd { partition, from: unread.at, end });
+                match bus.ahead(&partition, unread.at, ASK_AT_MOST).await {
+                    Ok(Ahead::Empty { end }) => empty.push(EmptyEnd { partition, from: unread.at, end }),
+                    // Its reader may stand behind a marker that Postgres does not know of, and has nothing to complain of.
+                    Ok(Ahead::Outside { reason }) => {
+                        tracing::error!(%topic, partition = partition.1, reason, "partition stopped, restart it with topics seek");
+                        store.stop_partition(&partition, unread.at, &reason).await?;
+                    }
+                    Ok(Ahead::Records) | Err(_) => {}
                 }
             }
             if now.millis_since(self.said_at) >= SAY_MS {

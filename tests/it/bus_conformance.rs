@@ -8,7 +8,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sagabus::bus::{
-    Admin, Arrival, Bus, Delivery, From, KafkaBus, KafkaSettings, MemoryBroker, Producer, Purpose, Tag, TopicNeed,
+    Admin, Ahead, Arrival, Bus, Delivery, From, KafkaBus, KafkaSettings, MemoryBroker, Producer, Purpose, Tag,
+    TopicNeed,
 };
 use sagabus::core::{Json, Partition};
 use sagabus::engine::wall_clock;
@@ -265,10 +266,10 @@ async fn offsets_without_records_are_passed_over(bench: &impl Bench) {
         assert!(wall_clock() < until, "aborted records take offsets");
         end = bus.ends(&topic, LONG).await.unwrap()[0].1;
     }
-    assert_eq!(bus.end_without_records(&partition, 2, LONG).await.unwrap(), Some(end));
-    assert_eq!(bus.end_without_records(&partition, 1, LONG).await.unwrap(), None, "a record is there");
+    assert_eq!(bus.ahead(&partition, 2, LONG).await.unwrap(), Ahead::Empty { end });
+    assert_eq!(bus.ahead(&partition, 1, LONG).await.unwrap(), Ahead::Records, "a record is there");
     bench.publish(record(&topic, "k", 10));
-    assert_eq!(bus.end_without_records(&partition, 2, LONG).await.unwrap(), None, "a record came");
+    assert_eq!(bus.ahead(&partition, 2, LONG).await.unwrap(), Ahead::Records, "a record came");
     bus.start(vec![(partition, 0)]);
     assert_eq!(records(&mut bus, 3).await, [(0, 0), (0, 1), (0, end)]);
 }

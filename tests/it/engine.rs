@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use sagabus::bus::From;
-use sagabus::core::{Action, Fact, Operation, Phase, Sha256, Transition, Verb};
+use sagabus::core::{Action, Fact, Operation, Partition, Phase, Sha256, Transition, Verb};
 use sagabus::engine::{Engine, EngineError, Settings};
 use sagabus::store::{Change, DefinitionRow, OperationState, StoreError};
 use sagabus::wire;
@@ -150,6 +150,24 @@ async fn an_outage_longer_than_patience_compensates_nobody_who_was_answered() {
     assert_eq!(saga.phase, Phase::Completed);
     let journal: Vec<Transition> = stored.journal.iter().map(|facts| Transition::decode(facts).unwrap()).collect();
     assert!(!journal.iter().flat_map(|row| &row.facts).any(|fact| matches!(fact, Fact::GivenUp { .. })));
+}
+
+#[tokio::test]
+async fn a_reply_partition_whose_last_marker_is_gone_is_stopped_for_a_person_instead_of_holding_give_ups_for_ever() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Silent));
+    let plan = world.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
+    let marked: Partition = (Arc::clone(&plan.definition().reply_topic), 0);
+    // The reader passes a marker by that Postgres does not know of yet, and retention removes it.
+    world.world.broker.publish_marker(&marked);
+    begin(&world, "k");
+    world.run(500).await;
+    world.world.broker.truncate(&marked, 1);
+    world.run(120_000).await;
+    assert_eq!(world.database.stopped(), [marked.clone()]);
+    assert_eq!(world.sagas()[0].0.phase, Phase::Running, "nothing is given up blind");
+    assert!(world.database.seek(&marked, 1));
+    world.run(10_000).await;
+    assert_ne!(world.sagas()[0].0.phase, Phase::Running);
 }
 
 #[tokio::test]

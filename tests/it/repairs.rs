@@ -21,6 +21,22 @@ fn complete(step: &str) -> Verb {
 }
 
 #[test]
+fn an_effect_behind_the_pivot_that_is_told_after_the_saga_turned_is_kept_as_a_contradiction() {
+    let text = "a; b after a pivot; c after b retriable stays; d after b readOnly";
+    let mut saga = Driven::start(text);
+    saga.succeed("a");
+    saga.reply("b", Action::Do, 1, refusal());
+    saga.reply("a", Action::Undo, 1, success());
+    assert_eq!(saga.phase(), Phase::Compensated);
+    assert_eq!(
+        saga.reply("c", Action::Do, 1, success()).verdict,
+        Verdict::Conflict,
+        "nothing can undo it: a person has to know"
+    );
+    assert_eq!(saga.reply("d", Action::Do, 1, success()).verdict, Verdict::Applied, "what only reads leaves nothing");
+}
+
+#[test]
 fn late_success_of_a_step_that_is_never_undone_is_its_success_and_no_attempt_follows() {
     for (shape, before, step) in
         [(TRADE, "order clearing notification risk", "accounting"), ("a retriable stays; b after a", "", "a")]

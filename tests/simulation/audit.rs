@@ -342,7 +342,9 @@ impl Audited<'_> {
                     let after = self.definition.step(*dependant);
                     let there = ledger(&after.name).map_or(0, |effects| effect_at(effects, at));
                     let is_wrong = there != 0 && after.undo != Undo::Nothing;
-                    if is_wrong && !self.is_unknown_when_undone((place, at), *dependant) {
+                    let is_excused =
+                        || self.is_unknown_when_undone((place, at), *dependant) || self.is_forgotten(&after.name);
+                    if is_wrong && !is_excused() {
                         wrong.push(format!("{} was undone before {}", step.name, after.name));
                     }
                 }

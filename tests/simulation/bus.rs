@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sagabus::bus::{Arrival, Bus, BusError, Delivery, From, Tag};
+use sagabus::bus::{Ahead, Arrival, Bus, BusError, Delivery, From, Tag};
 use sagabus::core::Partition;
 use sagabus::wire::{Event, Outgoing};
 use uuid::Uuid;
@@ -245,20 +245,15 @@ impl Bus for SimBus {
         Ok(ends)
     }
 
-    async fn end_without_records(
-        &mut self,
-        partition: &Partition,
-        from: i64,
-        _at_most: Duration,
-    ) -> Result<Option<i64>, BusError> {
-        let attempted = "look for records";
-        self.ask(attempted).await?;
+    async fn ahead(&mut self, partition: &Partition, from: i64, _at_most: Duration) -> Result<Ahead, BusError> {
+        self.ask("look for records").await?;
         let broker = self.world.broker.borrow();
-        let Some(log) = broker.log(partition) else { return Ok(None) };
-        match log.refuses(from) {
-            Some(message) => Err(BusError { attempted: attempted.to_owned(), message }),
-            None => Ok(log.between(from, i64::MAX).iter().all(Option::is_none).then_some(log.end())),
-        }
+        let Some(log) = broker.log(partition) else { return Ok(Ahead::Records) };
+        Ok(match log.refuses(from) {
+            Some(reason) => Ahead::Outside { reason },
+            None if log.between(from, i64::MAX).iter().all(Option::is_none) => Ahead::Empty { end: log.end() },
+            None => Ahead::Records,
+        })
     }
 
     async fn first_offset(&mut self, partition: &Partition, from: From) -> Result<i64, BusError> {

@@ -16,6 +16,13 @@ pub(crate) struct Shape {
     pub(crate) rows: [DefinitionRow; 2],
 }
 
+impl Shape {
+    /// More steps than definitions usually have.
+    pub(crate) fn is_large(&self) -> bool {
+        self.plans[0].definition().steps.len() > 20
+    }
+}
+
 /// Shapes that every schedule chooses from.
 const SHAPES: u64 = 160;
 

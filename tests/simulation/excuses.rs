@@ -15,8 +15,8 @@ impl Audited<'_> {
     }
 
     /// True for a step whose last effect, done or undone, came of a command that went out by facts that a fail-over lost, that was never
-    /// decided again, and whose answers, if any, were put aside for a person because their saga was lost too, or removed by retention:
-    /// nothing can know of it (docs/reliability.md, what is not covered).
+    /// decided again, and whose answers, if any, were put aside for a person because their saga was lost too, or removed by retention, or
+    /// said no more than that it is at work: nothing can know of it (docs/reliability.md, what is not covered).
     pub(super) fn is_forgotten(&self, step: &str) -> bool {
         let id = self.stored.row.id;
         let participants = self.world.participants.borrow();
@@ -26,7 +26,9 @@ impl Audited<'_> {
             Fact::Issued { step, action, attempt, .. } => command_id(id, *step, *action, *attempt) == by,
             _ => false,
         });
-        let told = participants.answers.iter().filter(|(_, command, _)| command.id == by).count();
+        let is_told =
+            |(_, command, answer): &&(i64, Received, Answer)| command.id == by && answer.outcome != Outcome::Progress;
+        let told = participants.answers.iter().filter(is_told).count();
         !is_issued && told <= self.put_aside(by) + self.removed(by)
     }
 

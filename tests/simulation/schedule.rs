@@ -32,6 +32,8 @@ use super::world::{BEGINS, Life, Next, World};
 const SETTLES_WITHIN: i64 = 400_000_000;
 /// Events of one schedule at most: more is a livelock.
 const EVENTS_MAX: u64 = 400_000;
+/// Many sagas and many steps at once would cost a hundred times what either does.
+const SAGAS_OF_A_LARGE_SHAPE: u32 = 3;
 /// How often a healed world is looked at.
 const LOOK: i64 = 500_000;
 
@@ -275,11 +277,14 @@ impl Engines {
 
 /// Runs one schedule to its end.
 pub(crate) fn run(mut choices: Choices, shapes: &[Shape], story: Story) -> Ended {
-    let knobs = Knobs::draw(&mut choices);
+    let mut knobs = Knobs::draw(&mut choices);
     let count = 1 + choices.below(2);
     let most = u32::try_from(shapes.len()).expect("few shapes");
     let chosen: Vec<&Shape> =
         (0..count).map(|_| &shapes[usize::try_from(choices.below(most)).expect("few shapes")]).collect();
+    if chosen.iter().any(|shape| shape.is_large()) {
+        knobs.sagas = knobs.sagas.min(SAGAS_OF_A_LARGE_SHAPE);
+    }
     let given = Given { knobs, script: Script::default(), interference: Interference::default() };
     run_with(choices, given, &chosen, story)
 }

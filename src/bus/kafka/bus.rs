@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::core::{Partition, limits};
 use crate::wire::Outgoing;
 
-use super::super::{Arrival, Bus, BusError, Delivery, From, Tag};
+use super::super::{Ahead, Arrival, Bus, BusError, Delivery, From, Tag};
 use super::lookup::{Lookup, Range};
 use super::producer::Producer;
 use super::reader::{HandOver, Order, Reader, Told};
@@ -283,13 +283,8 @@ impl Bus for KafkaBus {
         self.lookup.ends(topic, at_most).await
     }
 
-    async fn end_without_records(
-        &mut self,
-        partition: &Partition,
-        from: i64,
-        at_most: Duration,
-    ) -> Result<Option<i64>, BusError> {
-        self.lookup.end_without_records(partition, from, at_most).await
+    async fn ahead(&mut self, partition: &Partition, from: i64, at_most: Duration) -> Result<Ahead, BusError> {
+        self.lookup.ahead(partition, from, at_most).await
     }
 
     async fn first_offset(&mut self, partition: &Partition, from: From) -> Result<i64, BusError> {

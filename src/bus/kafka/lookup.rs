@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::config::FromClientConfig as _;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::core::Partition;
 
-use super::super::{BusError, From};
+use super::super::{Ahead, BusError, From};
 use super::lost::let_go;
 use super::settings::KafkaSettings;
 
@@ -168,17 +168,13 @@ impl Lookup {
     }
 
     /// Reads the partition alone, from `from`, until its first record or its end. (An end that a consumer of many topics reports names no topic.)
-    pub(super) async fn end_without_records(
-        &self,
-        partition: &Partition,
-        from: i64,
-        at_most: Duration,
-    ) -> Result<Option<i64>, BusError> {
+    pub(super) async fn ahead(&self, partition: &Partition, from: i64, at_most: Duration) -> Result<Ahead, BusError> {
         let (topic, number) = partition.clone();
         self.ask(format!("look for records of partition {topic}/{number} from {from}"), at_most, move |asker| {
             let (low, end) = asker.client().fetch_watermarks(&topic, number, at_most)?;
             if !(low..=end).contains(&from) {
-                return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetOutOfRange));
+                let reason = format!("offset {from} is outside the log, which holds {low} to {end}");
+                return Ok(Ahead::Outside { reason });
             }
             let reader =
                 BaseConsumer::<rdkafka::consumer::DefaultConsumerContext>::from_config(&asker.settings.lookup())?;
@@ -186,9 +182,9 @@ impl Lookup {
             list.add_partition_offset(&topic, number, Offset::Offset(from))?;
             reader.assign(&list)?;
             match reader.poll(at_most) {
-                Some(Err(KafkaError::PartitionEOF(_))) => Ok(Some(end)),
+                Some(Err(KafkaError::PartitionEOF(_))) => Ok(Ahead::Empty { end }),
                 Some(Err(error)) => Err(error),
-                Some(Ok(_)) | None => Ok(None),
+                Some(Ok(_)) | None => Ok(Ahead::Records),
             }
         })
         .await

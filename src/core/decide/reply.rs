@@ -1,6 +1,6 @@
 //! A participant's answer: the table of CONTRACT.md section 3, row by row.
 
-use super::super::definition::{StepKind, Undo};
+use super::super::definition::{StepIx, StepKind, Undo};
 use super::super::fact::{Answer, Cause, Fact, Outcome};
 use super::super::ids::Target;
 use super::super::input::{Reply, Verdict};
@@ -150,9 +150,7 @@ fn never_issued(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result
             }
             Ok(())
         }
-        Action::Do if draft.step(step).kind == StepKind::Pivot && draft.saga.turned.is_some() => {
-            Err(contradicted(draft, target, answer))
-        }
+        Action::Do if draft.saga.turned.is_some() && stays(draft, step) => Err(contradicted(draft, target, answer)),
         Action::Do => {
             draft.push(Fact::AnsweredEarly { step, attempt, answer });
             let state = draft.saga.step(step);
@@ -186,7 +184,7 @@ fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Resu
         }
         return Ok(());
     }
-    if turned && draft.step(step).kind == StepKind::Pivot {
+    if turned && stays(draft, step) {
         return Err(contradicted(draft, target, answer));
     }
     if !turned && matches!(state.forward, Forward::Failed(_)) {
@@ -195,6 +193,12 @@ fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Resu
         draft.push(Fact::CameLate { step, action, attempt, answer });
     }
     Ok(())
+}
+
+/// True for a step that must not have happened where a saga turns, and that nothing can undo: a person has to know of it.
+fn stays(draft: &Draft<'_>, step: StepIx) -> bool {
+    let rule = draft.step(step);
+    rule.kind == StepKind::Pivot || rule.behind_pivot && rule.kind != StepKind::ReadOnly && rule.undo == Undo::Nothing
 }
 
 fn late(draft: &mut Draft<'_>, target: Target, answer: Answer, code: &'static str, message: &str) -> Refusal {
