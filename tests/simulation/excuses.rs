@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sagabus::core::{Action, Backward, Fact, Outcome, StepIx, command_id};
-use sagabus::wire::Record;
+use sagabus::core::{Action, Answer, Backward, Fact, Outcome, StepIx, command_id};
+use sagabus::wire::{Received, Record};
 use uuid::Uuid;
 
 use super::audit::Audited;
