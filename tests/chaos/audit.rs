@@ -1,6 +1,6 @@
 //! What must hold when all sagas of a stage have ended: RELIABILITY.md P1, P2, P4 and P6 by the ledger, the counts and the fold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -49,7 +49,13 @@ async fn outcomes(world: &World, stage: &Stage, sagas: i64) -> Vec<String> {
     let listed = console.list(None, None, usize::try_from(sagas).unwrap() * 2 + 1_000).await.expect("Postgres answers");
     let mut violations = Vec::new();
     if i64::try_from(listed.len()).unwrap() != sagas {
-        violations.push(format!("{} sagas, not {sagas}", listed.len()));
+        let known: BTreeSet<&str> = listed.iter().map(|saga| &*saga.row.business_key).collect();
+        let key = |number: i64| format!("{}-{number}", stage.name);
+        let missing: Vec<String> = (0..sagas).map(key).filter(|key| !known.contains(&**key)).collect();
+        violations.push(format!("{} sagas, not {sagas}: {missing:?} are missing", listed.len()));
+        let judged = console.balance().await.expect("Postgres answers");
+        let triggers = judged.iter().filter(|balance| balance.partition.0.ends_with(".triggers"));
+        violations.extend(triggers.map(|balance| format!("triggers: {balance:?}")));
     }
     for saga in listed {
         let of_saga = effects.remove(&saga.row.id).unwrap_or_default();

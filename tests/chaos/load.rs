@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sagabus::bus::{KafkaSettings, Producer};
+use sagabus::bus::{Delivery, KafkaSettings, Producer};
 use sagabus::core::Json;
 use sagabus::wire;
 
@@ -58,13 +58,19 @@ pub(crate) fn trigger(name: &str, number: usize) -> wire::Outgoing {
 
 fn publish(kafka: &str, name: &str, stop: &AtomicBool, rests: &AtomicBool) -> usize {
     let mut producer = Producer::new(&KafkaSettings::new(kafka, "chaos-load", None)).unwrap();
-    let mut published = 0;
+    let (mut begun, mut published) = (0, 0);
     while !stop.load(Ordering::Relaxed) || producer.unacknowledged() > 0 {
         if !stop.load(Ordering::Relaxed) && !rests.load(Ordering::Relaxed) {
-            producer.emit(u64::try_from(published).unwrap(), vec![trigger(name, published)]);
+            producer.emit(u64::try_from(begun).unwrap(), vec![trigger(name, begun)]);
+            begun += 1;
             published += 1;
         }
-        _ = producer.delivered();
+        for delivery in producer.delivered() {
+            if let Delivery::Refused { tag, error, .. } = delivery {
+                println!("  trigger {tag} was refused by the broker: {error}");
+                published -= 1;
+            }
+        }
         std::thread::park_timeout(PACE);
     }
     published

@@ -218,7 +218,10 @@ impl Producer {
 
     /// After a fatal error, or without a broker that it knows, the client sends nothing any more.
     fn begin_anew(&mut self) {
-        tracing::error!(error = ?self.client.client().fatal_error(), "producer failed for good, beginning anew");
+        match self.client.client().fatal_error() {
+            Some((code, reason)) => tracing::error!(%code, reason, "producer failed for good, beginning anew"),
+            None => tracing::error!("producer has lost its cluster for good, beginning anew"),
+        }
         match connect(&self.settings) {
             Ok((client, reports)) => {
                 let_go(std::mem::replace(&mut self.client, client));
