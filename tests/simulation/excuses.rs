@@ -72,10 +72,10 @@ impl Audited<'_> {
         told.iter().all(is_lost) && self.world.ended.borrow().contains(&self.stored.row.id)
     }
 
-    /// True for a step that was done late, after a person had said that it is not, and whose own undo failed for good after the saga had
-    /// ended: the phase stays, and the step says that its effect does (ARCHITECTURE.md, decision 35).
+    /// True for a step that was done late, after a person had said that it is not, and whose own undo failed for good, or was skipped, after the
+    /// saga had ended: the phase stays, and the step says that its effect does (ARCHITECTURE.md, decision 35).
     pub(super) fn is_left_by_a_late_undo(&self, step: StepIx) -> bool {
         let is_due = self.facts().any(|fact| matches!(fact, Fact::UndoDue { step: due } if *due == step));
-        is_due && matches!(self.saga.step(step).backward, Backward::Exhausted(_))
+        is_due && matches!(self.saga.step(step).backward, Backward::Exhausted(_) | Backward::Skipped(_))
     }
 }
