@@ -114,6 +114,10 @@ async fn counts(world: &World, stage: &Stage) -> Vec<String> {
                 if balance.next_offset - balance.first_offset != judged {
                     violations.push(format!("{topic}/{partition} does not balance: {balance:?}"));
                 }
+                // Nothing here writes transactions, so a gap is a record that nobody judged.
+                if balance.gaps > 0 && stage.more_triggers >= 0 {
+                    violations.push(format!("{topic}/{partition} has gaps: {balance:?}"));
+                }
                 if balance.next_offset == end {
                     break;
                 }
