@@ -26,6 +26,8 @@ const SHARED_MS: u64 = 50;
 pub(super) const SILENT_MS: u64 = 8_000;
 /// How often the broker is asked again where partitions begin that it could not tell of.
 const FIRST_OFFSETS_MS: u64 = 10_000;
+/// How often writers are forgotten of whom nothing is left: nobody waits for that.
+const FORGET_MS: u64 = 30_000;
 /// Only what is overdue by this is claimed, so that nobody claims what a live peer holds with a precise timer.
 const OVERDUE_MS: u64 = 5_000;
 /// Wake-ups, and operator actions, taken up by one batch at most: 100,000 timers due at once are paced, oldest first.
@@ -39,6 +41,7 @@ pub(super) struct Chores {
     claims: Timestamp,
     takeover: Timestamp,
     first_offsets: Timestamp,
+    forget: Timestamp,
     /// Nothing is held by a live peer's timer: claim what is due, however little overdue.
     claim_at_once: bool,
 }
@@ -74,6 +77,15 @@ impl Chores {
     /// True when Postgres is to be asked for something.
     pub(super) fn are_due(&self, now: Timestamp) -> bool {
         self.operations.min(self.claims) <= now.plus_millis(SHARED_MS)
+    }
+
+    /// True when enough time has passed since writers were last forgotten.
+    pub(super) fn may_forget_writers(&mut self, now: Timestamp) -> bool {
+        let is_due = self.forget <= now;
+        if is_due {
+            self.forget = now.plus_millis(FORGET_MS);
+        }
+        is_due
     }
 
     /// When the next chore is due.

@@ -266,7 +266,10 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             }
             self.chores.claim_at_once();
         }
-        self.store.forget_writers(&self.fence).await
+        if self.chores.may_forget_writers(self.now()) {
+            self.store.forget_writers(&self.fence).await?;
+        }
+        Ok(())
     }
 
     /// Emits batches that another life committed: commands while they are outstanding, announcements always, with the same ids.

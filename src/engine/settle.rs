@@ -155,6 +155,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
 
     /// Reads and folds sagas.
     pub(super) async fn load(&mut self, keys: Vec<SagaKey>, known: &mut Known) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let found = self.store.load(&keys).await?;
         known.looked_up(&keys);
         for stored in found {

@@ -134,7 +134,7 @@ impl SimStore {
         let server = self.server.take();
         self.travel().await?;
         let now = self.world.0.outage.borrow().failovers;
-        if server.is_some_and(|server| server != now) {
+        if server.is_some_and(|server| server != now) && !self.world.0.knobs.borrow().pooled {
             return Err(unknown("the server has died"));
         }
         self.server = Some(now);
@@ -147,8 +147,12 @@ impl SimStore {
             let knobs = world.knobs.borrow();
             (knobs.statement_slow, knobs.statement_fails)
         };
-        let delay = if world.happens(slow) { world.delay(20, 4_000) } else { world.delay(0, 2) };
-        world.sleep(delay).await;
+        if world.happens(slow) {
+            world.sleep(world.delay(20, 4_000)).await;
+        } else {
+            self.hop().await;
+        }
+        world.sync();
         let is_away = {
             let outage = world.outage.borrow();
             outage.away_until > world.now() || outage.cut_off.contains(&self.life)
@@ -164,10 +168,19 @@ impl SimStore {
         Ok(())
     }
 
+    /// A short way; at once in a third of all times, so that nothing else happens meanwhile.
+    async fn hop(&self) {
+        let world = &self.world.0;
+        let millis = world.choices.borrow_mut().heavy_tailed(2);
+        if millis > 0 {
+            world.sleep(i64::from(millis) * 1_000 + 100).await;
+        }
+    }
+
     /// Its answer travels back.
     async fn answered<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         let world = &self.world.0;
-        world.sleep(world.delay(0, 2)).await;
+        self.hop().await;
         let lost = world.knobs.borrow().answer_lost;
         if answer.is_ok() && world.happens(lost) {
             self.server = None;
@@ -183,6 +196,7 @@ impl SimStore {
         fence: &Fence,
         change: &Change,
     ) -> Result<Receipt, StoreError> {
+        world.sync();
         let answer = instantly(inner.commit(fence, change));
         match &answer {
             Ok(_) => {

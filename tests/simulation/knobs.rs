@@ -27,6 +27,8 @@ pub(crate) struct Knobs {
     pub(crate) statement_slow: u32,
     pub(crate) failovers: u32,
     pub(crate) commits_lost_max: u32,
+    /// A pooler keeps the engines' connections over a fail-over: only the fence tells.
+    pub(crate) pooled: bool,
     pub(crate) clock_jump_s: u32,
     /// The engines' clocks run this much too fast, in percent.
     pub(crate) drift_percent: u32,
@@ -81,7 +83,11 @@ impl Knobs {
             engines: 1 + choices.heavy_tailed(3),
             partitions: 1 + choices.heavy_tailed(5),
             sagas: choices.between(1, most_sagas),
-            unsafe_ms: choices.between(1_000, 14_000),
+            unsafe_ms: if choices.below(4) == 3 {
+                choices.between(1_000, 14_000)
+            } else {
+                choices.between(1_000, 4_000)
+            },
             crash: rate(choices, 60),
             stop: seldom(choices, 3, 30),
             dropped: if DROPS { seldom(choices, 6, 30) } else { 0 },
@@ -93,6 +99,7 @@ impl Knobs {
             statement_slow: rate(choices, 200),
             failovers: seldom(choices, 8, 3),
             commits_lost_max: choices.below(30),
+            pooled: choices.below(3) == 2,
             clock_jump_s: seldom(choices, 8, 86_400),
             drift_percent: seldom(choices, 6, 10),
             broker_outages: seldom(choices, 4, 3),
@@ -131,6 +138,7 @@ impl Knobs {
             sagas: self.sagas,
             has_names: self.has_names,
             commits_lost_max: self.commits_lost_max,
+            pooled: self.pooled,
             hand_over_max: self.hand_over_max,
             truncations: self.truncations,
             lost_with_process: self.lost_with_process,

@@ -197,7 +197,6 @@ impl World {
         };
         let Some(Reverse(timer)) = timer else { return Next::Nothing };
         self.now.set(timer.at);
-        self.database.set_now(self.outage.borrow().database_now(timer.at));
         match timer.what {
             What::Act(act) => {
                 act(self);
@@ -205,6 +204,11 @@ impl World {
             }
             What::Wake(life) => Next::Wake(life),
         }
+    }
+
+    /// Moves the database's clock on: before a statement looks at it.
+    pub(crate) fn sync(&self) {
+        self.database.set_now(self.outage.borrow().database_now(self.now()));
     }
 
     /// The life whose future is polled now: what it waits for wakes it.
