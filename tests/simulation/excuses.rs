@@ -57,8 +57,8 @@ impl Audited<'_> {
         self.has_lost_facts() && until_then.any(|decision| !decision.known.contains(&dependant))
     }
 
-    /// True for a step of a saga that a person steered which was done, and whose answers were all lost, or were put aside while a fail-over
-    /// had lost their saga: where a person said that it is not done nobody asks again.
+    /// True for a step of a saga that a person steered which was done, of which its journal knows nothing, and whose answers were all lost,
+    /// removed by retention, or put aside while a fail-over had lost their saga: where a person said that it is not done nobody asks again.
     pub(super) fn is_untold(&self, step: &str) -> bool {
         let participants = self.world.participants.borrow();
         let successes = participants.answers.iter().filter(|(_, command, answer)| {
@@ -67,9 +67,17 @@ impl Audited<'_> {
         });
         let mut told: BTreeMap<Uuid, usize> = BTreeMap::new();
         successes.for_each(|(_, command, _)| *told.entry(command.id).or_insert(0) += 1);
-        let is_lost =
-            |(by, told): (&Uuid, &usize)| self.has_lost_facts() && *told <= self.put_aside(*by) + self.removed(*by);
-        told.iter().all(is_lost) && self.world.ended.borrow().contains(&self.stored.row.id)
+        let is_lost = |(by, told): (&Uuid, &usize)| {
+            let put_aside = if self.has_lost_facts() { self.put_aside(*by) } else { 0 };
+            *told <= put_aside + self.removed(*by)
+        };
+        let is_known = self.facts().any(|fact| match fact {
+            Fact::Succeeded { step: of, action: Action::Do, answer: Some(_), .. }
+            | Fact::CameLate { step: of, action: Action::Do, .. }
+            | Fact::AnsweredEarly { step: of, .. } => *self.definition.step(*of).name == *step,
+            _ => false,
+        });
+        !is_known && told.iter().all(is_lost) && self.world.ended.borrow().contains(&self.stored.row.id)
     }
 
     /// True for a step that was done late, after a person had said that it is not, and whose own undo failed for good, or was skipped, after the
