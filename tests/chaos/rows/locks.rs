@@ -5,7 +5,7 @@ use std::time::Duration;
 use sagabus::engine::wall_clock;
 use sqlx::{Connection as _, PgConnection};
 
-use super::super::stage::{Groups, Of, Stage, World};
+use super::super::stage::{Groups, Stage, World};
 use super::Outcome;
 use super::database::ROWS_WRITTEN;
 use super::engine::odd_millis;
@@ -27,18 +27,16 @@ pub(super) async fn deadlock(world: &mut World, tries: u32) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
     for number in 0..tries {
         stage.pass(odd_millis(number)).await;
-        let name = stage.engines[(number % 2) as usize].name;
         let before = stage.until(world, 5, DEADLOCKS, |_| true).await.unwrap_or_default();
         let mut session = stranger(world, &stage).await;
         let held = "SET deadlock_timeout = '20s'; BEGIN; SELECT FROM input_offset FOR UPDATE";
         say(&mut session, held).await.expect("nobody holds them for long");
         stage.until(world, 5, WAITING, |count| count > 0).await;
         let since = wall_clock();
-        let crossed = format!("UPDATE writer SET age = age WHERE instance = '{name}' AND NOT taken_over; ROLLBACK");
-        let crossed = say(&mut session, &crossed).await;
+        let crossed = say(&mut session, "UPDATE writer SET age = age WHERE NOT taken_over; ROLLBACK").await;
         let deadlocks = stage.until(world, 5, DEADLOCKS, |count| count > before).await;
         if crossed.is_ok() && deadlocks.is_some() {
-            outcome.fired(stage.resumed(world, since, &Of::Engine(name)).await);
+            outcome.fired(stage.both_resume(world, since).await);
         }
     }
     outcome.finish(world, stage).await

@@ -154,7 +154,7 @@ pub(crate) const ROWS: [Row; 35] = [
     row("C4", "standby promoted, last commits lost", TO_BOTH, 20, 16, 15_000, Run::PromotedBehind),
     row("C5", "black hole in both directions", "fault to the connection given up", 5, 25, 10_000, Run::BlackHole),
     row("C5", "answers swallowed", "fault to the connection given up", 5, 25, 10_000, Run::AnswersSwallowed),
-    row("C6", "deadlock with another session", TO_ITS_ROW, 10, 4, 10_000, Run::Deadlock).quick(),
+    row("C6", "deadlock with another session", TO_BOTH, 10, 4, 10_000, Run::Deadlock).quick(),
     row("C6", "every transaction serializable for 5 s", HEALED_TO_BOTH, 3, 9, 15_000, Run::Serializable),
     row("C7", "disk full for 8 s", HEALED_TO_BOTH, 2, 25, 15_000, Run::DiskFull),
     row("C8", "read-only for 6 s", HEALED_TO_BOTH, 3, 15, 15_000, Run::ReadOnly),
