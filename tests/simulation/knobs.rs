@@ -137,6 +137,8 @@ impl Knobs {
             partitions: self.partitions,
             sagas: self.sagas,
             has_names: self.has_names,
+            // No fault: participants may refuse what has expired.
+            expires: self.expires,
             commits_lost_max: self.commits_lost_max,
             pooled: self.pooled,
             hand_over_max: self.hand_over_max,
