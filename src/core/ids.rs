@@ -96,7 +96,7 @@ mod tests {
         let saga = saga_id("trade", "k", Timestamp::from_millis(1_700_000_000_000));
         assert_eq!(saga.to_string(), "018bcfe5-6800-7c7f-aaae-d3211004abc0");
         assert_eq!(command_id(saga, StepIx(3), Action::Undo, 2).to_string(), "7d0cbe7d-f271-8640-9573-580600030002");
-        assert_eq!(announcement_id(saga, 7).to_string(), "14066c82-a141-594b-9938-a8e43bb03b19");
+        assert_eq!(announcement_id(saga, 7).to_string(), "7d0cbe7d-f271-8640-a573-580600000007");
     }
 
     #[test]
