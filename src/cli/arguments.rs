@@ -8,9 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bus::From;
 use crate::core::{Phase, Timestamp};
-use crate::operations::SeekTo;
+use crate::operations::{SeekTo, TimeFormat, Times};
 
 use super::participant::ParticipantVerb;
+use super::repair::RepairVerb;
 
 /// A saga orchestrator for Kafka with a Postgres-backed state machine.
 #[derive(Debug, Parser)]
@@ -74,12 +75,8 @@ pub(super) enum Verb {
     /// Records put aside.
     #[command(subcommand)]
     Parked(ParkedVerb),
-    /// Undo what was done; the saga ends cancelled. Changes something.
-    Cancel(ActArguments),
-    /// Let a paused or stuck saga go on. Changes something.
-    Resume(ActArguments),
-    /// End a saga as it stands. Changes something.
-    Abandon(ActArguments),
+    #[command(flatten)]
+    Repair(RepairVerb),
     /// Read journals back. Sends nothing.
     #[command(subcommand)]
     Replay(ReplayVerb),
@@ -227,6 +224,8 @@ pub(super) struct ListArguments {
     #[arg(long, default_value_t = 100)]
     pub(super) limit: usize,
     #[command(flatten)]
+    pub(super) times: TimeArguments,
+    #[command(flatten)]
     pub(super) output: OutputArguments,
 }
 
@@ -239,20 +238,9 @@ pub(super) struct SagaArguments {
     #[arg(long)]
     pub(super) definition: Option<String>,
     #[command(flatten)]
+    pub(super) times: TimeArguments,
+    #[command(flatten)]
     pub(super) output: OutputArguments,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct ActArguments {
-    /// The saga's id or business key.
-    #[arg(value_name = "ID|KEY")]
-    pub(super) saga: String,
-    /// The definition, where a key fits several.
-    #[arg(long)]
-    pub(super) definition: Option<String>,
-    /// Why; stored.
-    #[arg(long)]
-    pub(super) reason: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -305,6 +293,35 @@ pub(super) enum AuditVerb {
         #[command(flatten)]
         output: OutputArguments,
     },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct TimeArguments {
+    /// How tables show moments; JSON always has RFC 3339 in UTC.
+    #[arg(long, value_enum, default_value_t = TimeStyle::Relative)]
+    time_format: TimeStyle,
+}
+
+impl TimeArguments {
+    /// How to show moments, seen from `now`.
+    pub(super) fn seen_from(self, now: Timestamp) -> Times {
+        let format = match self.time_format {
+            TimeStyle::Relative => TimeFormat::Relative,
+            TimeStyle::Iso => TimeFormat::Iso,
+            TimeStyle::Raw => TimeFormat::Raw,
+        };
+        Times { format, now }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TimeStyle {
+    /// 16m02s ago, in 20s.
+    Relative,
+    /// RFC 3339 in UTC.
+    Iso,
+    /// Microseconds since 1970.
+    Raw,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

@@ -6,6 +6,8 @@ mod checks;
 mod dev;
 mod output;
 mod participant;
+pub mod render;
+mod repair;
 mod run;
 
 use std::io::IsTerminal as _;

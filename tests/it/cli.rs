@@ -78,7 +78,11 @@ async fn exit_codes_tell_scripts_what_went_wrong() {
     let nobody = sagabus(url, &["show", "nobody"]);
     assert_eq!(code(&nobody), 3);
     assert!(error(&nobody).contains("hint:"));
-    assert_eq!(code(&sagabus(url, &["cancel", "nobody", "--reason", "test"])), 3);
+    assert_eq!(code(&sagabus(url, &["cancel", "nobody", "--reason", "test", "--yes"])), 3);
+    let asks = sagabus(url, &["cancel", "nobody", "--reason", "test"]);
+    assert_eq!(code(&asks), 2, "nobody can be asked");
+    assert!(error(&asks).contains("--yes is missing"), "{}", error(&asks));
+    assert_eq!(code(&sagabus(url, &["edit", "nobody", "a", "--data", "{", "--reason", "test", "--yes"])), 2);
     assert_eq!(code(&sagabus(url, &["cancel", "nobody", "--reason", " "])), 2);
     assert_eq!(code(&sagabus(url, &["parked", "list", "--output", "json"])), 0);
     assert_eq!(code(&sagabus(url, &["replay", "verify"])), 0);

@@ -10,6 +10,7 @@ mod aside;
 mod barrier;
 mod bus_conformance;
 mod cli;
+mod console;
 mod definition_limits;
 mod definitions;
 mod engine;

@@ -1,0 +1,29 @@
+//! What people read: text from data, without a terminal, a clock or a database. `output` prints it.
+
+mod facts;
+
+pub use facts::dry_run;
+pub use facts::history;
+
+use comfy_table::Table;
+
+/// A table without lines.
+pub(super) fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(head.to_vec());
+    table
+}
+
+/// The table as lines without blanks at their ends.
+pub(super) fn lines(table: &Table) -> String {
+    format!("{}\n", table.trim_fmt())
+}
+
+/// A text in which foreign words may stand, without what a terminal would act on.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\'' | '"' => character.to_string(),
+        other => other.escape_debug().to_string(),
+    };
+    text.chars().map(shown).collect()
+}
