@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bus::From;
-use crate::core::{Phase, Timestamp};
+use crate::core::Timestamp;
 use crate::operations::{SeekTo, TimeFormat, Times};
 
 use super::participant::ParticipantVerb;
 use super::repair::RepairVerb;
+use super::see::SeeVerb;
 
 /// A saga orchestrator for Kafka with a Postgres-backed state machine.
 #[derive(Debug, Parser)]
@@ -68,8 +69,8 @@ pub(super) enum Verb {
     Topics(TopicsVerb),
     /// Publish a trigger of an active definition. Changes something.
     Start(StartArguments),
-    /// Sagas, newest first.
-    List(ListArguments),
+    #[command(flatten)]
+    See(SeeVerb),
     /// One saga: what it waits for, its steps, its journal.
     Show(SagaArguments),
     /// Records put aside.
@@ -213,23 +214,6 @@ pub(super) struct StartArguments {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct ListArguments {
-    /// Only sagas in this phase.
-    #[arg(long, value_parser = phase)]
-    pub(super) phase: Option<Phase>,
-    /// Only sagas of this definition.
-    #[arg(long)]
-    pub(super) definition: Option<String>,
-    /// At most this many; a cut is said on standard error.
-    #[arg(long, default_value_t = 100)]
-    pub(super) limit: usize,
-    #[command(flatten)]
-    pub(super) times: TimeArguments,
-    #[command(flatten)]
-    pub(super) output: OutputArguments,
-}
-
-#[derive(Clone, Debug, Args)]
 pub(super) struct SagaArguments {
     /// The saga's id or business key.
     #[arg(value_name = "ID|KEY")]
@@ -305,12 +289,16 @@ pub(super) struct TimeArguments {
 impl TimeArguments {
     /// How to show moments, seen from `now`.
     pub(super) fn seen_from(self, now: Timestamp) -> Times {
-        let format = match self.time_format {
+        Times { format: self.format(), now }
+    }
+
+    /// How to show moments.
+    pub(super) fn format(self) -> TimeFormat {
+        match self.time_format {
             TimeStyle::Relative => TimeFormat::Relative,
             TimeStyle::Iso => TimeFormat::Iso,
             TimeStyle::Raw => TimeFormat::Raw,
-        };
-        Times { format, now }
+        }
     }
 }
 
@@ -331,17 +319,32 @@ pub(super) struct OutputArguments {
     pub(super) output: OutputFormat,
 }
 
+/// For verbs that print many of the same.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct ListOutputArguments {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub(super) output: ListFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    /// For people.
+    Table,
+    /// For programs: one array.
+    Json,
+    /// For programs: a line each.
+    Jsonl,
+    /// Ids alone.
+    Name,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
     /// For people.
     Table,
     /// For programs.
     Json,
-}
-
-fn phase(text: &str) -> Result<Phase, String> {
-    let known = || Phase::ALL.map(Phase::name).join(", ");
-    Phase::parse(text).ok_or_else(|| format!("no such phase; there are {}", known()))
 }
 
 fn from(text: &str) -> Result<From, String> {

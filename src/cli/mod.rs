@@ -9,6 +9,7 @@ mod participant;
 pub mod render;
 mod repair;
 mod run;
+mod see;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

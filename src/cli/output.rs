@@ -7,9 +7,9 @@ use std::io::IsTerminal as _;
 use serde::Serialize;
 
 use crate::kit::{Report, Row};
-use crate::operations::{BalanceReport, Failure, ListedJson, Meaning, ParkedJson, Shown, Times, VerifyReport};
+use crate::operations::{self, BalanceReport, Failure, Meaning, ParkedJson, Shown, Times, VerifyReport};
 
-use super::render::{self, printable, table};
+use super::render::{self, or_dash, printable, table};
 
 /// Says why a command failed.
 pub(super) fn complain(failure: &Failure) {
@@ -36,26 +36,9 @@ pub(super) fn is_colored() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-fn or_dash(text: Option<&str>) -> &str {
-    text.unwrap_or("-")
-}
-
-/// Sagas, a line each.
-pub(super) fn sagas(sagas: &[ListedJson], times: Times) {
-    let mut rows = table(&["ID", "DEFINITION", "KEY", "PHASE", "STARTED", "FINISHED", "ERROR"]);
-    for saga in sagas {
-        let error = saga.error.as_ref().map(|error| format!("{} {}", or_dash(error.step.as_deref()), error.code));
-        rows.add_row(vec![
-            saga.id.to_string(),
-            format!("{} v{}", saga.definition, saga.version),
-            saga.business_key.escape_debug().to_string(),
-            saga.phase.to_owned(),
-            times.column(saga.started_at.0),
-            saga.finished_at.map_or_else(|| "-".to_owned(), |at| times.column(at.0)),
-            error.unwrap_or_else(|| "-".to_owned()),
-        ]);
-    }
-    println!("{}", rows.trim_fmt());
+/// Prints data as JSON, a line each.
+pub(super) fn json_lines(values: &[impl Serialize]) {
+    values.iter().for_each(|value| println!("{}", serde_json::to_string(value).expect("output is plain data")));
 }
 
 /// Parked messages, a line each.
@@ -168,7 +151,7 @@ pub(super) fn saga(shown: &Shown, times: Times) {
     let mut rows = table(&["STEP", "AFTER", "KIND", "STATE", "DO", "UNDO"]);
     for step in &shown.steps {
         rows.add_row(vec![
-            format!("{} {}", mark(step.state), step.name),
+            format!("{} {}", operations::mark(step.state), step.name),
             if step.after.is_empty() { "-".to_owned() } else { step.after.join(", ") },
             step.kind.to_owned(),
             step.state.to_owned(),
@@ -178,15 +161,4 @@ pub(super) fn saga(shown: &Shown, times: Times) {
     }
     println!("\n{}\n", rows.trim_fmt());
     print!("{}", render::history(&shown.journal, times));
-}
-
-fn mark(state: &str) -> &'static str {
-    match state {
-        "succeeded" => "●",
-        "compensated" => "↩",
-        "failed" | "compensationFailed" => "✗",
-        "givenUp" => "?",
-        "pending" | "skipped" => "○",
-        _ => "◐",
-    }
 }

@@ -10,8 +10,8 @@ use crate::engine::Stop;
 use crate::operations::{self, Exit, Failure, Places, ServeOptions, Times};
 
 use super::arguments::{
-    Arguments, AuditVerb, DefinitionsVerb, ListArguments, OutputFormat, ParkedVerb, ReplayVerb, SagaArguments,
-    ServeArguments, StartArguments, TopicsVerb, Verb,
+    Arguments, AuditVerb, DefinitionsVerb, OutputFormat, ParkedVerb, ReplayVerb, SagaArguments, ServeArguments,
+    StartArguments, TopicsVerb, Verb,
 };
 use super::output;
 
@@ -47,7 +47,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Verb::Topics(verb) => topics(&places, verb).await,
         Verb::Start(start) => run_start(&places, start).await,
-        Verb::List(list) => run_list(&places, list).await,
+        Verb::See(verb) => super::see::run(&places, verb).await,
         Verb::Show(show) => run_show(&places, show).await,
         Verb::Parked(ParkedVerb::List { limit, output: format }) => {
             let mut found = operations::parked(&places.console().await?, limit.saturating_add(1)).await?;
@@ -187,19 +187,7 @@ async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCod
     }
 }
 
-async fn run_list(places: &Places, arguments: ListArguments) -> Result<ExitCode, Failure> {
-    let console = places.console().await?;
-    let (found, is_cut) =
-        operations::list(&console, arguments.phase, arguments.definition.as_deref(), arguments.limit).await?;
-    say_cut(is_cut, arguments.limit);
-    match arguments.output.output {
-        OutputFormat::Json => output::json(&found),
-        OutputFormat::Table => output::sagas(&found, arguments.times.seen_from(crate::engine::wall_clock())),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn say_cut(is_cut: bool, limit: usize) {
+pub(super) fn say_cut(is_cut: bool, limit: usize) {
     if is_cut {
         output::note(&format!("the list is cut at {limit}: --limit shows more"));
     }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::core::{
-    Command, Definition, Effect, Input, Operation, Phase, Rules, Saga, Timestamp, allowed, decide, effects, issue_all,
+    Command, Definition, Effect, Input, Operation, Phase, Rules, Saga, Timestamp, decide, effects, issue_all,
 };
 
 use super::failure::{Exit, Failure};
@@ -90,11 +90,8 @@ pub fn dry_run(rules: Rules<'_>, saga: &Saga, operation: &Operation, now: Timest
             Effect::Announcement(announcement) => announces.push(announcement.phase.name()),
         }
     }
-    let refusal = decision.refusal.map(|refusal| RefusalJson {
-        code: refusal.code,
-        message: refusal.message,
-        can: if refusal.can.is_empty() { allowed(rules, saga, now) } else { refusal.can },
-    });
+    let refusal =
+        decision.refusal.map(|refusal| RefusalJson { code: refusal.code, message: refusal.message, can: refusal.can });
     DryRun {
         saga_id: saga.id,
         verb: operation.verb.name(),

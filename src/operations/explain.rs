@@ -29,7 +29,7 @@ pub struct Explanation {
 
 /// Explains the saga as of `times.now`.
 pub fn explain(rules: Rules<'_>, saga: &Saga, journal: &[Transition], times: Times) -> Explanation {
-    let gates = gates(rules.definition, saga, journal, times);
+    let gates = gates(rules.definition, saga, journal);
     let can = allowed(rules, saga, times.now);
     let applied = applied(rules.definition, saga);
     let sentence = match saga.finished_at {
@@ -55,17 +55,9 @@ fn waiting(saga: &Saga, gates: &[Gate], applied: &[String], can: &[&str], times:
     if matches!(saga.phase, Phase::Stuck) && !applied.is_empty() {
         parts.push(format!("applied: {}", applied.join(", ")));
     }
-    let mut next: Vec<&Next> = gates.iter().flat_map(|gate| &gate.next).collect();
-    next.sort();
-    parts.push(match next.as_slice() {
+    parts.push(match happens(gates).as_slice() {
         [] => format!("nothing happens by itself; you can: {}", can.join(", ")),
-        [first, rest @ ..] => {
-            let then =
-                rest.iter().find(|next| next.what.starts_with("patience") && !first.what.starts_with("patience"));
-            let told: Vec<String> =
-                [Some(*first), then.copied()].into_iter().flatten().map(|next| due(next, times)).collect();
-            format!("next: {}", told.join("; "))
-        }
+        next => format!("next: {}", next.iter().map(|next| due(next, times)).collect::<Vec<_>>().join("; ")),
     });
     parts.join("; ")
 }
@@ -76,10 +68,19 @@ pub(super) fn waits(gate: &Gate, times: Times) -> String {
     format!("waiting for {}{since}, because {}", gate.waits_for, gate.because)
 }
 
-/// What happens when; what should have happened already says so.
+/// The first thing that happens by itself, and the first end of patience.
+fn happens(gates: &[Gate]) -> Vec<&Next> {
+    let mut next: Vec<&Next> = gates.iter().flat_map(|gate| &gate.next).collect();
+    next.sort();
+    let end = next.iter().skip(1).find(|next| next.what == "patience ends");
+    next.first().into_iter().chain(end).copied().collect()
+}
+
+/// What happens when, and then; what should have happened already says so.
 pub fn due(next: &Next, times: Times) -> String {
     let late = if next.at.0 < times.now { ", overdue: does an engine run?" } else { "" };
-    format!("{} {}{late}", next.what, times.at(next.at.0))
+    let then = next.then.as_ref().map_or_else(String::new, |then| format!(": {then}"));
+    format!("{} {}{late}{then}", next.what, times.at(next.at.0))
 }
 
 fn ended(saga: &Saga, gates: &[Gate], applied: &[String], times: Times) -> String {

@@ -7,7 +7,7 @@ use crate::core::{
     StepKind, Timestamp, Transition, Verb, due, flight, is_endless, patience_decides, waits_for,
 };
 
-use super::moments::{Moment, Times};
+use super::moments::Moment;
 
 /// Kinds of gates, the one that people should hear of first first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,7 +66,9 @@ pub struct Next {
     /// When.
     pub at: Moment,
     /// What.
-    pub what: String,
+    pub what: &'static str,
+    /// What follows from it.
+    pub then: Option<String>,
 }
 
 /// What the gates are read from.
@@ -74,12 +76,11 @@ struct Scene<'a> {
     definition: &'a Definition,
     saga: &'a Saga,
     journal: &'a [Transition],
-    times: Times,
 }
 
 /// Every gate that is not met, the most important first.
-pub fn gates(definition: &Definition, saga: &Saga, journal: &[Transition], times: Times) -> Vec<Gate> {
-    let scene = Scene { definition, saga, journal, times };
+pub fn gates(definition: &Definition, saga: &Saga, journal: &[Transition]) -> Vec<Gate> {
+    let scene = Scene { definition, saga, journal };
     let mut found: Vec<Gate> = scene.paused().into_iter().collect();
     found.extend(saga.blocks.iter().map(|block| scene.block(block)));
     found.extend(scene.wish());
@@ -117,10 +118,12 @@ impl Scene<'_> {
 
     fn paused(&self) -> Option<Gate> {
         let since = self.saga.paused_at?;
-        let asked = self.journal.iter().rev().flat_map(|row| row.facts.iter().rev()).find_map(|fact| match fact {
-            Fact::Operated { operation } if operation.verb == Verb::Pause => Some(operation),
-            _ => None,
+        let facts = self.journal.iter().rev().flat_map(|row| row.facts.iter().rev());
+        let mut operations = facts.filter_map(|fact| {
+            let Fact::Operated { operation } = fact else { return None };
+            Some(operation)
         });
+        let asked = operations.find(|operation| operation.verb == Verb::Pause);
         let because = asked.map_or_else(
             || "it was paused".to_owned(),
             |asked| format!("{} paused it: {}; its timers stand still", asked.who, asked.reason),
@@ -130,14 +133,7 @@ impl Scene<'_> {
 
     fn block(&self, block: &Block) -> Gate {
         let Block { step, action, kind, code } = block;
-        let said = self.journal.iter().rev().find_map(|row| {
-            row.facts.iter().rev().find_map(|fact| match fact {
-                Fact::Blocked { step: at, action: way, kind: why, message, .. } if block.is(*at, *way, *why) => {
-                    Some((row.now, message.as_str()))
-                }
-                _ => None,
-            })
-        });
+        let said = blocked(self.journal, block);
         let message = said.map(|(_, message)| message).filter(|message| !message.is_empty());
         let what = match kind {
             BlockKind::Unanswered => "stayed unanswered",
@@ -259,8 +255,8 @@ impl Scene<'_> {
             }),
         };
         let sent_again = self.saga.blocks_of(step, action).all(|block| block.kind != BlockKind::Undeliverable);
-        let resend = Next { at: Moment(out.resend_at), what: "the same command is sent again".to_owned() };
-        let end = end.map(|end| Next { at: Moment(out.patience_ends), what: format!("patience ends: {end}") });
+        let resend = Next { at: Moment(out.resend_at), what: "the same command is sent again", then: None };
+        let end = end.map(|end| Next { at: Moment(out.patience_ends), what: "patience ends", then: Some(end) });
         let mut next: Vec<Next> = sent_again.then_some(resend).into_iter().chain(end).collect();
         next.sort();
         next
@@ -274,19 +270,14 @@ impl Scene<'_> {
         let name = self.name(step);
         let because = format!("{} of {name} ({}) failed: {code}", action.name(), counted(attempt, of));
         let next = due(self.definition, self.saga, step, action).map(|_| {
-            let what = format!("attempt {} of {} {name}", attempt.saturating_add(1), action.name());
-            Next { at: Moment(at), what }
+            let then = format!("attempt {} of {} {name}", attempt.saturating_add(1), action.name());
+            Next { at: Moment(at), what: "the delay ends", then: Some(then) }
         });
         Gate {
             attempt: Some(attempt),
             attempts_of: of,
             next: next.into_iter().collect(),
-            ..self.gate(
-                GateKind::RetryDelay,
-                Some((step, action)),
-                format!("the delay before the next attempt of {name}, which ends {}", self.times.at(at)),
-                because,
-            )
+            ..self.gate(GateKind::RetryDelay, Some((step, action)), format!("the next attempt of {name}"), because)
         }
     }
 
@@ -338,6 +329,16 @@ impl Scene<'_> {
             Action::Undo => (state.undo_attempts, Some(rule.compensation.retry.maximum_attempts)),
         }
     }
+}
+
+/// When the block came up, and its message.
+pub(super) fn blocked<'a>(journal: &'a [Transition], block: &Block) -> Option<(Timestamp, &'a str)> {
+    let facts = journal.iter().rev().flat_map(|row| row.facts.iter().rev().map(|fact| (row.now, fact)));
+    let mut blocks = facts.filter_map(|(now, fact)| {
+        let Fact::Blocked { step, action, kind, message, .. } = fact else { return None };
+        block.is(*step, *action, *kind).then_some((now, message.as_str()))
+    });
+    blocks.next()
 }
 
 fn counted(attempt: u16, of: Option<u16>) -> String {

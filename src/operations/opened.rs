@@ -1,14 +1,16 @@
 //! One saga, read as of one moment and folded: what everything that looks at a single saga begins with.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use crate::core::{Definition, Saga, Timestamp, Transition, fold};
-use crate::definition::Compiled;
+use crate::core::{Definition, Saga, Sha256, Timestamp, Transition, fold};
+use crate::definition::{Compiled, Source};
 use crate::replay;
 use crate::store::{Console, Snapshot};
 
 use super::failure::{Exit, Failure};
-use super::read::plan_of_hash;
 
 /// A saga with its pinned definition and its journal.
 #[derive(Debug)]
@@ -51,4 +53,38 @@ pub(super) fn folded(definition: &Definition, snapshot: &Snapshot) -> Result<(Ve
     let journal = replay::decode(snapshot.facts.iter().map(Vec::as_slice)).map_err(failed)?;
     let saga = fold(definition, snapshot.row.id, &journal).map_err(|error| failed(error.to_string()))?;
     Ok((journal, saga))
+}
+
+/// The compiled definition with this hash.
+async fn plan_of_hash(console: &Console, hash: Sha256) -> Result<Compiled, Failure> {
+    let row = console.definition(hash).await?;
+    let row = row.ok_or_else(|| Failure::new(Exit::Failed, format!("definition {hash} is not in the database"), ""))?;
+    let source = Source::from_body(&row.body).map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))?;
+    Ok(Compiled::load(&source)?)
+}
+
+/// Definitions, compiled once; for one that cannot be had, why.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    known: HashMap<Sha256, Result<Arc<Compiled>, String>>,
+}
+
+impl Plans {
+    /// The compiled definition, or why nobody can have it.
+    pub(super) async fn get(
+        &mut self,
+        console: &Console,
+        hash: Sha256,
+    ) -> Result<Result<Arc<Compiled>, String>, Failure> {
+        if let Some(known) = self.known.get(&hash) {
+            return Ok(known.clone());
+        }
+        let plan = match plan_of_hash(console, hash).await {
+            Ok(plan) => Ok(Arc::new(plan)),
+            Err(failure) if failure.exit == Exit::Unreachable => return Err(failure),
+            Err(failure) => Err(failure.message),
+        };
+        self.known.insert(hash, plan.clone());
+        Ok(plan)
+    }
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::core::{Definition, Phase, Saga, SagaError, Sha256, StepKind, step_state_name};
+use crate::core::{Definition, Phase, Saga, SagaError, StepKind, step_state_name};
 use crate::definition::{Compiled, Source};
 use crate::replay;
-use crate::store::{Console, ListedSaga};
+use crate::store::{Console, ListedParked, ListedSaga, SagaFilter};
 
 use super::explain::explain;
 use super::failure::{Exit, Failure};
@@ -123,16 +123,32 @@ pub fn listed_saga(definition: &Definition, saga: &Saga) -> ListedJson {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(
-    console: &Console,
-    phase: Option<Phase>,
-    definition: Option<&str>,
-    limit: usize,
-) -> Result<(Vec<ListedJson>, bool), Failure> {
-    let mut found = console.list(phase, definition, limit).await?;
+pub async fn list(console: &Console, filter: &SagaFilter, limit: usize) -> Result<(Vec<ListedJson>, bool), Failure> {
+    let mut found = console.list(filter, limit).await?;
     let is_cut = found.len() > limit;
     found.truncate(limit);
     Ok((found.iter().map(listed).collect(), is_cut))
+}
+
+/// How many sagas there are in a phase of a definition, as programs read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CountJson {
+    /// The definition's name.
+    pub definition: String,
+    /// The phase.
+    pub phase: &'static str,
+    /// How many.
+    pub sagas: i64,
+}
+
+/// Sagas by definition and phase.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn count(console: &Console, filter: &SagaFilter) -> Result<Vec<CountJson>, Failure> {
+    let found = console.counts(filter).await?;
+    let json = |(definition, phase, sagas): (String, Phase, i64)| CountJson { definition, phase: phase.name(), sagas };
+    Ok(found.into_iter().map(json).collect())
 }
 
 /// The one saga that an id or a business key means.
@@ -152,14 +168,6 @@ pub async fn find_one(console: &Console, id_or_key: &str, definition: Option<&st
             Err(Failure::new(Exit::NotFound, format!("there is no saga {id_or_key}"), "sagabus list shows the newest"))
         }
     }
-}
-
-/// The compiled definition with this hash.
-pub(super) async fn plan_of_hash(console: &Console, hash: Sha256) -> Result<Compiled, Failure> {
-    let row = console.definition(hash).await?;
-    let row = row.ok_or_else(|| Failure::new(Exit::Failed, format!("definition {hash} is not in the database"), ""))?;
-    let source = Source::from_body(&row.body).map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))?;
-    Ok(Compiled::load(&source)?)
 }
 
 /// One saga with everything about it.
@@ -201,7 +209,11 @@ pub fn steps(definition: &Definition, saga: &Saga) -> Vec<StepJson> {
 /// The database does not answer.
 pub async fn parked(console: &Console, limit: usize) -> Result<Vec<ParkedJson>, Failure> {
     let found = console.parked(limit).await?;
-    let shown = |parked: crate::store::ListedParked| ParkedJson {
+    Ok(found.into_iter().map(parked_json).collect())
+}
+
+pub(super) fn parked_json(parked: ListedParked) -> ParkedJson {
+    ParkedJson {
         id: parked.id,
         topic: parked.topic,
         partition: parked.partition,
@@ -209,8 +221,7 @@ pub async fn parked(console: &Console, limit: usize) -> Result<Vec<ParkedJson>, 
         reason: parked.reason,
         key: parked.key.map(|key| key.escape_ascii().to_string()),
         parked_at: Moment(parked.parked_at),
-    };
-    Ok(found.into_iter().map(shown).collect())
+    }
 }
 
 /// Decides a saga's recorded inputs again, under its own definition or that of a file. `None` when nothing is different.

@@ -36,6 +36,7 @@ pub use postgres::ListedSaga;
 pub use postgres::MigrateError;
 pub use postgres::Offender;
 pub use postgres::PostgresStore;
+pub use postgres::SagaFilter;
 pub use postgres::Snapshot;
 pub use postgres::check_schema;
 pub use postgres::migrate;

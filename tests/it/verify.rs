@@ -8,7 +8,7 @@ use sagabus::bus::{From, MemoryBus};
 use sagabus::core::{Action, Answer, Json, Operation, Outcome, Phase, Verb};
 use sagabus::engine::{Engine, Settings, SystemClock, wall_clock};
 use sagabus::operations::{self, Check, Places, VerifyReport};
-use sagabus::store::{Console, PostgresStore};
+use sagabus::store::{Console, PostgresStore, SagaFilter};
 use sagabus::wire;
 use uuid::Uuid;
 
@@ -152,7 +152,8 @@ async fn nothing_is_found_beside_engines_at_work_however_often_it_is_looked_for(
                 let nobody = wire::Received { saga_id: Uuid::from_u128(number), ..command };
                 busy.world.broker.publish(&wire::answer(&nobody, "test", &failure("NO")));
             }
-            let slow = console.list(Some(Phase::Running), None, 100).await.unwrap();
+            let running = SagaFilter { phase: Some(Phase::Running), ..SagaFilter::default() };
+            let slow = console.list(&running, 100).await.unwrap();
             for saga in slow.iter().filter(|saga| saga.row.business_key.ends_with('8')) {
                 let id = Uuid::from_u128(
                     number << 64 | (saga.row.id.as_u128() >> 64 ^ saga.row.id.as_u128()) & u128::from(u64::MAX),
@@ -168,7 +169,8 @@ async fn nothing_is_found_beside_engines_at_work_however_often_it_is_looked_for(
     stop.store(true, Ordering::Relaxed);
     let (times, folded) = checker.await.unwrap();
     let report = busy.verify().await;
-    let phases: Vec<_> = console.counts().await.unwrap().into_iter().map(|(_, phase, _)| phase.name()).collect();
+    let phases: Vec<_> =
+        console.counts(&SagaFilter::default()).await.unwrap().into_iter().map(|(_, phase, _)| phase.name()).collect();
     println!("checked {times} times beside {folded} sagas in phases {phases:?}, {} to look at", report.look);
     assert!(times >= 5 && folded >= 50, "{times} checks, {folded} sagas");
     for phase in ["running", "completed", "compensated", "cancelled", "paused", "stuck"] {
