@@ -18,13 +18,17 @@ const RULES: &str = "An engine decides: `sagabus serve` has to run on this datab
     Exit codes: 0 decided, 1 not wanted at the question, 2 wrong usage or no such step, 3 no such saga, 4 refused (with the phase, the \
     reason and the verbs that can), 6 the database does not answer or no engine decided.";
 
+fn helped(example: &str) -> String {
+    format!("Example: {example}\n\n{RULES}")
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum RepairVerb {
     /// Send the outstanding command of a step again: the same id, always safe. Changes something.
-    #[command(after_help = "Example: sagabus republish order-42 clearing --reason \"the broker lost it\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus republish order-42 clearing --reason \"the broker lost it\" --yes"))]
     Republish(StepAct),
     /// A new attempt, with a new id, of a step whose last outcome is a definite failure. Changes something.
-    #[command(after_help = "Example: sagabus retry order-42 clearing --reason \"ledger is open again\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus retry order-42 clearing --reason \"ledger is open again\" --yes"))]
     Retry {
         #[command(flatten)]
         on: OnSaga,
@@ -38,7 +42,7 @@ pub(super) enum RepairVerb {
         act: Act,
     },
     /// Give a step's next attempt other data; before and after are kept. Changes something.
-    #[command(after_help = "Example: sagabus edit order-42 clearing --data fixed.json --reason \"wrong account\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus edit order-42 clearing --data fixed.json --reason \"wrong account\" --yes"))]
     Edit {
         #[command(flatten)]
         on: OnStep,
@@ -49,7 +53,7 @@ pub(super) enum RepairVerb {
         act: Act,
     },
     /// Count a step as skipped. Changes something.
-    #[command(after_help = "Example: sagabus skip order-42 notification --reason \"customer was called\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus skip order-42 notification --reason \"customer was called\" --yes"))]
     Skip {
         #[command(flatten)]
         on: OnStep,
@@ -60,7 +64,7 @@ pub(super) enum RepairVerb {
         act: Act,
     },
     /// Say that a step succeeded, with its reply. Changes something.
-    #[command(after_help = "Example: sagabus complete order-42 risk --reply '{\"approved\":true}' --reason \"by phone\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus complete order-42 risk --reply '{\"approved\":true}' --reason \"by phone\" --yes"))]
     Complete {
         #[command(flatten)]
         on: OnStep,
@@ -71,7 +75,7 @@ pub(super) enum RepairVerb {
         act: Act,
     },
     /// Say that a step failed for good. Changes something.
-    #[command(after_help = "Example: sagabus fail order-42 risk --code REFUSED --reason \"by phone\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus fail order-42 risk --code REFUSED --reason \"by phone\" --yes"))]
     Fail {
         #[command(flatten)]
         on: OnStep,
@@ -82,19 +86,19 @@ pub(super) enum RepairVerb {
         act: Act,
     },
     /// Undo what was done; the saga ends compensated. Changes something.
-    #[command(after_help = "Example: sagabus compensate order-42 --reason \"customer withdrew\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus compensate order-42 --reason \"customer withdrew\" --yes"))]
     Compensate(SagaAct),
     /// Undo what was done; the saga ends cancelled. Changes something.
-    #[command(after_help = "Example: sagabus cancel order-42 --reason \"customer withdrew\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus cancel order-42 --reason \"customer withdrew\" --yes"))]
     Cancel(SagaAct),
     /// Freeze a saga: nothing new is sent, timers stand still, answers are kept. Changes something.
-    #[command(after_help = "Example: sagabus pause order-42 --reason \"until the audit is over\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus pause order-42 --reason \"until the audit is over\" --yes"))]
     Pause(SagaAct),
     /// Let a paused or stuck saga go on. Changes something.
-    #[command(after_help = "Example: sagabus resume order-42 --reason \"ledger is open again\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus resume order-42 --reason \"ledger is open again\" --yes"))]
     Resume(SagaAct),
     /// Say how a step that is stuck ended, as a person found it. Changes something.
-    #[command(after_help = "Example: sagabus resolve order-42 clearing --as undone --reason \"cancelled by phone\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus resolve order-42 clearing --as undone --reason \"cancelled by phone\" --yes"))]
     Resolve {
         #[command(flatten)]
         on: OnStep,
@@ -105,7 +109,7 @@ pub(super) enum RepairVerb {
         act: Act,
     },
     /// End a saga as it stands; what was done stays. Changes something.
-    #[command(after_help = "Example: sagabus abandon order-42 --reason \"settled on paper\" --yes", after_long_help = RULES)]
+    #[command(after_help = helped("sagabus abandon order-42 --reason \"settled on paper\" --yes"))]
     Abandon(SagaAct),
 }
 

@@ -50,5 +50,6 @@ fn line(fact: &Value) -> String {
         ["outcome", "code"].iter().filter_map(|key| answer?.get(key)).filter(|value| !value.is_null()).map(text),
     );
     words.extend(fact.get("operation").and_then(|operation| operation.get("verb")).map(text));
+    words.retain(|word| !word.is_empty());
     words.join(" ")
 }

@@ -102,7 +102,7 @@ impl Clue {
 /// Finds what `text` means. Triggers are looked for among the newest `newest` sagas.
 ///
 /// # Errors
-/// The database does not answer (in time), or nothing was found (exit 3): with how far was looked.
+/// The database does not answer, or nothing was found (exit 3): with how far was looked.
 pub async fn find(console: &Console, text: &str, newest: usize, format: TimeFormat) -> Result<FoundJson, Failure> {
     let clue = Clue::of(text);
     let mut found = FoundJson::default();

@@ -11,6 +11,7 @@ mod barrier;
 mod bus_conformance;
 mod cli;
 mod console;
+mod console_story;
 mod definition_limits;
 mod definitions;
 mod engine;

@@ -21,13 +21,13 @@ const TRIGGERS: &str = "orders.events";
 const REPLIES: &str = "trade-settlement.replies";
 
 /// Engines on a Postgres of their own; broker and participants in memory.
-struct Busy {
-    database: TestDatabase,
-    world: World<PostgresStore, SystemClock>,
+pub(super) struct Busy {
+    pub(super) database: TestDatabase,
+    pub(super) world: World<PostgresStore, SystemClock>,
 }
 
 impl Busy {
-    async fn start(name: &str, script: Script) -> Self {
+    pub(super) async fn start(name: &str, script: Script) -> Self {
         let database = TestDatabase::migrated(name).await;
         let console = Console::connect(&database.url).await.unwrap();
         let examples = examples();
@@ -38,7 +38,7 @@ impl Busy {
         Self { database, world }
     }
 
-    fn trigger(&self, key: &str) {
+    pub(super) fn trigger(&self, key: &str) {
         let plan = self.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
         self.world.trigger(plan, key);
     }
@@ -55,7 +55,7 @@ impl Busy {
         Engine::new(store, self.world.broker.connect(partitions), SystemClock::start(), settings)
     }
 
-    async fn turn(&mut self) {
+    pub(super) async fn turn(&mut self) {
         self.world.turn(wall_clock()).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -98,7 +98,7 @@ fn failure(code: &str) -> Answer {
     }
 }
 
-fn mixed() -> Script {
+pub(super) fn mixed() -> Script {
     Box::new(|command| match (command.key.bytes().last().unwrap_or_default(), &*command.step, command.action) {
         (b'1', "risk", Action::Do) => Behaviour::Fails,
         (b'2', "clearing", Action::Do) => Behaviour::FailsAtFirst(2),

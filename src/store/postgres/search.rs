@@ -151,7 +151,7 @@ impl Console {
     /// Ids of sagas of which this may be a command's id: a digest of the saga's id is part of it. Reads every saga's id.
     ///
     /// # Errors
-    /// The database does not answer, or not in time.
+    /// The database does not answer.
     pub async fn commanded(&self, command_id: Uuid) -> Result<Vec<Uuid>, ConsoleError> {
         let query = sqlx::query_as(SAGA_SELECT_COMMANDED).bind(&command_id.as_bytes()[..6]);
         let found: Vec<(Uuid,)> =
