@@ -23,7 +23,7 @@ pub(super) enum SeeVerb {
     /// Find a saga by whatever is at hand: its id, its business key, a command's id, a trace id, TOPIC/PARTITION/OFFSET.
     ///
     /// Ids and business keys, and the places of parked messages, are looked up. A trace id and the place of a trigger are looked for
-    /// among the newest sagas. A command's id carries a digest of its saga's id: every saga's id is read. Exit 3: nothing is found.
+    /// among the newest sagas. A command's id carries a digest of its saga's id: every saga's id is read, which takes seconds for a million of them. Exit 3: nothing is found.
     #[command(after_help = "Example: sagabus find order-42")]
     Find {
         /// What is at hand.

@@ -209,7 +209,31 @@ fn trace_id(trigger: &Trigger) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crate::core::{Json, Timestamp};
+
     use super::*;
+
+    #[test]
+    fn a_trigger_is_known_by_its_trace_and_by_its_place() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let trigger = |traceparent: Option<&str>| Trigger {
+            topic: "orders".into(),
+            partition: 3,
+            offset: 17,
+            timestamp: Timestamp::ZERO,
+            id: None,
+            kind: "order".into(),
+            data: Json::empty_object(),
+            traceparent: traceparent.map(Arc::from),
+            tracestate: None,
+        };
+        let traced = trigger(Some(&format!("00-{trace}-00f067aa0ba902b7-01")));
+        assert!(Clue::of(&trace.to_uppercase()).fits(&traced));
+        assert!(!Clue::of(trace).fits(&trigger(None)));
+        assert!(Clue::of("orders/3/17").fits(&traced) && !Clue::of("orders/3/18").fits(&traced));
+    }
 
     #[test]
     fn what_a_text_may_be_is_told_by_its_form() {

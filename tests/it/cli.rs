@@ -72,13 +72,13 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
     let looking = ["find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff"];
     let mut all = String::new();
     for verb in looking.into_iter().chain(changing) {
-        let text = out(&sagabus(None, &[verb, "--help"]));
+        let text = out(&sagabus(None, &[verb, "-h"]));
         assert!(text.contains(&format!("Example: sagabus {verb}")), "{text}");
         let changes = changing.contains(&verb);
         assert_eq!(text.contains("Changes something"), changes, "{verb}");
         assert_eq!(text.contains("Exit codes: 0 decided"), changes, "{verb}");
         let own = text.split("\nPlaces:").next().unwrap_or_default();
-        all.push_str(&format!("$ sagabus {verb} --help\n{own}\n"));
+        all.push_str(&format!("$ sagabus {verb} -h\n{own}\n"));
     }
     super::console::golden("help", &all);
 }

@@ -103,6 +103,8 @@ async fn a_stuck_compensation_is_found_explained_and_resolved() {
     let drawn = out(&sagabus(Some(&url), &["timeline", "order-7"]));
     assert!(drawn.contains("clearing") && drawn.contains('|'), "{drawn}");
     let after = look(&busy, &["history", "order-7"]);
+    let followed = out(&sagabus(Some(&url), &["history", "order-7", "--follow", "--output", "jsonl"]));
+    assert_eq!(followed.lines().count(), after.as_array().unwrap().len(), "it ends with the saga");
     let facts = after.as_array().unwrap().iter().flat_map(|row| row["facts"].as_array().unwrap());
     assert!(facts.clone().any(|fact| fact["operation"]["reason"] == "cancelled by phone"));
 }
