@@ -103,7 +103,7 @@ pub(super) async fn look(
             .journal(saga.row.id)
             .await?
             .iter()
-            .map(|row| Transition::decode(&row.facts))
+            .map(|facts| Transition::decode(facts))
             .collect::<Result<_, _>>()?;
         let folded = fold(plan.definition(), saga.row.id, &journal)?;
         picture.lines.push(line(plan, &folded, &journal, effects.get(&saga.row.id).map_or(&[], Vec::as_slice)));

@@ -80,6 +80,10 @@ struct Scene<'a> {
 
 /// Every gate that is not met, the most important first.
 pub fn gates(definition: &Definition, saga: &Saga, journal: &[Transition]) -> Vec<Gate> {
+    // Nobody waits for anything any more.
+    if saga.phase == Phase::Abandoned {
+        return Vec::new();
+    }
     let scene = Scene { definition, saga, journal };
     let mut found: Vec<Gate> = scene.paused().into_iter().collect();
     found.extend(saga.blocks.iter().map(|block| scene.block(block)));
@@ -89,7 +93,8 @@ pub fn gates(definition: &Definition, saga: &Saga, journal: &[Transition]) -> Ve
         found.extend(scene.backward(step));
         found.extend(scene.order(step));
     }
-    if matches!(saga.phase, Phase::Paused | Phase::Abandoned) {
+    // Its timers stand still.
+    if saga.phase == Phase::Paused {
         found.iter_mut().for_each(|gate| gate.next.clear());
     }
     found.sort_by_key(|gate| gate.gate);
@@ -307,11 +312,11 @@ impl Scene<'_> {
             let because = format!("{name} begins as soon as the saga goes on");
             return held.then(|| self.gate(GateKind::Held, Some((step, Action::Do)), "the saga".to_owned(), because));
         }
+        let states = first.iter().map(|first| self.state(*first)).collect::<Vec<_>>().join(", ");
         let (kind, action, because) = if goes_forward {
-            let states: Vec<String> = first.iter().map(|first| self.state(*first)).collect();
-            (GateKind::Predecessors, Action::Do, format!("{name} comes after them: {}", states.join(", ")))
+            (GateKind::Predecessors, Action::Do, format!("{name} comes after: {states}"))
         } else {
-            (GateKind::UndoOrder, Action::Undo, format!("{name} is undone after them"))
+            (GateKind::UndoOrder, Action::Undo, format!("{name} is undone after: {states}"))
         };
         Some(self.gate(kind, Some((step, action)), names.join(", "), because))
     }

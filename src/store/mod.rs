@@ -30,7 +30,6 @@ pub use postgres::Console;
 pub use postgres::ConsoleError;
 pub use postgres::Durability;
 pub use postgres::Found;
-pub use postgres::JournalEntry;
 pub use postgres::ListedParked;
 pub use postgres::ListedSaga;
 pub use postgres::MigrateError;

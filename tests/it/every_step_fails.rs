@@ -204,7 +204,7 @@ async fn every_step_of_every_example_fails_on_postgres() {
     }
     let mut stored = Vec::new();
     for listed in console.list(&SagaFilter::default(), 10_000).await.unwrap() {
-        let journal = console.journal(listed.row.id).await.unwrap().into_iter().map(|row| row.facts).collect();
+        let journal = console.journal(listed.row.id).await.unwrap();
         stored.push(Stored { row: listed.row, journal });
     }
     judge(&cases, &world.plans, &fold_all(&world.plans, stored), &world.participants);

@@ -37,17 +37,6 @@ pub struct Console {
     pub(super) pool: PgPool,
 }
 
-/// A journal row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalEntry {
-    /// From 1.
-    pub seq: u32,
-    /// When it was written.
-    pub at: Timestamp,
-    /// The encoded `Transition`.
-    pub facts: Vec<u8>,
-}
-
 /// A partition's counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balance {
@@ -110,17 +99,14 @@ impl Console {
         Ok(Self { pool: pool.map_err(failed("connect to the database"))? })
     }
 
-    /// One saga's journal.
+    /// One saga's journal: its rows in order, each an encoded `Transition`.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn journal(&self, saga_id: Uuid) -> Result<Vec<JournalEntry>, ConsoleError> {
+    pub async fn journal(&self, saga_id: Uuid) -> Result<Vec<Vec<u8>>, ConsoleError> {
         let query = sqlx::query_as(JOURNAL_SELECT).bind(saga_id);
-        let found: Vec<(i32, DateTime<Utc>, Vec<u8>)> =
-            query.fetch_all(&self.pool).await.map_err(failed("read a journal"))?;
-        let entry =
-            |(seq, at, facts)| JournalEntry { seq: u32::try_from(seq).unwrap_or_default(), at: timestamp(at), facts };
-        Ok(found.into_iter().map(entry).collect())
+        let found: Vec<(Vec<u8>,)> = query.fetch_all(&self.pool).await.map_err(failed("read a journal"))?;
+        Ok(found.into_iter().map(|(facts,)| facts).collect())
     }
 
     /// Asks the engines to act on a saga.

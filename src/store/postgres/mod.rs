@@ -17,7 +17,6 @@ pub use console::Balance;
 pub use console::Console;
 pub use console::ConsoleError;
 pub use console::Durability;
-pub use console::JournalEntry;
 pub use migrate::MigrateError;
 pub use migrate::check_schema;
 pub use migrate::migrate;
