@@ -7,10 +7,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bus::From;
-use crate::core::{Phase, Timestamp};
-use crate::operations::SeekTo;
+use crate::core::Timestamp;
+use crate::operations::{SeekTo, TimeFormat, Times};
 
 use super::participant::ParticipantVerb;
+use super::repair::RepairVerb;
+use super::see::SeeVerb;
 
 /// A saga orchestrator for Kafka with a Postgres-backed state machine.
 #[derive(Debug, Parser)]
@@ -67,19 +69,15 @@ pub(super) enum Verb {
     Topics(TopicsVerb),
     /// Publish a trigger of an active definition. Changes something.
     Start(StartArguments),
-    /// Sagas, newest first.
-    List(ListArguments),
+    #[command(flatten)]
+    See(SeeVerb),
     /// One saga: what it waits for, its steps, its journal.
     Show(SagaArguments),
     /// Records put aside.
     #[command(subcommand)]
     Parked(ParkedVerb),
-    /// Undo what was done; the saga ends cancelled. Changes something.
-    Cancel(ActArguments),
-    /// Let a paused or stuck saga go on. Changes something.
-    Resume(ActArguments),
-    /// End a saga as it stands. Changes something.
-    Abandon(ActArguments),
+    #[command(flatten)]
+    Repair(RepairVerb),
     /// Read journals back. Sends nothing.
     #[command(subcommand)]
     Replay(ReplayVerb),
@@ -216,21 +214,6 @@ pub(super) struct StartArguments {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct ListArguments {
-    /// Only sagas in this phase.
-    #[arg(long, value_parser = phase)]
-    pub(super) phase: Option<Phase>,
-    /// Only sagas of this definition.
-    #[arg(long)]
-    pub(super) definition: Option<String>,
-    /// At most this many; a cut is said on standard error.
-    #[arg(long, default_value_t = 100)]
-    pub(super) limit: usize,
-    #[command(flatten)]
-    pub(super) output: OutputArguments,
-}
-
-#[derive(Clone, Debug, Args)]
 pub(super) struct SagaArguments {
     /// The saga's id or business key.
     #[arg(value_name = "ID|KEY")]
@@ -239,20 +222,9 @@ pub(super) struct SagaArguments {
     #[arg(long)]
     pub(super) definition: Option<String>,
     #[command(flatten)]
+    pub(super) times: TimeArguments,
+    #[command(flatten)]
     pub(super) output: OutputArguments,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct ActArguments {
-    /// The saga's id or business key.
-    #[arg(value_name = "ID|KEY")]
-    pub(super) saga: String,
-    /// The definition, where a key fits several.
-    #[arg(long)]
-    pub(super) definition: Option<String>,
-    /// Why; stored.
-    #[arg(long)]
-    pub(super) reason: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -308,10 +280,63 @@ pub(super) enum AuditVerb {
 }
 
 #[derive(Clone, Copy, Debug, Args)]
+pub(super) struct TimeArguments {
+    /// How tables show moments; JSON always has RFC 3339 in UTC.
+    #[arg(long, value_enum, default_value_t = TimeStyle::Relative)]
+    time_format: TimeStyle,
+}
+
+impl TimeArguments {
+    /// How to show moments, seen from `now`.
+    pub(super) fn seen_from(self, now: Timestamp) -> Times {
+        Times { format: self.format(), now }
+    }
+
+    /// How to show moments.
+    pub(super) fn format(self) -> TimeFormat {
+        match self.time_format {
+            TimeStyle::Relative => TimeFormat::Relative,
+            TimeStyle::Iso => TimeFormat::Iso,
+            TimeStyle::Raw => TimeFormat::Raw,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TimeStyle {
+    /// 16m02s ago, in 20s.
+    Relative,
+    /// RFC 3339 in UTC.
+    Iso,
+    /// Microseconds since 1970.
+    Raw,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
 pub(super) struct OutputArguments {
     /// How to print.
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     pub(super) output: OutputFormat,
+}
+
+/// For verbs that print many of the same.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct ListOutputArguments {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub(super) output: ListFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    /// For people.
+    Table,
+    /// For programs: one array.
+    Json,
+    /// For programs: a line each.
+    Jsonl,
+    /// Ids alone.
+    Name,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -320,11 +345,6 @@ pub(super) enum OutputFormat {
     Table,
     /// For programs.
     Json,
-}
-
-fn phase(text: &str) -> Result<Phase, String> {
-    let known = || Phase::ALL.map(Phase::name).join(", ");
-    Phase::parse(text).ok_or_else(|| format!("no such phase; there are {}", known()))
 }
 
 fn from(text: &str) -> Result<From, String> {

@@ -6,7 +6,10 @@ mod checks;
 mod dev;
 mod output;
 mod participant;
+pub mod render;
+mod repair;
 mod run;
+mod see;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::{Phase, Verb as Ask};
+use crate::core::Phase;
 use crate::definition::{json_schema, lint_files, read_folder};
 use crate::engine::Stop;
-use crate::operations::{self, Exit, Failure, Places, ServeOptions};
+use crate::operations::{self, Exit, Failure, Places, ServeOptions, Times};
 
 use super::arguments::{
-    ActArguments, Arguments, AuditVerb, DefinitionsVerb, ListArguments, OutputFormat, ParkedVerb, ReplayVerb,
-    SagaArguments, ServeArguments, StartArguments, TopicsVerb, Verb,
+    Arguments, AuditVerb, DefinitionsVerb, OutputFormat, ParkedVerb, ReplayVerb, SagaArguments, ServeArguments,
+    StartArguments, TopicsVerb, Verb,
 };
 use super::output;
 
@@ -47,7 +47,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Verb::Topics(verb) => topics(&places, verb).await,
         Verb::Start(start) => run_start(&places, start).await,
-        Verb::List(list) => run_list(&places, list).await,
+        Verb::See(verb) => super::see::run(&places, verb).await,
         Verb::Show(show) => run_show(&places, show).await,
         Verb::Parked(ParkedVerb::List { limit, output: format }) => {
             let mut found = operations::parked(&places.console().await?, limit.saturating_add(1)).await?;
@@ -59,9 +59,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Cancel(act) => run_act(&places, act, Ask::Cancel).await,
-        Verb::Resume(act) => run_act(&places, act, Ask::Resume).await,
-        Verb::Abandon(act) => run_act(&places, act, Ask::Abandon).await,
+        Verb::Repair(verb) => super::repair::run(&places, verb).await,
         Verb::Replay(verb) => replay(&places, verb).await,
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,
         Verb::Audit(AuditVerb::Balance { output: format }) => super::checks::balance(&places, format.output).await,
@@ -189,19 +187,7 @@ async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCod
     }
 }
 
-async fn run_list(places: &Places, arguments: ListArguments) -> Result<ExitCode, Failure> {
-    let console = places.console().await?;
-    let (found, is_cut) =
-        operations::list(&console, arguments.phase, arguments.definition.as_deref(), arguments.limit).await?;
-    say_cut(is_cut, arguments.limit);
-    match arguments.output.output {
-        OutputFormat::Json => output::json(&found),
-        OutputFormat::Table => output::sagas(&found),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn say_cut(is_cut: bool, limit: usize) {
+pub(super) fn say_cut(is_cut: bool, limit: usize) {
     if is_cut {
         output::note(&format!("the list is cut at {limit}: --limit shows more"));
     }
@@ -210,22 +196,14 @@ fn say_cut(is_cut: bool, limit: usize) {
 async fn run_show(places: &Places, arguments: SagaArguments) -> Result<ExitCode, Failure> {
     let console = places.console().await?;
     let saga = operations::find_one(&console, &arguments.saga, arguments.definition.as_deref()).await?;
-    let shown = operations::show(&console, &saga).await?;
+    let opened = operations::open(&console, saga.row.id).await?;
     match arguments.output.output {
-        OutputFormat::Json => output::json(&shown),
-        OutputFormat::Table => output::saga(&shown),
+        OutputFormat::Json => output::json(&operations::show(&opened, Times::iso(opened.now))),
+        OutputFormat::Table => {
+            let times = arguments.times.seen_from(opened.now);
+            output::saga(&operations::show(&opened, times), times);
+        }
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn run_act(places: &Places, arguments: ActArguments, ask: Ask) -> Result<ExitCode, Failure> {
-    if arguments.reason.trim().is_empty() {
-        return Err(Failure::new(Exit::Usage, "--reason is empty", "say why: it is stored"));
-    }
-    let console = places.console().await?;
-    let saga = operations::find_one(&console, &arguments.saga, arguments.definition.as_deref()).await?;
-    operations::act(&console, &saga, ask, &who(), &arguments.reason).await?;
-    output::note(&format!("decided: {}", saga.row.id));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -262,7 +240,7 @@ pub(super) fn file_or_text(said: String) -> String {
 }
 
 /// Who asks: the name of the user, as the system knows it.
-fn who() -> String {
+pub(super) fn who() -> String {
     nix::unistd::User::from_uid(nix::unistd::geteuid())
         .ok()
         .flatten()

@@ -137,6 +137,40 @@ pub enum Verb {
     Abandon,
 }
 
+impl Verb {
+    /// The verb as the command line, the audit and refusals name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Republish { .. } => "republish",
+            Self::Retry { .. } => "retry",
+            Self::Edit { .. } => "edit",
+            Self::Skip { .. } => "skip",
+            Self::Complete { .. } => "complete",
+            Self::Fail { .. } => "fail",
+            Self::Compensate => "compensate",
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Resolve { .. } => "resolve",
+            Self::Abandon => "abandon",
+        }
+    }
+
+    /// The step that it is about; `None` when it is about the saga as a whole.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::Republish { step }
+            | Self::Edit { step, .. }
+            | Self::Skip { step, .. }
+            | Self::Complete { step, .. }
+            | Self::Fail { step, .. }
+            | Self::Resolve { step, .. } => Some(step),
+            Self::Retry { step, .. } => step.as_deref(),
+            Self::Compensate | Self::Cancel | Self::Pause | Self::Resume | Self::Abandon => None,
+        }
+    }
+}
+
 /// What a person found of a stuck step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

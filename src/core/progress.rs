@@ -32,14 +32,14 @@ pub fn is_endless(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
 }
 
 /// True when the end of its patience decides something for an outstanding `do` of the step.
-pub(super) fn patience_decides(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
+pub fn patience_decides(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
     let waits_for_person = saga.blocks_of(step, Action::Do).next().is_some();
     let ends = defect!("retriable given up") || !is_endless(definition, saga, step);
     saga.phase != Phase::Stuck && !waits_for_person && ends
 }
 
 /// The command of the step in this direction that waits for its answer.
-pub(super) fn flight(saga: &Saga, step: StepIx, action: Action) -> Option<&Flight> {
+pub fn flight(saga: &Saga, step: StepIx, action: Action) -> Option<&Flight> {
     let state = saga.step(step);
     match (action, &state.forward, &state.backward) {
         (Action::Do, Forward::Issued(flight), _)
@@ -60,7 +60,16 @@ pub fn next_due(definition: &Definition, saga: &Saga) -> Option<Timestamp> {
     if matches!(saga.phase, Phase::Paused | Phase::Abandoned) {
         return None;
     }
-    definition.places().flat_map(|step| [forward_due(definition, saga, step), backward_due(saga, step)]).flatten().min()
+    let places = definition.places().flat_map(|step| [(step, Action::Do), (step, Action::Undo)]);
+    places.filter_map(|(step, action)| due(definition, saga, step, action)).min()
+}
+
+/// When the step wants to be looked at again in this direction, unless the saga is paused or abandoned.
+pub fn due(definition: &Definition, saga: &Saga, step: StepIx, action: Action) -> Option<Timestamp> {
+    match action {
+        Action::Do => forward_due(definition, saga, step),
+        Action::Undo => backward_due(saga, step),
+    }
 }
 
 fn forward_due(definition: &Definition, saga: &Saga, step: StepIx) -> Option<Timestamp> {

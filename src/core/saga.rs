@@ -55,7 +55,7 @@ impl Saga {
     }
 
     /// What stands in the saga's way at this step, in this direction.
-    pub(super) fn blocks_of(&self, step: StepIx, action: Action) -> impl Iterator<Item = &Block> {
+    pub fn blocks_of(&self, step: StepIx, action: Action) -> impl Iterator<Item = &Block> {
         self.blocks.iter().filter(move |block| (block.step, block.action) == (step, action))
     }
 

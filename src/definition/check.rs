@@ -75,7 +75,7 @@ pub(super) fn mixed_topics(definition: &Definition) -> Vec<String> {
 }
 
 /// The known key that was probably meant: one that begins so, or that is spelled alike.
-pub(super) fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
+pub fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
     if let Some(longer) = known.iter().find(|candidate| key.len() >= 3 && candidate.starts_with(key)) {
         return Some((*longer).to_owned());
     }

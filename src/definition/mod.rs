@@ -19,6 +19,7 @@ mod shape;
 mod source;
 mod template;
 
+pub use check::did_you_mean;
 pub use compiled::Compiled;
 pub use compiled::TriggerMatch;
 pub use duration::parse as parse_duration;

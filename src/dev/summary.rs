@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::core::{Fact, Phase, Saga, Sha256, StepKind, StepStateName, Transition, Undo, fold, step_state_name};
 use crate::definition::Compiled;
-use crate::store::Console;
+use crate::store::{Console, SagaFilter};
 
 use super::examples::Story;
 use super::samples::{Effect, read_ledger};
@@ -94,16 +94,16 @@ pub(super) async fn look(
         effects.entry(effect.0).or_default().push(effect);
     }
     let mut picture = Picture { begun, ..Picture::default() };
-    for (_, phase, count) in console.counts().await? {
+    for (_, phase, count) in console.counts(&SagaFilter::default()).await? {
         *picture.counts.entry(phase.name()).or_insert(0) += count;
     }
-    for saga in console.list(None, None, NEWEST).await?.into_iter().take(NEWEST) {
+    for saga in console.list(&SagaFilter::default(), NEWEST).await?.into_iter().take(NEWEST) {
         let Some(plan) = plans.get(&saga.row.definition_hash) else { continue };
         let journal: Vec<Transition> = console
             .journal(saga.row.id)
             .await?
             .iter()
-            .map(|row| Transition::decode(&row.facts))
+            .map(|facts| Transition::decode(facts))
             .collect::<Result<_, _>>()?;
         let folded = fold(plan.definition(), saga.row.id, &journal)?;
         picture.lines.push(line(plan, &folded, &journal, effects.get(&saga.row.id).map_or(&[], Vec::as_slice)));

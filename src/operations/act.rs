@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::core::{Operation, Sha256, Verb};
-use crate::store::{Console, ListedSaga, OperationState};
+use crate::store::{Console, OperationState};
 
 use super::failure::{Exit, Failure};
 
@@ -15,62 +15,38 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Asks for `verb` on a saga, and waits until an engine has decided.
+/// An action with an id that no other asking has: from who asks, of what, in which process, when.
+pub fn operation(saga_id: Uuid, verb: Verb, who: &str, reason: &str, expect_seq: Option<u32>) -> Operation {
+    let moment = crate::engine::wall_clock();
+    let text = format!("{saga_id} {} {who} {} {}", verb.name(), std::process::id(), moment.micros());
+    let mut bytes = [0_u8; 16];
+    bytes.copy_from_slice(&Sha256::of(text.as_bytes()).as_bytes()[..16]);
+    let id = Uuid::new_v5(&Uuid::from_bytes(bytes), text.as_bytes());
+    Operation { id, verb, who: who.to_owned(), reason: reason.to_owned(), expect_seq }
+}
+
+/// Asks for the action on a saga, and waits until an engine has decided.
 ///
 /// # Errors
 /// Refused (exit 4), no such saga (3), nobody decided in time (6).
-pub async fn act(console: &Console, saga: &ListedSaga, verb: Verb, who: &str, reason: &str) -> Result<(), Failure> {
-    let name = name_of(&verb);
-    let id = operation_id(saga.row.id, name, who);
-    let operation = Operation { id, verb, who: who.to_owned(), reason: reason.to_owned(), expect_seq: None };
-    console.ask(saga.row.id, name, &operation).await?;
+pub async fn act(console: &Console, saga_id: Uuid, operation: &Operation) -> Result<(), Failure> {
+    let name = operation.verb.name();
+    console.ask(saga_id, name, operation).await?;
     let until = Instant::now() + WAIT;
     while Instant::now() < until {
-        match console.outcome(id).await? {
+        match console.outcome(operation.id).await? {
             (OperationState::Decided, _) => return Ok(()),
             (OperationState::Refused, message) => {
-                return Err(Failure::new(
-                    Exit::Refused,
-                    format!("{name} refused: {}", message.unwrap_or_default()),
-                    "",
-                ));
+                let message = format!("{name} refused: {}", message.unwrap_or_default());
+                return Err(Failure::new(Exit::Refused, message, ""));
             }
             (OperationState::Unknown, message) => {
-                return Err(Failure::new(
-                    Exit::NotFound,
-                    message.unwrap_or_else(|| "there is no such saga".to_owned()),
-                    "",
-                ));
+                let message = message.unwrap_or_else(|| "there is no such saga".to_owned());
+                return Err(Failure::new(Exit::NotFound, message, ""));
             }
             (OperationState::Pending, _) => tokio::time::sleep(LOOK).await,
         }
     }
     let hint = "is a sagabus serve running on this database? the action stays asked for, and is decided when one is";
     Err(Failure::new(Exit::Unreachable, format!("{name} was not decided within {} s", WAIT.as_secs()), hint))
-}
-
-/// An id that no other asking has: from who asks, of what, in which process, when.
-fn operation_id(saga_id: Uuid, verb: &str, who: &str) -> Uuid {
-    let moment = crate::engine::wall_clock();
-    let text = format!("{saga_id} {verb} {who} {} {}", std::process::id(), moment.micros());
-    let mut bytes = [0_u8; 16];
-    bytes.copy_from_slice(&Sha256::of(text.as_bytes()).as_bytes()[..16]);
-    Uuid::new_v5(&Uuid::from_bytes(bytes), text.as_bytes())
-}
-
-fn name_of(verb: &Verb) -> &'static str {
-    match verb {
-        Verb::Republish { .. } => "republish",
-        Verb::Retry { .. } => "retry",
-        Verb::Edit { .. } => "edit",
-        Verb::Skip { .. } => "skip",
-        Verb::Complete { .. } => "complete",
-        Verb::Fail { .. } => "fail",
-        Verb::Compensate => "compensate",
-        Verb::Cancel => "cancel",
-        Verb::Pause => "pause",
-        Verb::Resume => "resume",
-        Verb::Resolve { .. } => "resolve",
-        Verb::Abandon => "abandon",
-    }
 }

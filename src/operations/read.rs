@@ -3,16 +3,18 @@
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::core::{Definition, Phase, Saga, SagaError, Sha256, StepKind, Transition, fold, step_state_name};
+use crate::core::{Definition, Phase, Saga, SagaError, StepKind, step_state_name};
 use crate::definition::{Compiled, Source};
 use crate::replay;
-use crate::store::{Console, ListedSaga};
+use crate::store::{Console, ListedParked, ListedSaga, SagaFilter};
 
+use super::explain::explain;
 use super::failure::{Exit, Failure};
-use super::sentence::sentence;
+use super::history::{JournalRow, history};
+use super::moments::{Moment, Times};
+use super::opened::{Opened, open};
 
 /// A saga in a list, as programs read it.
 #[derive(Clone, Debug, Serialize)]
@@ -29,9 +31,9 @@ pub struct ListedJson {
     /// Where it stands.
     pub phase: &'static str,
     /// By the database's clock, RFC 3339.
-    pub started_at: String,
+    pub started_at: Moment,
     /// When it ended.
-    pub finished_at: Option<String>,
+    pub finished_at: Option<Moment>,
     /// What went wrong first.
     pub error: Option<SagaError>,
 }
@@ -53,7 +55,7 @@ pub struct ParkedJson {
     /// Its key; bytes that are not text are escaped.
     pub key: Option<String>,
     /// RFC 3339.
-    pub parked_at: String,
+    pub parked_at: Moment,
 }
 
 /// A step of one saga, as programs read it.
@@ -72,17 +74,6 @@ pub struct StepJson {
     pub undo_attempts: u16,
     /// Direct predecessors, by name.
     pub after: Vec<String>,
-}
-
-/// A journal row, as programs read it: facts with the names of their steps.
-#[derive(Clone, Debug, Serialize)]
-pub struct JournalRow {
-    /// From 1.
-    pub seq: u32,
-    /// When it was written, RFC 3339.
-    pub at: String,
-    /// `{"fact": name, ...}` each.
-    pub facts: Vec<Value>,
 }
 
 /// One saga with everything about it.
@@ -108,9 +99,23 @@ fn listed(saga: &ListedSaga) -> ListedJson {
         version: saga.version,
         business_key: row.business_key.to_string(),
         phase: row.phase.name(),
-        started_at: row.started_at.to_string(),
-        finished_at: row.finished_at.map(|at| at.to_string()),
+        started_at: Moment(row.started_at),
+        finished_at: row.finished_at.map(Moment),
         error: row.error.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+    }
+}
+
+/// A folded saga as in a list.
+pub fn listed_saga(definition: &Definition, saga: &Saga) -> ListedJson {
+    ListedJson {
+        id: saga.id,
+        definition: definition.name.to_string(),
+        version: definition.version,
+        business_key: saga.business_key.to_string(),
+        phase: saga.phase.name(),
+        started_at: Moment(saga.started_at),
+        finished_at: saga.finished_at.map(Moment),
+        error: saga.error.clone(),
     }
 }
 
@@ -118,16 +123,32 @@ fn listed(saga: &ListedSaga) -> ListedJson {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(
-    console: &Console,
-    phase: Option<Phase>,
-    definition: Option<&str>,
-    limit: usize,
-) -> Result<(Vec<ListedJson>, bool), Failure> {
-    let mut found = console.list(phase, definition, limit).await?;
+pub async fn list(console: &Console, filter: &SagaFilter, limit: usize) -> Result<(Vec<ListedJson>, bool), Failure> {
+    let mut found = console.list(filter, limit).await?;
     let is_cut = found.len() > limit;
     found.truncate(limit);
     Ok((found.iter().map(listed).collect(), is_cut))
+}
+
+/// How many sagas there are in a phase of a definition, as programs read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CountJson {
+    /// The definition's name.
+    pub definition: String,
+    /// The phase.
+    pub phase: &'static str,
+    /// How many.
+    pub sagas: i64,
+}
+
+/// Sagas by definition and phase.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn count(console: &Console, filter: &SagaFilter) -> Result<Vec<CountJson>, Failure> {
+    let found = console.counts(filter).await?;
+    let json = |(definition, phase, sagas): (String, Phase, i64)| CountJson { definition, phase: phase.name(), sagas };
+    Ok(found.into_iter().map(json).collect())
 }
 
 /// The one saga that an id or a business key means.
@@ -149,54 +170,19 @@ pub async fn find_one(console: &Console, id_or_key: &str, definition: Option<&st
     }
 }
 
-/// The compiled definition that a saga is pinned to.
-///
-/// # Errors
-/// The database does not answer, or the definition cannot be read by this version.
-pub async fn plan_of(console: &Console, saga: &ListedSaga) -> Result<Compiled, Failure> {
-    plan_of_hash(console, saga.row.definition_hash).await
-}
-
-/// The compiled definition with this hash.
-pub(super) async fn plan_of_hash(console: &Console, hash: Sha256) -> Result<Compiled, Failure> {
-    let row = console.definition(hash).await?;
-    let row = row.ok_or_else(|| Failure::new(Exit::Failed, format!("definition {hash} is not in the database"), ""))?;
-    let source = Source::from_body(&row.body).map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))?;
-    Ok(Compiled::load(&source)?)
-}
-
-async fn journal_of(console: &Console, saga: &ListedSaga) -> Result<(Vec<Transition>, Vec<String>), Failure> {
-    let rows = console.journal(saga.row.id).await?;
-    let decoded = replay::decode(rows.iter().map(|row| row.facts.as_slice()));
-    let decoded =
-        decoded.map_err(|error| Failure::new(Exit::Failed, format!("journal of saga {}: {error}", saga.row.id), ""))?;
-    Ok((decoded, rows.iter().map(|row| row.at.to_string()).collect()))
-}
-
 /// One saga with everything about it.
-///
-/// # Errors
-/// The database does not answer, or the journal does not fold.
-pub async fn show(console: &Console, saga: &ListedSaga) -> Result<Shown, Failure> {
-    let plan = plan_of(console, saga).await?;
-    let definition = plan.definition();
-    let (journal, written_at) = journal_of(console, saga).await?;
-    let folded =
-        fold(definition, saga.row.id, &journal).map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))?;
-    let rows = journal.iter().zip(written_at).enumerate().map(|(place, (row, at))| JournalRow {
-        seq: u32::try_from(place + 1).unwrap_or(u32::MAX),
-        at,
-        facts: row.facts.iter().map(|fact| named(definition, serde_json::to_value(fact).unwrap_or_default())).collect(),
-    });
-    Ok(Shown {
-        saga: listed(saga),
-        summary: sentence(definition, &folded),
-        steps: steps(definition, &folded),
-        journal: rows.collect(),
-    })
+pub fn show(opened: &Opened, times: Times) -> Shown {
+    let (definition, saga) = (opened.definition(), &opened.saga);
+    Shown {
+        saga: listed_saga(definition, saga),
+        summary: explain(opened.plan.rules(), saga, &opened.journal, times).sentence,
+        steps: steps(definition, saga),
+        journal: history(definition, &opened.journal),
+    }
 }
 
-fn steps(definition: &Definition, saga: &Saga) -> Vec<StepJson> {
+/// The steps of a saga, in file order.
+pub fn steps(definition: &Definition, saga: &Saga) -> Vec<StepJson> {
     let kind = |kind: StepKind| match kind {
         StepKind::Compensatable => "compensatable",
         StepKind::Pivot => "pivot",
@@ -217,53 +203,25 @@ fn steps(definition: &Definition, saga: &Saga) -> Vec<StepJson> {
     definition.places().map(one).collect()
 }
 
-fn json_step(definition: &Definition, place: &Value) -> Value {
-    let step = place.as_u64().and_then(|place| definition.steps.get(usize::try_from(place).ok()?));
-    step.map_or_else(|| place.clone(), |step| Value::from(&*step.name))
-}
-
-/// `{"issued": {"step": 1, ...}}` as `{"fact": "issued", "step": "clearing", ...}`.
-fn named(definition: &Definition, fact: Value) -> Value {
-    let mut flat = Map::new();
-    let (name, body) = match fact {
-        Value::Object(members) => members.into_iter().next().unwrap_or_default(),
-        // A fact without content is its bare name.
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-            (fact.as_str().unwrap_or_default().to_owned(), Value::Null)
-        }
-    };
-    flat.insert("fact".to_owned(), Value::from(name));
-    if let Value::Object(members) = body {
-        for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
-            // A cause names its step one level deeper.
-            let value = if key == "cause" {
-                value.get("step").cloned().map_or(value, |step| json_step(definition, &step))
-            } else {
-                value
-            };
-            let value = if key == "step" { json_step(definition, &value) } else { value };
-            flat.insert(key, value);
-        }
-    }
-    Value::Object(flat)
-}
-
 /// Records put aside, newest first.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn parked(console: &Console, limit: usize) -> Result<Vec<ParkedJson>, Failure> {
     let found = console.parked(limit).await?;
-    let shown = |parked: crate::store::ListedParked| ParkedJson {
+    Ok(found.into_iter().map(parked_json).collect())
+}
+
+pub(super) fn parked_json(parked: ListedParked) -> ParkedJson {
+    ParkedJson {
         id: parked.id,
         topic: parked.topic,
         partition: parked.partition,
         offset: parked.offset,
         reason: parked.reason,
         key: parked.key.map(|key| key.escape_ascii().to_string()),
-        parked_at: parked.parked_at.to_string(),
-    };
-    Ok(found.into_iter().map(shown).collect())
+        parked_at: Moment(parked.parked_at),
+    }
 }
 
 /// Decides a saga's recorded inputs again, under its own definition or that of a file. `None` when nothing is different.
@@ -275,8 +233,7 @@ pub async fn replay_run(
     saga: &ListedSaga,
     other: Option<&Path>,
 ) -> Result<Option<replay::Difference>, Failure> {
-    let own = plan_of(console, saga).await?;
-    let (journal, _) = journal_of(console, saga).await?;
+    let Opened { plan: own, journal, .. } = open(console, saga.row.id).await?;
     let outcome = match other {
         None => replay::run(&own, saga.row.id, &journal),
         Some(file) => {

@@ -1,19 +1,17 @@
 //! The online checks (RELIABILITY.md section 2.5): views that Postgres answers, and a fold of sagas page by page. Reads only. Each
 //! statement is a snapshot of its own, so that engines may work beside them, and no long transaction holds vacuum back.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::core::Sha256;
 use crate::definition::Compiled;
 use crate::replay::{self, Findings};
 use crate::store::{Console, Found, Offender, Snapshot};
 
-use super::failure::{Exit, Failure};
-use super::read::plan_of_hash;
+use super::failure::Failure;
+use super::opened::Plans;
 
 /// Sagas that are read by one statement.
 pub(super) const PAGE: usize = 100;
@@ -245,10 +243,10 @@ pub(super) async fn look_at_views(console: &Console, tally: &mut Tally) -> Resul
     Ok(())
 }
 
-/// Definitions that sagas are folded with, compiled once; for one that cannot be had, why.
+/// Folds sagas with their definitions.
 #[derive(Debug, Default)]
 pub(super) struct Folds {
-    plans: HashMap<Sha256, Result<Arc<Compiled>, String>>,
+    plans: Plans,
     /// Sagas that were looked at.
     pub(super) folded: u64,
 }
@@ -267,7 +265,7 @@ impl Folds {
             if !is_complete(&snapshot) {
                 continue;
             }
-            let findings = match self.plan(console, snapshot.row.definition_hash).await? {
+            let findings = match self.plans.get(console, snapshot.row.definition_hash).await? {
                 Ok(plan) => findings(&plan, &snapshot),
                 Err(why) => Findings { differences: vec![why], ..Findings::default() },
             };
@@ -280,20 +278,6 @@ impl Folds {
             tally.add(Check::ConflictingReplies, found(findings.contradictions));
         }
         Ok(())
-    }
-
-    /// The compiled definition, or why nobody can have it.
-    async fn plan(&mut self, console: &Console, hash: Sha256) -> Result<Result<Arc<Compiled>, String>, Failure> {
-        if let Some(known) = self.plans.get(&hash) {
-            return Ok(known.clone());
-        }
-        let plan = match plan_of_hash(console, hash).await {
-            Ok(plan) => Ok(Arc::new(plan)),
-            Err(failure) if failure.exit == Exit::Unreachable => return Err(failure),
-            Err(failure) => Err(failure.message),
-        };
-        self.plans.insert(hash, plan.clone());
-        Ok(plan)
     }
 }
 

@@ -8,7 +8,7 @@ use rdkafka::config::{ClientConfig, FromClientConfig as _};
 use sagabus::bus::{Admin, KafkaSettings};
 use sagabus::core::Phase;
 use sagabus::engine::wall_clock;
-use sagabus::store::Console;
+use sagabus::store::{Console, SagaFilter};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -46,7 +46,10 @@ async fn outcomes(world: &World, stage: &Stage, sagas: i64) -> Vec<String> {
         effects.entry(saga).or_default().push((id, step, action));
     }
     let console = Console::connect(&stage.url(world)).await.expect("Postgres answers");
-    let listed = console.list(None, None, usize::try_from(sagas).unwrap() * 2 + 1_000).await.expect("Postgres answers");
+    let listed = console
+        .list(&SagaFilter::default(), usize::try_from(sagas).unwrap() * 2 + 1_000)
+        .await
+        .expect("Postgres answers");
     let mut violations = Vec::new();
     if i64::try_from(listed.len()).unwrap() != sagas {
         let known: BTreeSet<&str> = listed.iter().map(|saga| &*saga.row.business_key).collect();

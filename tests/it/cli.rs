@@ -4,20 +4,25 @@ use std::process::{Command, Output};
 
 use super::support::database::TestDatabase;
 
-fn sagabus(url: Option<&str>, arguments: &[&str]) -> Output {
+pub(super) fn sagabus(url: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sagabus"));
-    command.args(arguments).env_remove("SAGABUS_KAFKA").env_remove("SAGABUS_DATABASE_URL").env("NO_COLOR", "1");
+    command
+        .args(arguments)
+        .env_remove("SAGABUS_KAFKA")
+        .env_remove("SAGABUS_DATABASE_URL")
+        .env("NO_COLOR", "1")
+        .env("COLUMNS", "100");
     if let Some(url) = url {
         command.env("SAGABUS_DATABASE_URL", url);
     }
     command.output().expect("the binary runs")
 }
 
-fn code(output: &Output) -> i32 {
+pub(super) fn code(output: &Output) -> i32 {
     output.status.code().expect("it was not killed")
 }
 
-fn error(output: &Output) -> String {
+pub(super) fn error(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -45,6 +50,66 @@ fn help_names_every_verb() {
         "participant",
     ] {
         assert!(text.contains(verb), "{verb}");
+    }
+}
+
+#[test]
+fn each_verb_of_the_console_has_a_help_with_an_example() {
+    let changing = [
+        "republish",
+        "retry",
+        "edit",
+        "skip",
+        "complete",
+        "fail",
+        "compensate",
+        "cancel",
+        "pause",
+        "resume",
+        "resolve",
+        "abandon",
+    ];
+    let looking = ["find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff"];
+    let mut all = String::new();
+    for verb in looking.into_iter().chain(changing) {
+        let text = out(&sagabus(None, &[verb, "-h"]));
+        assert!(text.contains(&format!("Example: sagabus {verb}")), "{text}");
+        let changes = changing.contains(&verb);
+        assert_eq!(text.contains("Changes something"), changes, "{verb}");
+        assert_eq!(text.contains("Exit codes: 0 decided"), changes, "{verb}");
+        let own = text.split("\nPlaces:").next().unwrap_or_default();
+        all.push_str(&format!("$ sagabus {verb} -h\n{own}\n"));
+    }
+    super::console::golden("help", &all);
+}
+
+#[test]
+fn what_is_said_wrongly_is_named_before_anything_is_asked() {
+    let said = |arguments: &[&str]| {
+        let output = sagabus(Some("postgres://x@127.0.0.1:1/x"), arguments);
+        (code(&output), error(&output))
+    };
+    let told = [
+        (vec!["cancel", "k"], "--reason"),
+        (vec!["cancel", "k", "--reason", "why"], "--yes is missing"),
+        (vec!["cancel", "k", "--reason", "why", "--no-input"], "--yes is missing"),
+        (vec!["cancel", "k", "--reason", " ", "--yes"], "--reason is empty"),
+        (vec!["complete", "k", "a", "--reply", "{", "--reason", "why", "--yes"], "--reply: not JSON"),
+        (vec!["resolve", "k", "a", "--as", "gone", "--reason", "why", "--yes"], "undone"),
+        (vec!["list", "--where", "phases=stuck"], "did you mean phase?"),
+        (vec!["list", "--where", "phase=lost"], "no such phase"),
+    ];
+    for (arguments, word) in told {
+        let (code, error) = said(&arguments);
+        assert!(code == 2 && error.contains(word), "{arguments:?}: {code} {error}");
+    }
+    for reads in [
+        vec!["find", "k"],
+        vec!["stuck"],
+        vec!["cancel", "k", "--dry-run"],
+        vec!["cancel", "k", "--reason", "w", "--yes"],
+    ] {
+        assert_eq!(said(&reads).0, 6, "{reads:?}: the database does not answer");
     }
 }
 
@@ -78,7 +143,11 @@ async fn exit_codes_tell_scripts_what_went_wrong() {
     let nobody = sagabus(url, &["show", "nobody"]);
     assert_eq!(code(&nobody), 3);
     assert!(error(&nobody).contains("hint:"));
-    assert_eq!(code(&sagabus(url, &["cancel", "nobody", "--reason", "test"])), 3);
+    assert_eq!(code(&sagabus(url, &["cancel", "nobody", "--reason", "test", "--yes"])), 3);
+    let asks = sagabus(url, &["cancel", "nobody", "--reason", "test"]);
+    assert_eq!(code(&asks), 2, "nobody can be asked");
+    assert!(error(&asks).contains("--yes is missing"), "{}", error(&asks));
+    assert_eq!(code(&sagabus(url, &["edit", "nobody", "a", "--data", "{", "--reason", "test", "--yes"])), 2);
     assert_eq!(code(&sagabus(url, &["cancel", "nobody", "--reason", " "])), 2);
     assert_eq!(code(&sagabus(url, &["parked", "list", "--output", "json"])), 0);
     assert_eq!(code(&sagabus(url, &["replay", "verify"])), 0);
@@ -90,7 +159,7 @@ async fn exit_codes_tell_scripts_what_went_wrong() {
     std::fs::remove_dir_all(bad).unwrap();
 }
 
-fn out(output: &Output) -> String {
+pub(super) fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

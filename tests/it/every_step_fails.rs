@@ -8,7 +8,7 @@ use sagabus::core::{Action, Definition, OnExhausted, Phase, Saga, StepIx, StepKi
 use sagabus::definition::Compiled;
 use sagabus::engine::{SystemClock, wall_clock};
 use sagabus::replay;
-use sagabus::store::{Console, PostgresStore, Stored};
+use sagabus::store::{Console, PostgresStore, SagaFilter, Stored};
 use sagabus::wire::Received;
 
 use super::support::database::TestDatabase;
@@ -203,8 +203,8 @@ async fn every_step_of_every_example_fails_on_postgres() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let mut stored = Vec::new();
-    for listed in console.list(None, None, 10_000).await.unwrap() {
-        let journal = console.journal(listed.row.id).await.unwrap().into_iter().map(|row| row.facts).collect();
+    for listed in console.list(&SagaFilter::default(), 10_000).await.unwrap() {
+        let journal = console.journal(listed.row.id).await.unwrap();
         stored.push(Stored { row: listed.row, journal });
     }
     judge(&cases, &world.plans, &fold_all(&world.plans, stored), &world.participants);

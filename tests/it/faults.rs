@@ -13,7 +13,7 @@ use sagabus::bus::{Admin, KafkaSettings, Producer};
 use sagabus::core::{Action, Json, Phase};
 use sagabus::engine::wall_clock;
 use sagabus::participant::{self, Done, Handler, Service};
-use sagabus::store::{Console, ListedSaga};
+use sagabus::store::{Console, ListedSaga, SagaFilter};
 use sagabus::wire::{self, Received};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -279,7 +279,7 @@ async fn faults(
 /// Every saga is final as its story says, and the ledger holds exactly the effects that its outcome demands.
 async fn check_sagas(engines: &TestDatabase, ledger: &TestDatabase) {
     let console = Console::connect(&engines.url).await.unwrap();
-    let sagas: Vec<ListedSaga> = console.list(None, None, SAGAS * 2).await.unwrap();
+    let sagas: Vec<ListedSaga> = console.list(&SagaFilter::default(), SAGAS * 2).await.unwrap();
     assert_eq!(sagas.len(), SAGAS, "no saga is missing or doubled");
     let mut effects: BTreeMap<Uuid, Vec<(String, Action)>> = BTreeMap::new();
     let rows: Vec<(Uuid, String, String)> = sqlx::query_as("SELECT saga_id, step, action FROM effect")

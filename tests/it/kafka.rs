@@ -25,9 +25,9 @@ async fn sagas_are_started_shown_steered_and_replayed_from_the_command_line() {
     assert_eq!(shown["journal"][0]["facts"][0]["fact"], "started");
     assert_eq!(served.json(&["list", "--phase", "completed", "--output", "json"]).as_array().unwrap().len(), 1);
 
-    assert_eq!(served.code(&["resume", "good", "--reason", "test"]), 4, "it has ended");
-    assert_eq!(served.code(&["cancel", "silent", "--reason", "test"]), 0);
-    assert_eq!(served.code(&["abandon", "silent", "--reason", "test"]), 0);
+    assert_eq!(served.code(&["resume", "good", "--reason", "test", "--yes"]), 4, "it has ended");
+    assert_eq!(served.code(&["cancel", "silent", "--reason", "test", "--yes"]), 0);
+    assert_eq!(served.code(&["abandon", "silent", "--reason", "test", "--yes"]), 0);
     assert_eq!(served.json(&["show", "silent", "--output", "json"])["phase"], "abandoned");
     assert_eq!(served.count("SELECT count(*) FROM audit").await, 3, "refused ones too");
     for saga in ["good", "refused", "silent"] {

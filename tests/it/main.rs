@@ -10,6 +10,8 @@ mod aside;
 mod barrier;
 mod bus_conformance;
 mod cli;
+mod console;
+mod console_story;
 mod definition_limits;
 mod definitions;
 mod engine;

@@ -8,7 +8,7 @@ use sagabus::bus::{From, MemoryBus};
 use sagabus::core::{Action, Answer, Json, Operation, Outcome, Phase, Verb};
 use sagabus::engine::{Engine, Settings, SystemClock, wall_clock};
 use sagabus::operations::{self, Check, Places, VerifyReport};
-use sagabus::store::{Console, PostgresStore};
+use sagabus::store::{Console, PostgresStore, SagaFilter};
 use sagabus::wire;
 use uuid::Uuid;
 
@@ -21,13 +21,13 @@ const TRIGGERS: &str = "orders.events";
 const REPLIES: &str = "trade-settlement.replies";
 
 /// Engines on a Postgres of their own; broker and participants in memory.
-struct Busy {
-    database: TestDatabase,
-    world: World<PostgresStore, SystemClock>,
+pub(super) struct Busy {
+    pub(super) database: TestDatabase,
+    pub(super) world: World<PostgresStore, SystemClock>,
 }
 
 impl Busy {
-    async fn start(name: &str, script: Script) -> Self {
+    pub(super) async fn start(name: &str, script: Script) -> Self {
         let database = TestDatabase::migrated(name).await;
         let console = Console::connect(&database.url).await.unwrap();
         let examples = examples();
@@ -38,7 +38,7 @@ impl Busy {
         Self { database, world }
     }
 
-    fn trigger(&self, key: &str) {
+    pub(super) fn trigger(&self, key: &str) {
         let plan = self.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
         self.world.trigger(plan, key);
     }
@@ -55,7 +55,7 @@ impl Busy {
         Engine::new(store, self.world.broker.connect(partitions), SystemClock::start(), settings)
     }
 
-    async fn turn(&mut self) {
+    pub(super) async fn turn(&mut self) {
         self.world.turn(wall_clock()).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -98,7 +98,7 @@ fn failure(code: &str) -> Answer {
     }
 }
 
-fn mixed() -> Script {
+pub(super) fn mixed() -> Script {
     Box::new(|command| match (command.key.bytes().last().unwrap_or_default(), &*command.step, command.action) {
         (b'1', "risk", Action::Do) => Behaviour::Fails,
         (b'2', "clearing", Action::Do) => Behaviour::FailsAtFirst(2),
@@ -152,7 +152,8 @@ async fn nothing_is_found_beside_engines_at_work_however_often_it_is_looked_for(
                 let nobody = wire::Received { saga_id: Uuid::from_u128(number), ..command };
                 busy.world.broker.publish(&wire::answer(&nobody, "test", &failure("NO")));
             }
-            let slow = console.list(Some(Phase::Running), None, 100).await.unwrap();
+            let running = SagaFilter { phase: Some(Phase::Running), ..SagaFilter::default() };
+            let slow = console.list(&running, 100).await.unwrap();
             for saga in slow.iter().filter(|saga| saga.row.business_key.ends_with('8')) {
                 let id = Uuid::from_u128(
                     number << 64 | (saga.row.id.as_u128() >> 64 ^ saga.row.id.as_u128()) & u128::from(u64::MAX),
@@ -168,7 +169,8 @@ async fn nothing_is_found_beside_engines_at_work_however_often_it_is_looked_for(
     stop.store(true, Ordering::Relaxed);
     let (times, folded) = checker.await.unwrap();
     let report = busy.verify().await;
-    let phases: Vec<_> = console.counts().await.unwrap().into_iter().map(|(_, phase, _)| phase.name()).collect();
+    let phases: Vec<_> =
+        console.counts(&SagaFilter::default()).await.unwrap().into_iter().map(|(_, phase, _)| phase.name()).collect();
     println!("checked {times} times beside {folded} sagas in phases {phases:?}, {} to look at", report.look);
     assert!(times >= 5 && folded >= 50, "{times} checks, {folded} sagas");
     for phase in ["running", "completed", "compensated", "cancelled", "paused", "stuck"] {

@@ -1,6 +1,6 @@
 //! What follows from the state, after every input: which steps are ready, in which order undos run, which phase it is.
 
-use super::super::definition::{StepIx, Undo};
+use super::super::definition::{Definition, StepIx, Undo};
 use super::super::fact::{Cause, Fact};
 use super::super::progress::flight;
 use super::super::saga::{Action, Backward, Forward, Phase, Saga};
@@ -56,7 +56,7 @@ fn undo(draft: &mut Draft<'_>) {
         let rule = definition.step(*step);
         let behind = if defect!("undo in forward order") { &rule.after } else { &rule.before };
         let behind_are_cleared = defect!("undo beside its dependant") || behind.iter().all(|after| cleared[after.at()]);
-        let due = needs_undo(draft, *step);
+        let due = needs_undo(definition, &draft.saga, *step);
         if due && behind_are_cleared && draft.saga.step(*step).backward == Backward::None {
             draft.push(Fact::Ready { step: *step, action: Action::Undo });
         }
@@ -79,11 +79,11 @@ fn final_phase(saga: &Saga) -> Phase {
 }
 
 /// True while the step has, or may have, an effect that is to be undone and is not.
-pub(super) fn needs_undo(draft: &Draft<'_>, step: StepIx) -> bool {
-    if !matches!(draft.step(step).undo, Undo::Command(_)) {
+pub(super) fn needs_undo(definition: &Definition, saga: &Saga, step: StepIx) -> bool {
+    if !matches!(definition.step(step).undo, Undo::Command(_)) {
         return false;
     }
-    let state = draft.saga.step(step);
+    let state = saga.step(step);
     match &state.backward {
         Backward::Done | Backward::Skipped(_) => false,
         Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_) => true,
@@ -99,6 +99,34 @@ pub(super) fn needs_undo(draft: &Draft<'_>, step: StepIx) -> bool {
             | Forward::Skipped(_) => state.succeeded_once(),
         },
     }
+}
+
+/// The steps that have to settle before this one begins, or before its undo does once the saga has turned; empty when it waits for none.
+pub fn waits_for(definition: &Definition, saga: &Saga, step: StepIx) -> Vec<StepIx> {
+    let (rule, state) = (definition.step(step), saga.step(step));
+    let is_out = |place: &StepIx| matches!(saga.step(*place).forward, Forward::Issued(_));
+    if saga.is_final() {
+        Vec::new()
+    } else if saga.turned.is_none() {
+        let waits = state.forward == Forward::Pending;
+        rule.after.iter().filter(|before| waits && !is_done(saga, **before)).copied().collect()
+    } else if state.backward != Backward::None || !needs_undo(definition, saga, step) {
+        Vec::new()
+    } else if definition.places().any(|place| is_out(&place)) {
+        definition.places().filter(is_out).collect()
+    } else {
+        behind(definition, step).into_iter().filter(|after| needs_undo(definition, saga, *after)).collect()
+    }
+}
+
+/// Every step that depends on this one, in file order.
+fn behind(definition: &Definition, step: StepIx) -> Vec<StepIx> {
+    let mut is_behind = vec![false; definition.steps.len()];
+    for place in &definition.order {
+        let after = &definition.step(*place).after;
+        is_behind[place.at()] = after.iter().any(|before| *before == step || is_behind[before.at()]);
+    }
+    definition.places().filter(|place| is_behind[place.at()]).collect()
 }
 
 /// True when nothing is to be done for the step any more. A step that was undone is not done.

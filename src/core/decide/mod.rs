@@ -26,6 +26,7 @@ use super::time::Timestamp;
 
 use draft::Draft;
 
+pub use advance::waits_for;
 pub use issue::{issue, issue_all};
 pub use start::start;
 
@@ -83,6 +84,11 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.verdict.name(), self.code, self.message)
     }
+}
+
+/// The operator's verbs that would be carried out on the saga as it stands, for one step of it at least.
+pub fn allowed(rules: Rules<'_>, saga: &Saga, now: Timestamp) -> Vec<&'static str> {
+    repair::allowed(&Draft::on(rules, saga.clone(), now))
 }
 
 /// What `input` does to `saga` at `now`. Commands that became ready are facts; `issue` sends them on their way.

@@ -15,18 +15,23 @@ use super::{Refusal, advance, repair};
 /// The state does not allow it, or the saga has moved on: with the verbs that are allowed.
 pub(super) fn operation(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), Refusal> {
     if let Some(expected) = operation.expect_seq.filter(|expected| *expected != draft.saga.seq) {
-        let message = format!("the saga has moved on from journal row {expected} to {}", draft.saga.seq);
-        return Err(Refusal::new(Verdict::Stale, "changed", message));
+        let reason = format!("the saga has moved on from journal row {expected} to {}", draft.saga.seq);
+        return Err(refusal(draft, "changed", &reason));
     }
     let before = draft.saga.clone();
     draft.push(Fact::Operated { operation: operation.clone() });
     carry_out(draft, operation).map_err(|reason| {
         draft.facts.clear();
         draft.saga = before;
-        let can = repair::allowed(draft);
-        let message = format!("{reason} (phase {}; can: {})", draft.saga.phase, can.join(", "));
-        Refusal { can, ..Refusal::new(Verdict::Stale, "refused", message) }
+        refusal(draft, "refused", &reason)
     })
+}
+
+/// The reason, the phase, and what would be carried out.
+fn refusal(draft: &Draft<'_>, code: &'static str, reason: &str) -> Refusal {
+    let can = repair::allowed(draft);
+    let message = format!("{reason} (phase {}; can: {})", draft.saga.phase, can.join(", "));
+    Refusal { can, ..Refusal::new(Verdict::Stale, code, message) }
 }
 
 fn carry_out(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), String> {

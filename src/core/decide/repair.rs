@@ -134,7 +134,9 @@ fn next_direction(draft: &Draft<'_>, step: StepIx) -> Option<Action> {
     match (&state.forward, &state.backward) {
         (_, Backward::Ready | Backward::Retrying(_) | Backward::Exhausted(None)) => Some(Action::Undo),
         (Forward::Issued(_), Backward::None) => None,
-        (_, Backward::None) if draft.saga.turned.is_some() => advance::needs_undo(draft, step).then_some(Action::Undo),
+        (_, Backward::None) if draft.saga.turned.is_some() => {
+            advance::needs_undo(draft.definition(), &draft.saga, step).then_some(Action::Undo)
+        }
         (Forward::Pending | Forward::Ready | Forward::Retrying(_) | Forward::Failed(None), Backward::None) => {
             Some(Action::Do)
         }

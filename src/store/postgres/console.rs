@@ -1,21 +1,17 @@
-//! What people and tools ask of Postgres beside the engine: lists, journals, operations, deployments. A small pool of its own.
+//! What people and tools ask of Postgres beside the engine: journals, operations, deployments. A small pool of its own.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
-use crate::core::{Operation, Phase, Sha256, Timestamp};
+use crate::core::{Operation, Sha256, Timestamp};
 
-use super::super::{DefinitionRow, Deployed, Deployment, OperationState, SagaRow, StoreError};
+use super::super::{DefinitionRow, Deployed, Deployment, OperationState, StoreError};
 use super::connection::classify;
-use super::rows::{SagaColumns, definition_row, saga_row, timestamp};
+use super::rows::{definition_row, timestamp};
 
-const SAGA_SELECT_LIST: &str = include_str!("sql/saga_select_list.sql");
-const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
-const SAGA_COUNT_PHASE: &str = include_str!("sql/saga_count_phase.sql");
 const JOURNAL_SELECT: &str = include_str!("sql/journal_select.sql");
-const PARKED_MESSAGE_SELECT: &str = include_str!("sql/parked_message_select.sql");
 const OPERATION_INSERT: &str = include_str!("sql/operation_insert.sql");
 const OPERATION_SELECT: &str = include_str!("sql/operation_select.sql");
 const DEFINITION_DEPLOY: &str = include_str!("sql/definition_deploy.sql");
@@ -39,45 +35,6 @@ pub struct ConsoleError {
 #[derive(Clone, Debug)]
 pub struct Console {
     pub(super) pool: PgPool,
-}
-
-/// A saga in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedSaga {
-    /// Its small row.
-    pub row: SagaRow,
-    /// The version of its definition.
-    pub version: u32,
-}
-
-/// A journal row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalEntry {
-    /// From 1.
-    pub seq: u32,
-    /// When it was written.
-    pub at: Timestamp,
-    /// The encoded `Transition`.
-    pub facts: Vec<u8>,
-}
-
-/// A record put aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedParked {
-    /// Its number.
-    pub id: i64,
-    /// Where it was read.
-    pub topic: String,
-    /// See `topic`.
-    pub partition: i32,
-    /// See `topic`.
-    pub offset: i64,
-    /// Verdict, code and what is wrong.
-    pub reason: String,
-    /// Its key.
-    pub key: Option<Vec<u8>>,
-    /// When it was put aside.
-    pub parked_at: Timestamp,
 }
 
 /// A partition's counts.
@@ -124,27 +81,8 @@ pub struct Durability {
     pub now: Timestamp,
 }
 
-type ListedColumns = (
-    Uuid,
-    Vec<u8>,
-    String,
-    String,
-    i16,
-    DateTime<Utc>,
-    Option<DateTime<Utc>>,
-    Option<DateTime<Utc>>,
-    Option<String>,
-    i32,
-);
-
 pub(super) fn failed(attempted: &'static str) -> impl Fn(sqlx::Error) -> ConsoleError {
     move |error| ConsoleError { attempted, source: classify(error) }
-}
-
-fn listed(columns: ListedColumns) -> Result<ListedSaga, sqlx::Error> {
-    let (id, hash, name, key, phase, started, finished, wake, error, version) = columns;
-    let row: SagaColumns = (id, hash, name, key, phase, started, finished, wake, error);
-    Ok(ListedSaga { row: saga_row(row)?, version: u32::try_from(version).unwrap_or_default() })
 }
 
 impl Console {
@@ -161,79 +99,14 @@ impl Console {
         Ok(Self { pool: pool.map_err(failed("connect to the database"))? })
     }
 
-    /// Sagas, newest first; one more than `limit` when the list is cut.
+    /// One saga's journal: its rows in order, each an encoded `Transition`.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn list(
-        &self,
-        phase: Option<Phase>,
-        definition: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<ListedSaga>, ConsoleError> {
-        let attempt = failed("list sagas");
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let query = sqlx::query_as(SAGA_SELECT_LIST).bind(phase.map(Phase::number)).bind(definition).bind(limit);
-        let found: Vec<ListedColumns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
-        found.into_iter().map(listed).collect::<Result<_, _>>().map_err(attempt)
-    }
-
-    /// Sagas with this id or business key.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn find(&self, id_or_key: &str, definition: Option<&str>) -> Result<Vec<ListedSaga>, ConsoleError> {
-        let attempt = failed("find a saga");
-        let id = Uuid::try_parse(id_or_key).ok();
-        let query = sqlx::query_as(SAGA_SELECT_FIND).bind(id).bind(id_or_key).bind(definition);
-        let found: Vec<ListedColumns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
-        found.into_iter().map(listed).collect::<Result<_, _>>().map_err(attempt)
-    }
-
-    /// Sagas by definition and phase.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn counts(&self) -> Result<Vec<(String, Phase, i64)>, ConsoleError> {
-        let query = sqlx::query_as(SAGA_COUNT_PHASE);
-        let found: Vec<(String, i16, i64)> = query.fetch_all(&self.pool).await.map_err(failed("count sagas"))?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(name, phase, count)| Some((name, Phase::from_number(phase)?, count)))
-            .collect())
-    }
-
-    /// One saga's journal.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn journal(&self, saga_id: Uuid) -> Result<Vec<JournalEntry>, ConsoleError> {
+    pub async fn journal(&self, saga_id: Uuid) -> Result<Vec<Vec<u8>>, ConsoleError> {
         let query = sqlx::query_as(JOURNAL_SELECT).bind(saga_id);
-        let found: Vec<(i32, DateTime<Utc>, Vec<u8>)> =
-            query.fetch_all(&self.pool).await.map_err(failed("read a journal"))?;
-        let entry =
-            |(seq, at, facts)| JournalEntry { seq: u32::try_from(seq).unwrap_or_default(), at: timestamp(at), facts };
-        Ok(found.into_iter().map(entry).collect())
-    }
-
-    /// Records put aside, newest first.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn parked(&self, limit: usize) -> Result<Vec<ListedParked>, ConsoleError> {
-        type Columns = (i64, String, i32, i64, String, Option<Vec<u8>>, DateTime<Utc>);
-        let query = sqlx::query_as(PARKED_MESSAGE_SELECT).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let found: Vec<Columns> = query.fetch_all(&self.pool).await.map_err(failed("list parked messages"))?;
-        let parked = |(id, topic, partition, offset, reason, key, at): Columns| ListedParked {
-            id,
-            topic,
-            partition,
-            offset,
-            reason,
-            key,
-            parked_at: timestamp(at),
-        };
-        Ok(found.into_iter().map(parked).collect())
+        let found: Vec<(Vec<u8>,)> = query.fetch_all(&self.pool).await.map_err(failed("read a journal"))?;
+        Ok(found.into_iter().map(|(facts,)| facts).collect())
     }
 
     /// Asks the engines to act on a saga.

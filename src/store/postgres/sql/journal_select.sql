@@ -1,2 +1,2 @@
 -- One saga's journal.
-SELECT seq, at, facts FROM journal WHERE saga_id = $1 ORDER BY seq
+SELECT facts FROM journal WHERE saga_id = $1 ORDER BY seq

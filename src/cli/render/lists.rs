@@ -1,0 +1,74 @@
+//! Many of the same: sagas, counts, what went wrong.
+
+use crate::operations::{CountJson, FailureGroup, ListedJson, Times, Trouble, span};
+
+use super::{lines, or_dash, printable, table};
+
+/// Sagas, a line each.
+pub fn sagas(sagas: &[ListedJson], times: Times) -> String {
+    let mut rows = table(&["ID", "DEFINITION", "KEY", "PHASE", "STARTED", "FINISHED", "ERROR"]);
+    for saga in sagas {
+        let error = saga.error.as_ref().map(|error| format!("{} {}", or_dash(error.step.as_deref()), error.code));
+        rows.add_row([
+            saga.id.to_string(),
+            format!("{} v{}", saga.definition, saga.version),
+            printable(&saga.business_key),
+            saga.phase.to_owned(),
+            times.column(saga.started_at.0),
+            saga.finished_at.map_or_else(|| "-".to_owned(), |at| times.column(at.0)),
+            printable(error.as_deref().unwrap_or("-")),
+        ]);
+    }
+    lines(&rows)
+}
+
+/// Sagas by definition and phase, and a sum.
+pub fn counts(counts: &[CountJson]) -> String {
+    let mut rows = table(&["DEFINITION", "PHASE", "SAGAS"]);
+    for count in counts {
+        rows.add_row([&count.definition, count.phase, &count.sagas.to_string()]);
+    }
+    let sum: i64 = counts.iter().map(|count| count.sagas).sum();
+    rows.add_row(["", "", &sum.to_string()]);
+    lines(&rows)
+}
+
+/// What went wrong in sagas, a line each.
+pub fn troubles(troubles: &[Trouble], times: Times) -> String {
+    let mut rows = table(&["SAGA", "DEFINITION", "KEY", "PHASE", "SINCE", "STEP", "CODE", "MESSAGE", "APPLIED", "CAN"]);
+    for trouble in troubles {
+        rows.add_row([
+            trouble.saga_id.to_string(),
+            trouble.definition.clone(),
+            printable(&trouble.business_key),
+            trouble.phase.to_owned(),
+            times.column(trouble.since.0),
+            format!("{} {}", trouble.action, or_dash(trouble.step.as_deref())),
+            printable(&trouble.code),
+            printable(or_dash(Some(trouble.message.as_str()).filter(|message| !message.is_empty()))),
+            if trouble.applied.is_empty() { "-".to_owned() } else { trouble.applied.join(", ") },
+            trouble.can.join(", "),
+        ]);
+    }
+    lines(&rows)
+}
+
+/// Groups of the same failure, a line each.
+pub fn failures(groups: &[FailureGroup], times: Times) -> String {
+    let mut rows = table(&["GROUP", "FAILURE", "SAGAS", "STUCK", "FIRST", "LAST", "WITHIN", "SAMPLE", "REASON"]);
+    for group in groups {
+        let step = or_dash(group.step.as_deref());
+        rows.add_row([
+            group.id.clone(),
+            format!("{}/{step} {} {}", group.definition, group.action, printable(&group.code)),
+            group.sagas.to_string(),
+            group.stuck.to_string(),
+            times.column(group.first_seen.0),
+            times.column(group.last_seen.0),
+            span(group.last_seen.0.millis_since(group.first_seen.0)),
+            printable(&group.sample),
+            printable(or_dash(Some(group.reason.as_str()).filter(|reason| !reason.is_empty()))),
+        ]);
+    }
+    lines(&rows)
+}

@@ -1,0 +1,44 @@
+//! What people read: text from data, without a terminal, a clock or a database. `output` prints it.
+
+mod facts;
+mod lists;
+mod saga;
+
+pub use facts::dry_run;
+pub use facts::history;
+pub use lists::counts;
+pub use lists::failures;
+pub use lists::sagas;
+pub use lists::troubles;
+pub use saga::difference;
+pub use saga::explanation;
+pub use saga::found;
+pub use saga::timeline;
+
+use comfy_table::Table;
+
+/// A table without lines.
+pub(super) fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(head.to_vec());
+    table
+}
+
+/// The text, or a dash where there is none.
+pub(super) fn or_dash(text: Option<&str>) -> &str {
+    text.unwrap_or("-")
+}
+
+/// The table as lines without blanks at their ends.
+pub(super) fn lines(table: &Table) -> String {
+    format!("{}\n", table.trim_fmt())
+}
+
+/// A text in which foreign words may stand, without what a terminal would act on.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\'' | '"' => character.to_string(),
+        other => other.escape_debug().to_string(),
+    };
+    text.chars().map(shown).collect()
+}

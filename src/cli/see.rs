@@ -1,0 +1,376 @@
+//! Verbs that only look: find, lists, and everything about one saga. They read on a connection that cannot write.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::core::Phase;
+use crate::operations::{self, Condition, Exit, Failure, GraphFormat, Opened, Places, Times};
+use crate::store::{Console, SagaFilter};
+
+use super::arguments::{ListFormat, ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
+use super::run::say_cut;
+use super::{output, render};
+
+/// How often `--follow` looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SeeVerb {
+    /// Find a saga by whatever is at hand: its id, its business key, a command's id, a trace id, TOPIC/PARTITION/OFFSET.
+    ///
+    /// Ids and business keys, and the places of parked messages, are looked up. A trace id and the place of a trigger are looked for
+    /// among the newest sagas. A command's id carries a digest of its saga's id: every saga's id is read, which takes seconds for a million of them. Exit 3: nothing is found.
+    #[command(after_help = "Example: sagabus find order-42")]
+    Find {
+        /// What is at hand.
+        #[arg(value_name = "ANYTHING")]
+        anything: String,
+        /// How many sagas' triggers are looked through.
+        #[arg(long, default_value_t = 10_000, value_name = "N")]
+        newest: usize,
+        #[command(flatten)]
+        times: TimeArguments,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Sagas, newest first.
+    #[command(after_help = "Example: sagabus list --where phase=stuck --where started-after=1h")]
+    List(ListArguments),
+    /// How many sagas there are, by definition and phase.
+    #[command(after_help = "Example: sagabus count --where started-after=24h")]
+    Count {
+        #[command(flatten)]
+        which: WhichArguments,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Why a saga stands where it stands: what it waits for, since when, what happens next, what can be done.
+    #[command(after_help = "Example: sagabus explain order-42")]
+    Explain(OneArguments),
+    /// A saga's journal.
+    #[command(after_help = "Example: sagabus history order-42 --failed")]
+    History {
+        #[command(flatten)]
+        one: OneSaga,
+        /// Print what is added, until the saga has ended or Ctrl-C.
+        #[arg(long, conflicts_with = "reverse")]
+        follow: bool,
+        /// Only the facts that say that something went wrong.
+        #[arg(long)]
+        failed: bool,
+        /// The newest first.
+        #[arg(long)]
+        reverse: bool,
+        #[command(flatten)]
+        times: TimeArguments,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = HistoryFormat::Table)]
+        output: HistoryFormat,
+    },
+    /// A saga's steps as a graph, with the state of each.
+    #[command(after_help = "Example: sagabus graph order-42 --format mermaid")]
+    Graph {
+        #[command(flatten)]
+        one: OneSaga,
+        /// In which language.
+        #[arg(long, value_enum, default_value_t = GraphLanguage::Ascii)]
+        format: GraphLanguage,
+    },
+    /// When each step of a saga was ready, sent and answered; to the left how it was undone.
+    #[command(after_help = "Example: sagabus timeline order-42")]
+    Timeline {
+        #[command(flatten)]
+        one: OneSaga,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Sagas that wait for a person: at which step, since when, why, what can be done.
+    #[command(after_help = "Example: sagabus stuck --where definition=trade-settlement")]
+    Stuck(ListArguments),
+    /// What goes wrong in sagas that have not ended, in groups: definition, step, direction, code.
+    ///
+    /// A group disappears when its sagas move on. Sagas that only wait for their next attempt are not among them.
+    #[command(
+        after_help = "Example: sagabus failures\n         sagabus failures show G1a2b3c",
+        args_conflicts_with_subcommands = true
+    )]
+    Failures {
+        #[command(subcommand)]
+        show: Option<FailuresVerb>,
+        #[command(flatten)]
+        list: FailuresArguments,
+    },
+    /// Where the histories of two sagas part.
+    #[command(after_help = "Example: sagabus diff order-42 order-43")]
+    Diff {
+        /// The first saga's id or business key.
+        #[arg(value_name = "A")]
+        a: String,
+        /// The second saga's id or business key.
+        #[arg(value_name = "B")]
+        b: String,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct WhichArguments {
+    /// Only sagas for which this is true; may be said several times: phase=NAME, definition=NAME, key=PREFIX*, code=CODE,
+    /// started-after=TIME, started-before=TIME (RFC 3339, or how long ago: 1h30m).
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = Condition::parse)]
+    conditions: Vec<Condition>,
+    /// Only sagas in this phase.
+    #[arg(long, value_parser = phase)]
+    phase: Option<Phase>,
+    /// Only sagas of this definition.
+    #[arg(long)]
+    definition: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ListArguments {
+    #[command(flatten)]
+    which: WhichArguments,
+    /// At most this many; a cut is said on standard error.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    times: TimeArguments,
+    #[command(flatten)]
+    output: ListOutputArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct OneSaga {
+    /// The saga's id or business key.
+    #[arg(value_name = "ID|KEY")]
+    saga: String,
+    /// The definition, where a key fits several.
+    #[arg(long)]
+    definition: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct OneArguments {
+    #[command(flatten)]
+    one: OneSaga,
+    #[command(flatten)]
+    times: TimeArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum FailuresVerb {
+    /// The sagas of one group.
+    Show {
+        /// The group's id.
+        #[arg(value_name = "G")]
+        group: String,
+        #[command(flatten)]
+        list: FailuresArguments,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct FailuresArguments {
+    /// Look at this many sagas, the newest of those that failed; a cut is said on standard error.
+    #[arg(long, default_value_t = 10_000)]
+    limit: usize,
+    #[command(flatten)]
+    times: TimeArguments,
+    #[command(flatten)]
+    output: ListOutputArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum HistoryFormat {
+    /// For people.
+    Table,
+    /// For programs: one array.
+    Json,
+    /// For programs: a line a row.
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum GraphLanguage {
+    /// For a browser.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// For a terminal.
+    Ascii,
+}
+
+fn phase(text: &str) -> Result<Phase, String> {
+    let known = || Phase::ALL.map(Phase::name).join(", ");
+    Phase::parse(text).ok_or_else(|| format!("no such phase; there are {}", known()))
+}
+
+impl WhichArguments {
+    fn filter(&self, times: Times) -> SagaFilter {
+        let mut filter = operations::filter(&self.conditions, times.now);
+        filter.phase = self.phase.or(filter.phase);
+        filter.definition = self.definition.clone().or(filter.definition);
+        filter
+    }
+}
+
+/// Looks, and prints what was seen.
+pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Failure> {
+    let console = places.reading().await?;
+    let now = Times::iso(crate::engine::wall_clock());
+    match verb {
+        SeeVerb::Find { anything, newest, times, output } => {
+            let seen = times.seen_from(now.now);
+            let format = if output.output == OutputFormat::Json { now.format } else { seen.format };
+            let found = operations::find(&console, &anything, newest, format).await?;
+            print_one(output, &found, |found| render::found(found, seen));
+        }
+        SeeVerb::List(list) => {
+            let filter = list.which.filter(now);
+            let (found, is_cut) = operations::list(&console, &filter, list.limit).await?;
+            say_cut(is_cut, list.limit);
+            let times = list.times.seen_from(now.now);
+            print_many(list.output, &found, |saga| saga.id.to_string(), |found| render::sagas(found, times));
+        }
+        SeeVerb::Count { which, output } => {
+            let found = operations::count(&console, &which.filter(now)).await?;
+            print_one(output, &found, |found| render::counts(found));
+        }
+        SeeVerb::Explain(OneArguments { one, times, output }) => {
+            let Opened { plan, saga, journal, now, .. } = open(&console, &one).await?;
+            let seen = times.seen_from(now);
+            let times = if output.output == OutputFormat::Json { Times::iso(now) } else { seen };
+            let explanation = operations::explain(plan.rules(), &saga, &journal, times);
+            print_one(output, &explanation, |explanation| render::explanation(explanation, times));
+        }
+        SeeVerb::History { one, follow, failed, reverse, times, output } => {
+            history(&console, &one, (follow, failed, reverse), times, output).await?;
+        }
+        SeeVerb::Graph { one, format } => {
+            let opened = open(&console, &one).await?;
+            let format = match format {
+                GraphLanguage::Mermaid => GraphFormat::Mermaid,
+                GraphLanguage::Dot => GraphFormat::Dot,
+                GraphLanguage::Ascii => GraphFormat::Ascii,
+            };
+            output::print(operations::graph(opened.definition(), &opened.saga, format).trim_end());
+        }
+        SeeVerb::Timeline { one, output } => {
+            let opened = open(&console, &one).await?;
+            let bars = operations::timeline(opened.definition(), &opened.journal);
+            print_one(output, &bars, |bars| render::timeline(bars, opened.now));
+        }
+        SeeVerb::Stuck(list) => {
+            let (found, is_cut) = operations::stuck(&console, &list.which.filter(now), list.limit).await?;
+            say_cut(is_cut, list.limit);
+            let times = list.times.seen_from(now.now);
+            print_many(list.output, &found, |found| found.saga_id.to_string(), |found| render::troubles(found, times));
+        }
+        SeeVerb::Failures { show, list } => failures(&console, show, list).await?,
+        SeeVerb::Diff { a, b, output } => {
+            let one = |saga| OneSaga { saga, definition: None };
+            let (a, b) = (open(&console, &one(a)).await?, open(&console, &one(b)).await?);
+            let found = operations::diff_histories(
+                (a.definition(), a.journal.as_slice()),
+                (b.definition(), b.journal.as_slice()),
+            );
+            print_one(output, &found, |found| render::difference(found));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn open(console: &Console, one: &OneSaga) -> Result<Opened, Failure> {
+    let saga = operations::find_one(console, &one.saga, one.definition.as_deref()).await?;
+    operations::open(console, saga.row.id).await
+}
+
+async fn failures(console: &Console, show: Option<FailuresVerb>, list: FailuresArguments) -> Result<(), Failure> {
+    let (group, list) = match show {
+        Some(FailuresVerb::Show { group, list }) => (Some(group), list),
+        None => (None, list),
+    };
+    let times = list.times.seen_from(crate::engine::wall_clock());
+    let (mut found, is_cut) = operations::failures(console, list.limit).await?;
+    say_cut(is_cut, list.limit);
+    let Some(group) = group else {
+        let groups = operations::groups(&found);
+        print_many(list.output, &groups, |group| group.id.clone(), |groups| render::failures(groups, times));
+        return Ok(());
+    };
+    found.retain(|trouble| operations::group_id(trouble) == group);
+    if found.is_empty() {
+        let message = format!("there is no group {group} any more");
+        return Err(Failure::new(Exit::NotFound, message, "sagabus failures shows those that there are"));
+    }
+    print_many(list.output, &found, |found| found.saga_id.to_string(), |found| render::troubles(found, times));
+    Ok(())
+}
+
+async fn history(
+    console: &Console,
+    one: &OneSaga,
+    (follow, failed, reverse): (bool, bool, bool),
+    times: TimeArguments,
+    format: HistoryFormat,
+) -> Result<(), Failure> {
+    if follow && format == HistoryFormat::Json {
+        return Err(Failure::new(Exit::Usage, "one array does not grow", "say --output jsonl with --follow"));
+    }
+    let mut seen = 0;
+    let mut id: Option<Uuid> = None;
+    loop {
+        let opened = match id {
+            None => open(console, one).await?,
+            Some(id) => operations::open(console, id).await?,
+        };
+        id = Some(opened.saga.id);
+        let (definition, journal) = (opened.definition(), &opened.journal);
+        let read = if failed { operations::failed_only } else { operations::history };
+        let mut rows = read(definition, journal);
+        rows.retain(|row| row.seq > seen);
+        seen = opened.saga.seq;
+        if reverse {
+            rows.reverse();
+        }
+        match format {
+            HistoryFormat::Table if rows.is_empty() => {}
+            HistoryFormat::Table => output::print(render::history(&rows, times.seen_from(opened.now)).trim_end()),
+            HistoryFormat::Json => output::json(&rows),
+            HistoryFormat::Jsonl => output::json_lines(&rows),
+        }
+        if !follow || opened.saga.is_final() {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn print_one<T: Serialize>(format: OutputArguments, value: &T, table: impl Fn(&T) -> String) {
+    match format.output {
+        OutputFormat::Json => output::json(value),
+        OutputFormat::Table => output::print(table(value).trim_end()),
+    }
+}
+
+fn print_many<T: Serialize>(
+    format: ListOutputArguments,
+    values: &[T],
+    name: impl Fn(&T) -> String,
+    table: impl Fn(&[T]) -> String,
+) {
+    match format.output {
+        ListFormat::Json => output::json(&values),
+        ListFormat::Jsonl => output::json_lines(values),
+        ListFormat::Name => values.iter().for_each(|value| output::print(&name(value))),
+        ListFormat::Table => output::print(table(values).trim_end()),
+    }
+}

@@ -1,0 +1,130 @@
+//! `--where`: which sagas, as `name=value`.
+
+use std::time::Duration;
+
+use crate::core::{Phase, Timestamp};
+use crate::store::SagaFilter;
+
+/// What may stand before the `=`.
+const NAMES: [&str; 6] = ["phase", "definition", "key", "code", "started-after", "started-before"];
+
+/// A condition such as `phase=stuck`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `phase=NAME`
+    Phase(Phase),
+    /// `definition=NAME`
+    Definition(String),
+    /// `key=TEXT` or `key=TEXT*`: the business key begins so.
+    Key(String),
+    /// `code=CODE`: of what went wrong first.
+    Code(String),
+    /// `started-after=TIME`
+    StartedAfter(When),
+    /// `started-before=TIME`
+    StartedBefore(When),
+}
+
+/// A moment, or how long ago it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// RFC 3339.
+    At(Timestamp),
+    /// Such as `1h30m`.
+    Ago(Duration),
+}
+
+impl When {
+    fn seen_from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(duration) => {
+                let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+                Timestamp::from_micros(now.micros().saturating_sub(micros))
+            }
+        }
+    }
+}
+
+impl Condition {
+    /// Reads `name=value`.
+    ///
+    /// # Errors
+    /// There is no such name, or the value does not fit it: for people.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| format!("say NAME=VALUE; names are {}", NAMES.join(", ")))?;
+        match name {
+            "phase" => {
+                let known = || Phase::ALL.map(Phase::name).join(", ");
+                let phase = Phase::parse(value).ok_or_else(|| format!("no such phase; there are {}", known()))?;
+                Ok(Self::Phase(phase))
+            }
+            "definition" => Ok(Self::Definition(value.to_owned())),
+            "key" => Ok(Self::Key(value.strip_suffix('*').unwrap_or(value).to_owned())),
+            "code" => Ok(Self::Code(value.to_owned())),
+            "started-after" => Ok(Self::StartedAfter(when(value)?)),
+            "started-before" => Ok(Self::StartedBefore(when(value)?)),
+            _ => {
+                let meant = crate::definition::did_you_mean(name, &NAMES);
+                let meant = meant.map_or_else(String::new, |meant| format!(" (did you mean {meant}?)"));
+                Err(format!("there is no {name}{meant}; names are {}", NAMES.join(", ")))
+            }
+        }
+    }
+}
+
+fn when(text: &str) -> Result<When, String> {
+    if let Some(millis) = crate::definition::parse_duration(text) {
+        return Ok(When::Ago(Duration::from_millis(millis)));
+    }
+    chrono::DateTime::parse_from_rfc3339(text)
+        .map(|at| When::At(Timestamp::from_micros(at.timestamp_micros())))
+        .map_err(|_| "neither a time such as 2026-01-31T12:00:00Z nor how long ago, such as 1h30m".to_owned())
+}
+
+/// All conditions together, seen from `now`; of two of the same name the last one counts.
+pub fn filter(conditions: &[Condition], now: Timestamp) -> SagaFilter {
+    let mut filter = SagaFilter::default();
+    for condition in conditions {
+        match condition.clone() {
+            Condition::Phase(phase) => filter.phase = Some(phase),
+            Condition::Definition(name) => filter.definition = Some(name),
+            Condition::Key(prefix) => filter.key_prefix = Some(prefix),
+            Condition::Code(code) => filter.code = Some(code),
+            Condition::StartedAfter(when) => filter.started_after = Some(when.seen_from(now)),
+            Condition::StartedBefore(when) => filter.started_before = Some(when.seen_from(now)),
+        }
+    }
+    filter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_and_put_together() {
+        let now = Timestamp::from_millis(3_600_000);
+        let said =
+            ["phase=stuck", "key=order-*", "code=NO=1", "started-after=30m", "started-before=1970-01-01T01:00:00Z"];
+        let conditions: Vec<Condition> = said.iter().map(|text| Condition::parse(text).unwrap()).collect();
+        let expected = SagaFilter {
+            phase: Some(Phase::Stuck),
+            definition: None,
+            key_prefix: Some("order-".to_owned()),
+            code: Some("NO=1".to_owned()),
+            started_after: Some(Timestamp::from_millis(1_800_000)),
+            started_before: Some(now),
+        };
+        assert_eq!(filter(&conditions, now), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_what_could() {
+        assert!(Condition::parse("phases=stuck").unwrap_err().contains("did you mean phase?"));
+        assert!(Condition::parse("phase=lost").unwrap_err().contains("compensated_with_skips"));
+        assert!(Condition::parse("stuck").unwrap_err().contains("NAME=VALUE"));
+        assert!(Condition::parse("started-after=yesterday").unwrap_err().contains("1h30m"));
+    }
+}

@@ -1,0 +1,110 @@
+//! A saga's journal as people and programs read it: facts with the names of their steps.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::core::{Definition, Fact, Transition};
+
+use super::moments::Moment;
+
+/// A journal row, as programs read it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JournalRow {
+    /// From 1.
+    pub seq: u32,
+    /// When it was decided.
+    pub at: Moment,
+    /// `{"fact": name, ...}` each.
+    pub facts: Vec<Value>,
+}
+
+/// All rows of a journal, in order.
+pub fn history(definition: &Definition, journal: &[Transition]) -> Vec<JournalRow> {
+    let row = |(place, row): (usize, &Transition)| JournalRow {
+        seq: u32::try_from(place + 1).unwrap_or(u32::MAX),
+        at: Moment(row.now),
+        facts: row.facts.iter().map(|fact| named_fact(definition, fact)).collect(),
+    };
+    journal.iter().enumerate().map(row).collect()
+}
+
+/// The rows in which something went wrong, with only the facts that say so.
+pub fn failed_only(definition: &Definition, journal: &[Transition]) -> Vec<JournalRow> {
+    let failing = |row: &Transition| Transition {
+        now: row.now,
+        facts: row.facts.iter().filter(|fact| is_failure(fact)).cloned().collect(),
+    };
+    let failing: Vec<Transition> = journal.iter().map(failing).collect();
+    history(definition, &failing).into_iter().filter(|row| !row.facts.is_empty()).collect()
+}
+
+fn is_failure(fact: &Fact) -> bool {
+    match fact {
+        Fact::Failed { .. }
+        | Fact::Refused { .. }
+        | Fact::GivenUp { .. }
+        | Fact::FailedForGood { .. }
+        | Fact::Exhausted { .. }
+        | Fact::Blocked { .. }
+        | Fact::Conflicted { .. }
+        | Fact::Undeliverable { .. } => true,
+        Fact::Started { .. }
+        | Fact::Ready { .. }
+        | Fact::Issued { .. }
+        | Fact::Resent { .. }
+        | Fact::Progressed { .. }
+        | Fact::Succeeded { .. }
+        | Fact::RetryDue { .. }
+        | Fact::Skipped { .. }
+        | Fact::Turned { .. }
+        | Fact::UndoSkipped { .. }
+        | Fact::UndoDue { .. }
+        | Fact::Unblocked { .. }
+        | Fact::PhaseChanged { .. }
+        | Fact::AnsweredEarly { .. }
+        | Fact::CameLate { .. }
+        | Fact::Rearmed { .. }
+        | Fact::Operated { .. }
+        | Fact::TurnWished { .. }
+        | Fact::WishRefused
+        | Fact::Edited { .. }
+        | Fact::Renewed { .. }
+        | Fact::Thawed { .. } => false,
+    }
+}
+
+/// `{"issued": {"step": 1, ...}}` as `{"fact": "issued", "step": "clearing", ...}`.
+pub(super) fn named_fact(definition: &Definition, fact: &Fact) -> Value {
+    let mut flat = Map::new();
+    let (name, body) = match serde_json::to_value(fact).unwrap_or_default() {
+        Value::Object(members) => members.into_iter().next().unwrap_or_default(),
+        // A fact without content is its bare name.
+        bare @ (Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
+            (bare.as_str().unwrap_or_default().to_owned(), Value::Null)
+        }
+    };
+    flat.insert("fact".to_owned(), Value::from(name));
+    if let Value::Object(members) = body {
+        for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
+            let value = match key.as_str() {
+                "step" => step_name(definition, &value),
+                // A cause names its step one level deeper.
+                "cause" => value.get("step").cloned().map_or(value, |step| step_name(definition, &step)),
+                "at" => moment(value),
+                _ => value,
+            };
+            flat.insert(key, value);
+        }
+    }
+    Value::Object(flat)
+}
+
+fn step_name(definition: &Definition, place: &Value) -> Value {
+    let step = place.as_u64().and_then(|place| definition.steps.get(usize::try_from(place).ok()?));
+    step.map_or_else(|| place.clone(), |step| Value::from(&*step.name))
+}
+
+fn moment(micros: Value) -> Value {
+    let at = micros.as_i64().map(|micros| crate::core::Timestamp::from_micros(micros).to_string());
+    at.map_or(micros, Value::from)
+}

@@ -1,0 +1,107 @@
+//! Moments as people and programs read them. The present is an argument.
+
+use serde::{Serialize, Serializer};
+
+use crate::core::Timestamp;
+
+/// A moment in JSON: RFC 3339 in UTC with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub Timestamp);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// How moments are shown to people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// `in 20s`, `16m02s ago`.
+    #[default]
+    Relative,
+    /// RFC 3339 in UTC.
+    Iso,
+    /// Microseconds since 1970.
+    Raw,
+}
+
+/// Shows moments, seen from `now`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How.
+    pub format: TimeFormat,
+    /// By the database's clock.
+    pub now: Timestamp,
+}
+
+impl Times {
+    /// As JSON has them.
+    pub fn iso(now: Timestamp) -> Self {
+        Self { format: TimeFormat::Iso, now }
+    }
+
+    /// The moment alone, for a column: `16m02s ago`, `2026-01-31T12:00:00.000Z` or `1769860800000000`.
+    pub fn column(&self, at: Timestamp) -> String {
+        match self.format {
+            TimeFormat::Iso => at.to_string(),
+            TimeFormat::Raw => at.micros().to_string(),
+            TimeFormat::Relative if at > self.now => format!("in {}", span(at.millis_since(self.now))),
+            TimeFormat::Relative => format!("{} ago", span(self.now.millis_since(at))),
+        }
+    }
+
+    /// The moment in a sentence: `in 20s`, `at 2026-01-31T12:00:00.000Z`.
+    pub fn at(&self, at: Timestamp) -> String {
+        match self.format {
+            TimeFormat::Iso | TimeFormat::Raw => format!("at {}", self.column(at)),
+            TimeFormat::Relative => self.column(at),
+        }
+    }
+
+    /// What has lasted since then: `for 16m02s`, `since 2026-01-31T12:00:00.000Z`.
+    pub fn since(&self, at: Timestamp) -> String {
+        match self.format {
+            TimeFormat::Iso | TimeFormat::Raw => format!("since {}", self.column(at)),
+            TimeFormat::Relative => format!("for {}", span(self.now.millis_since(at))),
+        }
+    }
+}
+
+/// A length of time in its two greatest units: `850ms`, `20s`, `16m02s`, `3h05m`, `2d04h`.
+pub fn span(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match seconds {
+        0 => format!("{millis}ms"),
+        1..60 => format!("{seconds}s"),
+        60..3_600 => format!("{minutes}m{:02}s", seconds % 60),
+        3_600..86_400 => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_told_in_its_two_greatest_units() {
+        let spans = [850, 20_000, 962_000, 11_100_000, 187_200_000].map(span);
+        assert_eq!(spans, ["850ms", "20s", "16m02s", "3h05m", "2d04h"]);
+    }
+
+    #[test]
+    fn a_moment_is_told_in_each_format() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let told = |format, at| {
+            let times = Times { format, now };
+            [times.column(at), times.at(at), times.since(at)]
+        };
+        let before = Timestamp::from_millis(1_699_999_980_000);
+        assert_eq!(told(TimeFormat::Relative, before), ["20s ago", "20s ago", "for 20s"]);
+        assert_eq!(told(TimeFormat::Relative, now.plus_millis(90_000))[1], "in 1m30s");
+        assert_eq!(told(TimeFormat::Iso, before)[1], "at 2023-11-14T22:13:00.000Z");
+        assert_eq!(told(TimeFormat::Raw, before)[2], "since 1699999980000000");
+    }
+}

@@ -1,0 +1,269 @@
+//! What operators read, over sagas driven by hand: kept outputs, without a database, a terminal or a clock.
+
+use sagabus::cli::render;
+use sagabus::core::{Action, Operation, Phase, Resolution, Rules, Verb, next_due};
+use sagabus::operations::{self, DryRun, Explanation, FoundJson, GateKind, GraphFormat, TimeFormat, Times};
+use uuid::Uuid;
+
+use super::given::{Driven, Plain, TRADE, ask, busy, conflict, refusal, success};
+
+/// Compares with what is kept in `tests/golden/console`; `INSTA_UPDATE=always` writes it anew.
+pub(crate) fn golden(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../golden/console");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// How moments are shown in kept outputs, seen from where the saga's test stands.
+fn times(saga: &Driven) -> Times {
+    Times { format: TimeFormat::Relative, now: saga.now }
+}
+
+fn explained(saga: &Driven) -> Explanation {
+    let rules = Rules { definition: &saga.definition, render: &Plain };
+    operations::explain(rules, &saga.saga, &saga.journal, times(saga))
+}
+
+fn tried(saga: &Driven, verb: Verb, expect_seq: Option<u32>) -> DryRun {
+    let rules = Rules { definition: &saga.definition, render: &Plain };
+    let operation = Operation { id: Uuid::nil(), verb, who: "ada".into(), reason: "test".into(), expect_seq };
+    operations::dry_run(rules, &saga.saga, &operation, saga.now)
+}
+
+/// A trade whose pivot was refused and whose clearing cannot be undone.
+fn stuck() -> Driven {
+    let mut saga = Driven::start(TRADE);
+    saga.succeed("order clearing notification");
+    saga.reply("risk", Action::Do, 1, refusal());
+    saga.reply("notification", Action::Undo, 1, success());
+    saga.reply("clearing", Action::Undo, 1, refusal());
+    saga.now = saga.now.plus_millis(962_000);
+    saga
+}
+
+#[test]
+fn a_dry_run_shows_facts_and_commands_and_changes_nothing() {
+    let saga = stuck();
+    let before = saga.saga.clone();
+    let shown = tried(&saga, Verb::Retry { step: Some("clearing".into()), force: false }, Some(before.seq));
+    golden("dry_run", &render::dry_run(&shown));
+    golden("dry_run_json", &serde_json::to_string_pretty(&shown).unwrap());
+    assert_eq!(saga.saga, before);
+    assert!(shown.check().is_ok());
+}
+
+#[test]
+fn a_refusal_tells_phase_reason_and_what_can_be_done() {
+    let saga = stuck();
+    let shown = tried(&saga, Verb::Cancel, None);
+    golden("refused", &render::dry_run(&shown));
+    let failure = shown.check().unwrap_err();
+    assert_eq!(failure.exit, operations::Exit::Refused);
+    let moved = tried(&saga, Verb::Resume, Some(2));
+    golden("changed", &render::dry_run(&moved));
+    assert_eq!(moved.refusal.unwrap().code, "changed");
+}
+
+#[test]
+fn a_step_that_there_is_not_is_told_with_the_one_that_was_meant() {
+    let saga = stuck();
+    let failure = operations::check_step(&saga.definition, "clering").unwrap_err();
+    assert_eq!(failure.exit, operations::Exit::Usage);
+    golden("no_such_step", &failure.to_string());
+    assert!(operations::check_step(&saga.definition, "clearing").is_ok());
+}
+
+#[test]
+fn each_wait_is_explained_with_its_numbers() {
+    let mut told = Vec::new();
+    let mut tell = |what: &str, saga: &Driven| told.push(format!("{what}:\n  {}", explained(saga).sentence));
+    let mut saga = Driven::start(TRADE);
+    saga.now = saga.now.plus_millis(400);
+    tell("just sent", &saga);
+    saga.pass(1_100);
+    saga.now = saga.now.plus_millis(100);
+    tell("sent again", &saga);
+    saga.reply("order", Action::Do, 1, busy());
+    tell("tried again later", &saga);
+    saga.pass(100);
+    saga.reply("order", Action::Do, 2, success());
+    tell("two at once", &saga);
+    saga.succeed("clearing notification");
+    ask(&mut saga, Verb::Cancel);
+    tell("a wish", &saga);
+    ask(&mut saga, Verb::Pause);
+    saga.now = saga.now.plus_millis(60_000);
+    tell("paused", &saga);
+    ask(&mut saga, Verb::Resume);
+    saga.reply("risk", Action::Do, 1, conflict());
+    tell("contradicted", &saga);
+    tell("stuck", &stuck());
+    let mut saga = Driven::start("a; b after a");
+    saga.succeed("a");
+    saga.reply("b", Action::Do, 1, refusal());
+    tell("undoing", &saga);
+    saga.reply("a", Action::Undo, 1, success());
+    tell("ended", &saga);
+    golden("sentences", &told.join("\n"));
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+#[test]
+fn an_explanation_lists_every_gate() {
+    let mut saga = Driven::start(TRADE);
+    saga.succeed("order");
+    saga.pass(1_100);
+    let explanation = explained(&saga);
+    golden("explain", &render::explanation(&explanation, times(&saga)));
+    let saga = stuck();
+    let explanation = explained(&saga);
+    golden("explain_stuck", &render::explanation(&explanation, times(&saga)));
+    let rules = Rules { definition: &saga.definition, render: &Plain };
+    golden("explain_stuck_json", &json(&operations::explain(rules, &saga.saga, &saga.journal, Times::iso(saga.now))));
+    let kinds: Vec<GateKind> = explanation.gates.iter().map(|gate| gate.gate).collect();
+    assert_eq!(kinds, [GateKind::Stuck, GateKind::UndoOrder]);
+}
+
+#[test]
+fn a_saga_at_a_glance_is_found_with_what_can_be_done() {
+    let saga = stuck();
+    let rules = Rules { definition: &saga.definition, render: &Plain };
+    let glance = operations::found_saga(rules, &saga.saga, &saga.journal, times(&saga));
+    let found = FoundJson { sagas: vec![glance], parked: Vec::new() };
+    golden("find", &render::found(&found, times(&saga)));
+    golden("find_json", &json(&found));
+}
+
+#[test]
+fn a_journal_is_read_whole_or_only_where_something_went_wrong() {
+    let saga = stuck();
+    let rows = operations::history(&saga.definition, &saga.journal);
+    golden("history", &render::history(&rows, times(&saga)));
+    let failed = operations::failed_only(&saga.definition, &saga.journal);
+    golden("history_failed", &render::history(&failed, Times::iso(saga.now)));
+    golden("history_failed_json", &json(&failed));
+}
+
+#[test]
+fn what_went_wrong_is_listed_and_grouped() {
+    let mut undone = Driven::start(TRADE);
+    undone.succeed("order");
+    undone.reply("clearing", Action::Do, 1, refusal());
+    let all: Vec<_> = [stuck(), stuck(), undone, Driven::start(TRADE)]
+        .iter()
+        .flat_map(|saga| {
+            let rules = Rules { definition: &saga.definition, render: &Plain };
+            operations::troubles(rules, &saga.saga, &saga.journal, saga.now)
+        })
+        .collect();
+    let groups = operations::groups(&all);
+    golden("stuck", &render::troubles(&all, times(&stuck())));
+    golden("stuck_json", &json(&all));
+    golden("failures", &render::failures(&groups, times(&stuck())));
+    golden("failures_json", &json(&groups));
+    assert!(all.iter().any(|trouble| operations::group_id(trouble) == groups[0].id));
+}
+
+#[test]
+fn a_saga_is_drawn_as_a_graph_and_over_time() {
+    let mut saga = Driven::start(TRADE);
+    let mut answer = |millis: u64, step: &str, action, attempt, answer| {
+        saga.now = saga.now.plus_millis(millis);
+        saga.reply(step, action, attempt, answer);
+    };
+    answer(200, "order", Action::Do, 1, success());
+    answer(100, "notification", Action::Do, 1, success());
+    answer(300, "clearing", Action::Do, 1, success());
+    answer(200, "risk", Action::Do, 1, refusal());
+    answer(100, "notification", Action::Undo, 1, success());
+    answer(400, "clearing", Action::Undo, 1, success());
+    saga.now = saga.now.plus_millis(100);
+    for (name, format) in [("ascii", GraphFormat::Ascii), ("mermaid", GraphFormat::Mermaid), ("dot", GraphFormat::Dot)]
+    {
+        golden(&format!("graph_{name}"), &operations::graph(&saga.definition, &saga.saga, format));
+    }
+    let bars = operations::timeline(&saga.definition, &saga.journal);
+    golden("timeline", &render::timeline(&bars, saga.now));
+    golden("timeline_json", &json(&bars));
+}
+
+#[test]
+fn two_histories_are_compared_without_ids_and_moments() {
+    let mut well = Driven::start("a; b after a");
+    well.succeed("a b");
+    let mut ill = Driven::start("a; b after a");
+    ill.now = ill.now.plus_millis(5_000);
+    ill.succeed("a");
+    ill.reply("b", Action::Do, 1, refusal());
+    let of =
+        |saga: &Driven| operations::diff_histories((&saga.definition, &saga.journal), (&ill.definition, &ill.journal));
+    golden("diff", &render::difference(&of(&well)));
+    assert!(of(&ill).iter().all(|line| line.side == "both"));
+}
+
+#[test]
+fn lists_are_printed() {
+    let saga = stuck();
+    let listed = [operations::listed_saga(&saga.definition, &saga.saga)];
+    golden("list", &render::sagas(&listed, times(&saga)));
+    golden("list_json", &json(&listed));
+    let counts = [(3, Phase::Completed), (1, Phase::Stuck)].map(|(sagas, phase)| operations::CountJson {
+        definition: "trade".into(),
+        phase: phase.name(),
+        sagas,
+    });
+    golden("count", &render::counts(&counts));
+    golden("count_json", &json(&counts));
+}
+
+/// Sagas that chance drives: each open one waits for something that is told, and its gates know when something happens next.
+#[test]
+fn no_open_saga_is_explained_as_a_defect_and_the_next_moment_is_the_one_that_wakes_it() {
+    let shapes = [TRADE, "a; b after a", "a readOnly; b skip; c after a,b; d after c pivot; e after d retriable"];
+    let mut chance = fastrand::Rng::with_seed(6);
+    let mut looked = 0;
+    for round in 0..600 {
+        let mut saga = Driven::start(shapes[round % shapes.len()]);
+        for _ in 0..chance.usize(1..25) {
+            move_on(&mut saga, &mut chance);
+            let explanation = explained(&saga);
+            if saga.saga.is_final() {
+                continue;
+            }
+            looked += 1;
+            assert!(!explanation.gates.is_empty(), "{}: {:?}", explanation.sentence, saga.saga);
+            let next = explanation.gates.iter().flat_map(|gate| &gate.next).map(|next| next.at.0).min();
+            assert_eq!(next, next_due(&saga.definition, &saga.saga), "{:?}", explanation.gates);
+        }
+    }
+    assert!(looked > 3_000, "{looked}");
+}
+
+fn move_on(saga: &mut Driven, chance: &mut fastrand::Rng) {
+    let step = saga.definition.steps[chance.usize(0..saga.definition.steps.len())].name.to_string();
+    let answers = [success(), success(), success(), refusal(), busy(), conflict()];
+    match chance.usize(0..10) {
+        0..6 => {
+            let action = if chance.bool() { Action::Do } else { Action::Undo };
+            let answer = answers[chance.usize(0..answers.len())].clone();
+            saga.reply(&step, action, chance.u16(1..3), answer);
+        }
+        6..8 => _ = saga.pass(chance.u64(50..3_000)),
+        _ => {
+            let verbs = [
+                Verb::Pause,
+                Verb::Resume,
+                Verb::Cancel,
+                Verb::Retry { step: None, force: false },
+                Verb::Skip { step: step.clone(), reply: None },
+                Verb::Resolve { step, outcome: Resolution::Undone },
+            ];
+            ask(saga, verbs[chance.usize(0..verbs.len())].clone());
+        }
+    }
+}
