@@ -395,9 +395,11 @@ fn is_settled(engines: &Engines) -> bool {
         && engines.namesakes().is_empty()
 }
 
-/// True for a saga that moves by itself: a stuck one still asks again for what it has no answer to.
+/// True for a saga that moves by itself: a stuck one still asks again for what it has no answer to, one that has ended for the undo of a
+/// late success.
 fn is_moving(row: &SagaRow) -> bool {
-    matches!(row.phase, Phase::Running | Phase::Compensating) || row.phase == Phase::Stuck && row.wake_at.is_some()
+    let asks_again = row.phase != Phase::Paused && row.wake_at.is_some();
+    matches!(row.phase, Phase::Running | Phase::Compensating) || asks_again
 }
 
 fn unsettled(engines: &Engines) {
