@@ -171,7 +171,7 @@ fn told(saga: &Driven, fact: &Fact) -> String {
                 let place = StepIx(u16::try_from(place.as_u64().unwrap()).unwrap());
                 write!(text, " {}", name(saga, place)).unwrap();
             }
-            ("at", at) => {
+            ("at", serde_json::Value::Number(at)) => {
                 let at = Timestamp::from_micros(at.as_i64().unwrap());
                 write!(text, " +{}", at.micros() - saga.now.micros()).unwrap();
             }
