@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sagabus::bus::{From, MemoryBus};
-use sagabus::core::{Action, Answer, Json, Operation, Outcome, Phase, Verb};
+use sagabus::core::{Action, Answer, Fact, Json, Operation, Outcome, Phase, StepIx, Timestamp, Transition, Verb};
 use sagabus::engine::{Engine, Settings, SystemClock, wall_clock};
 use sagabus::operations::{self, Check, Places, VerifyReport};
 use sagabus::store::{Console, PostgresStore, SagaFilter};
@@ -193,24 +193,32 @@ fn corruption(statement: &str, finds: &'static [(Check, u64)], named: &'static [
     Corruption { statement: statement.to_owned(), finds, named }
 }
 
+/// `expression` is of FACTS, the bytes as hexadecimal digits.
 fn facts_replaced(key: &str, expression: &str) -> String {
-    let text = "convert_from(facts, 'UTF8')";
-    let facts = expression.replace("FACTS", text);
+    let facts = expression.replace("FACTS", "encode(facts, 'hex')");
     format!(
-        "UPDATE journal SET facts = convert_to({facts}, 'UTF8') WHERE saga_id = (SELECT id FROM saga WHERE business_key = '{key}')"
+        "UPDATE journal SET facts = decode({facts}, 'hex') WHERE saga_id = (SELECT id FROM saga WHERE business_key = '{key}')"
     )
+}
+
+/// A fact's bytes within a row.
+fn hex(step: u16, action: Action) -> String {
+    let stored = |facts| Transition { now: Timestamp::ZERO, facts }.encode();
+    // Behind them lies an array of no facts, or of this one.
+    let bytes = stored(vec![Fact::Ready { step: StepIx(step), action }]).split_off(stored(Vec::new()).len());
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn of_sagas() -> Vec<Corruption> {
     use Check::*;
-    let ready = |step: u8| format!(r#"{{"ready":{{"step":{step},"action":"undo"}}}}"#);
-    let (order, clearing) = (ready(0), ready(1));
+    let (order, clearing) = (hex(0, Action::Undo), hex(1, Action::Undo));
     let swapped =
         format!("replace(replace(replace(FACTS, '{order}', 'x'), '{clearing}', '{order}'), 'x', '{clearing}')");
     let cut = "DELETE FROM journal WHERE saga_id = (SELECT id FROM saga WHERE business_key = 'good-0') AND seq = 2";
     let emptied = "DELETE FROM journal WHERE saga_id = (SELECT id FROM saga WHERE business_key = 'good-1')";
-    let garbage = facts_replaced("good-5", "'x' || FACTS");
-    let beyond = facts_replaced("good-6", r#"replace(FACTS, '"step":4', '"step":99')"#);
+    let garbage = facts_replaced("good-5", "'78' || FACTS");
+    let (last, none) = (hex(4, Action::Do), hex(99, Action::Do));
+    let beyond = facts_replaced("good-6", &format!("replace(FACTS, '{last}', '{none}')"));
     let later = "UPDATE saga SET wake_at = clock_timestamp() + interval '1 day' WHERE business_key = 'silent-2'";
     vec![
         corruption(
