@@ -1,7 +1,8 @@
 //! Names and numbers: ids of sagas and commands, digests, moments, lengths of time, foreign JSON.
 
 use sagabus::core::{
-    Action, Jitter, Json, Phase, RetryPolicy, Sha256, StepIx, Timestamp, announcement_id, command_id, limits, saga_id,
+    Action, Jitter, Json, Phase, RetryPolicy, Sha256, StepIx, Target, Timestamp, announcement_id, command_id,
+    command_named, limits, saga_id,
 };
 use sagabus::definition::parse_duration;
 use serde_json::Value;
@@ -36,15 +37,15 @@ fn saga_of(name: &str, key: &str, moment: Timestamp) -> Uuid {
 
 fn commands(saga: Uuid, head: &[u8; 8]) {
     let [a, b, c, d, ..] = *head;
-    // Places of steps are small. An id of a step from 24,832 on would be that of an announcement, whose name begins with 97.
-    let most = u16::try_from(limits::STEPS).expect("it fits");
-    let (step, attempt) = (StepIx(u16::from_be_bytes([a, b]) % most), u16::from_be_bytes([c, d]));
+    let (step, attempt) = (StepIx(u16::from_be_bytes([a, b])), u16::from_be_bytes([c, d]));
     let id = command_id(saga, step, Action::Do, attempt);
-    assert_eq!((id.get_version_num(), id.get_variant()), (5, Variant::RFC4122));
+    assert_eq!((id.get_version_num(), id.get_variant()), (8, Variant::RFC4122));
+    assert_eq!(command_named(saga, id), Some(Target { step, action: Action::Do, attempt }), "an id says what it names");
+    assert_eq!(command_named(saga, saga), None);
     let others = [
         command_id(saga, step, Action::Undo, attempt),
         command_id(saga, step, Action::Do, attempt.wrapping_add(1)),
-        command_id(saga, StepIx(step.0 + 1), Action::Do, attempt),
+        command_id(saga, StepIx(step.0.wrapping_add(1)), Action::Do, attempt),
         announcement_id(saga, u32::from(attempt)),
     ];
     assert!(!others.contains(&id), "every command has an id of its own");
