@@ -106,7 +106,7 @@ fn publish(histories: &[History]) {
         wire::new_trigger(&format!("{key}.triggers"), &key, "go", &key, "/test", data)
     };
     producer.emit(1, (0..histories.len()).map(trigger).collect());
-    let until = wall_clock().plus_millis(20_000);
+    let until = wall_clock().plus_millis(60_000);
     while producer.unacknowledged() > 0 {
         assert!(wall_clock() < until, "the broker takes them");
         _ = producer.delivered();
