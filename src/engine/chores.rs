@@ -1,9 +1,7 @@
 //! What the engine does at its own pace beside the records: heartbeat, operator actions, due wake-ups, dead writers.
 
-use uuid::Uuid;
-
 use crate::bus::Bus;
-use crate::core::{Input, Timestamp};
+use crate::core::{Input, Partition, Timestamp};
 use crate::store::{SagaKey, Store, StoreError};
 
 use super::batch::Batch;
@@ -65,33 +63,40 @@ impl Chores {
         self.heartbeat <= now.plus_millis(SHARED_MS)
     }
 
-    /// True when enough time has passed since the broker was last asked where partitions begin.
+    /// True when the broker may be asked again where partitions begin that it could not tell of.
     pub(super) fn may_ask_first_offsets(&mut self, now: Timestamp) -> bool {
-        let is_due = self.first_offsets <= now;
-        if is_due {
-            self.first_offsets = now.plus_millis(FIRST_OFFSETS_MS);
-        }
-        is_due
+        is_due(&mut self.first_offsets, now, FIRST_OFFSETS_MS)
     }
 
-    /// True when Postgres is to be asked for something.
-    pub(super) fn are_due(&self, now: Timestamp) -> bool {
-        self.operations.min(self.claims) <= now.plus_millis(SHARED_MS)
-    }
-
-    /// True when enough time has passed since writers were last forgotten.
+    /// True when writers of whom nothing is left are to be forgotten.
     pub(super) fn may_forget_writers(&mut self, now: Timestamp) -> bool {
-        let is_due = self.forget <= now;
-        if is_due {
-            self.forget = now.plus_millis(FORGET_MS);
-        }
-        is_due
+        is_due(&mut self.forget, now, FORGET_MS)
     }
 
     /// When the next chore is due.
     pub(super) fn next_at(&self) -> Timestamp {
         self.heartbeat.min(self.operations).min(self.claims).min(self.takeover)
     }
+}
+
+/// True when the chore is due; it is due again after so many milliseconds.
+fn is_due(at: &mut Timestamp, now: Timestamp, every_ms: u64) -> bool {
+    let is_due = *at <= now.plus_millis(SHARED_MS);
+    if is_due {
+        *at = now.plus_millis(every_ms);
+    }
+    is_due
+}
+
+/// Nobody reads the partition on until a person seeks, unless it stands elsewhere by now.
+pub(super) async fn stop(
+    store: &mut impl Store,
+    partition: &Partition,
+    at: i64,
+    reason: &str,
+) -> Result<(), StoreError> {
+    tracing::error!(topic = %partition.0, partition = partition.1, reason, "partition stopped, restart it with topics seek");
+    store.stop_partition(partition, at, reason).await
 }
 
 /// What another writer holds at the moment is left for the next time: it is no reason to begin anew.
@@ -106,25 +111,17 @@ fn unless_contended(done: Result<(), StoreError>) -> Result<(), StoreError> {
 }
 
 impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
-    /// True when there is something for `housekeep`.
-    pub(super) fn housekeeping_is_due(&self) -> bool {
-        !self.outside.is_empty() || self.chores.takeover <= self.now().plus_millis(SHARED_MS)
-    }
-
     /// What may change what is read: done with nothing in hand, since records that were taken in before would lie elsewhere after.
     pub(super) async fn housekeep(&mut self) -> Result<(), StoreError> {
         let now = self.now();
-        let soon = now.plus_millis(SHARED_MS);
         for (partition, reason) in std::mem::take(&mut self.outside) {
             let Some(at) = self.positions.next(&partition) else { continue };
-            tracing::error!(topic = %partition.0, partition = partition.1, reason, "partition stopped, restart it with topics seek");
-            self.store.stop_partition(&partition, at, &reason).await?;
+            stop(&mut self.store, &partition, at, &reason).await?;
             self.positions.remove(&partition);
         }
-        if self.chores.takeover > soon {
+        if !is_due(&mut self.chores.takeover, now, TAKEOVER_MS) {
             return Ok(());
         }
-        self.chores.takeover = now.plus_millis(TAKEOVER_MS);
         self.emission.look_after(&mut self.bus, now);
         let done = match self.take_over_the_dead().await {
             Ok(()) => self.read_again_what_has_moved().await,
@@ -136,13 +133,10 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// Does the chores that are due; what they bring comes down the line in this batch.
     pub(super) async fn chores(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let now = batch.now;
-        let soon = now.plus_millis(SHARED_MS);
-        if self.chores.operations <= soon {
-            self.chores.operations = now.plus_millis(OPERATIONS_MS);
+        if is_due(&mut self.chores.operations, now, OPERATIONS_MS) {
             batch.operations = self.store.pending_operations(WAKES_MAX).await?;
         }
-        if self.chores.claims <= soon {
-            self.chores.claims = now.plus_millis(CLAIMS_MS);
+        if is_due(&mut self.chores.claims, now, CLAIMS_MS) {
             unless_contended(self.claim().await)?;
         }
         batch.ends = self.gates.look(&mut self.bus, &mut self.store, now).await?;
@@ -174,13 +168,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         Ok(())
     }
 
-    /// The sagas whose timers are due, as many as one batch takes up.
-    pub(super) fn due(&mut self, now: Timestamp) -> Vec<Uuid> {
-        self.cache.due(now, WAKES_MAX)
-    }
-
-    /// Wakes sagas whose timers are due. A give-up that may not be decided yet is looked at again soon.
-    pub(super) async fn wake(&mut self, due: Vec<Uuid>, batch: &mut Batch) -> Result<(), StoreError> {
+    /// Wakes the sagas whose timers are due. A give-up that may not be decided yet is looked at again soon.
+    pub(super) async fn wake(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        let due = self.cache.due(batch.now, WAKES_MAX);
         let mut waits_for_gate = Vec::new();
         for id in due {
             let Some(cached) = self.cache.get(id) else { continue };

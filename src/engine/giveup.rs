@@ -11,6 +11,7 @@ use crate::core::{Backward, Definition, Forward, Phase, Saga, StepIx, Timestamp,
 use crate::store::{PartitionOffset, PartitionState, Store, StoreError};
 
 use super::batch::EmptyEnd;
+use super::chores::stop;
 
 /// How long asking the broker for its ends may take: the engine does nothing else meanwhile.
 pub(super) const ASK_AT_MOST: Duration = Duration::from_millis(1_000);
@@ -62,11 +63,6 @@ impl Gates {
         self.wanted.insert(Arc::clone(topic));
     }
 
-    /// True when a give-up waits for a topic to be read.
-    pub(super) fn are_wanted(&self) -> bool {
-        !self.wanted.is_empty()
-    }
-
     /// Partitions that hold give-ups back.
     pub(super) fn waiting(&self) -> usize {
         self.gates.values().map(|gate| gate.unread.len()).sum()
@@ -106,10 +102,7 @@ impl Gates {
                 match bus.ahead(&partition, unread.at, ASK_AT_MOST).await {
                     Ok(Ahead::Empty { end }) => empty.push(EmptyEnd { partition, from: unread.at, end }),
                     // Its reader may stand behind a marker that Postgres does not know of, and has nothing to complain of.
-                    Ok(Ahead::Outside { reason }) => {
-                        tracing::error!(%topic, partition = partition.1, reason, "partition stopped, restart it with topics seek");
-                        store.stop_partition(&partition, unread.at, &reason).await?;
-                    }
+                    Ok(Ahead::Outside { reason }) => stop(store, &partition, unread.at, &reason).await?,
                     Ok(Ahead::Records) | Err(_) => {}
                 }
             }

@@ -179,10 +179,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// # Errors
     /// Whether the statement committed is unknown, or it did not; nothing was sent. The caller does what a restart does.
     async fn turn(&mut self) -> Result<usize, StoreError> {
-        // What is not due is not begun: its future is as large as all that it may wait for.
-        if self.housekeeping_is_due() {
-            self.housekeep().await?;
-        }
+        self.housekeep().await?;
         let (most, wait) = if self.emission.is_full() { (0, BEHIND) } else { (limits::BATCH_RECORDS, self.patience()) };
         let arrivals = self.bus.arrived(most, wait).await;
         let mut batch = Batch { now: self.now(), ..Batch::default() };
@@ -194,13 +191,8 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let refused = self.emission.take_in(delivered);
         batch.wakes.append(&mut self.pending);
         batch.wakes.extend(refused);
-        if self.chores.are_due(batch.now) || self.gates.are_wanted() {
-            self.chores(&mut batch).await?;
-        }
-        let due = self.due(batch.now);
-        if !due.is_empty() {
-            self.wake(due, &mut batch).await?;
-        }
+        self.chores(&mut batch).await?;
+        self.wake(&mut batch).await?;
         self.health.turned();
         let inputs = batch.len();
         if inputs > 0 || !batch.ends.is_empty() || self.chores.heartbeat_is_due(batch.now) {
