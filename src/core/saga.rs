@@ -215,11 +215,16 @@ impl StepState {
 
     /// True when a `do` had an effect that its state may not show: an attempt that was never issued by the facts that we have, one
     /// that a repeat followed, or one that succeeded late, after it counted as not done.
-    pub(super) fn succeeded_once(&self) -> bool {
+    pub fn succeeded_once(&self) -> bool {
         self.answers.iter().any(|given| {
             let counts = given.believed || given.attempt > self.attempts;
             given.action == Action::Do && given.answer.outcome == Outcome::Success && counts
         })
+    }
+
+    /// True when the `do` has, or may have, had its effect.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self.forward, Forward::Succeeded | Forward::GivenUp(_) | Forward::Unclear) || self.succeeded_once()
     }
 
     /// True while the step's undo is due or under way.

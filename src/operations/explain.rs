@@ -4,7 +4,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::core::{Backward, Definition, Forward, Phase, Rules, Saga, StepKind, Transition, allowed};
+use crate::core::{Backward, Definition, Forward, Phase, Rules, Saga, StepIx, StepKind, Transition, allowed};
 
 use super::gates::{Gate, Next, gates};
 use super::moments::Times;
@@ -99,22 +99,14 @@ fn ended(saga: &Saga, gates: &[Gate], applied: &[String], times: Times) -> Strin
 
 /// Steps whose effect is there, or may be, in file order.
 pub fn applied(definition: &Definition, saga: &Saga) -> Vec<String> {
-    let has_effect = |step: &crate::core::StepIx| {
+    let has_effect = |step: &StepIx| {
         let (rule, state) = (definition.step(*step), saga.step(*step));
-        let is_done = match &state.forward {
-            Forward::Succeeded | Forward::GivenUp(_) | Forward::Unclear => true,
-            Forward::Pending
-            | Forward::Ready
-            | Forward::Issued(_)
-            | Forward::Retrying(_)
-            | Forward::Failed(_)
-            | Forward::Skipped(_) => false,
-        };
-        is_done && rule.kind != StepKind::ReadOnly && state.backward != Backward::Done
+        state.may_be_done() && rule.kind != StepKind::ReadOnly && state.backward != Backward::Done
     };
     let name = |step| {
-        let doubt = if saga.step(step).forward == Forward::Succeeded { "" } else { " (possibly)" };
-        format!("{}{doubt}", definition.step(step).name)
+        let state = saga.step(step);
+        let is_certain = state.forward == Forward::Succeeded || state.succeeded_once();
+        format!("{}{}", definition.step(step).name, if is_certain { "" } else { " (possibly)" })
     };
     definition.places().filter(has_effect).map(name).collect()
 }

@@ -39,38 +39,17 @@ pub fn failed_only(definition: &Definition, journal: &[Transition]) -> Vec<Journ
 }
 
 fn is_failure(fact: &Fact) -> bool {
-    match fact {
+    matches!(
+        fact,
         Fact::Failed { .. }
-        | Fact::Refused { .. }
-        | Fact::GivenUp { .. }
-        | Fact::FailedForGood { .. }
-        | Fact::Exhausted { .. }
-        | Fact::Blocked { .. }
-        | Fact::Conflicted { .. }
-        | Fact::Undeliverable { .. } => true,
-        Fact::Started { .. }
-        | Fact::Ready { .. }
-        | Fact::Issued { .. }
-        | Fact::Resent { .. }
-        | Fact::Progressed { .. }
-        | Fact::Succeeded { .. }
-        | Fact::RetryDue { .. }
-        | Fact::Skipped { .. }
-        | Fact::Turned { .. }
-        | Fact::UndoSkipped { .. }
-        | Fact::UndoDue { .. }
-        | Fact::Unblocked { .. }
-        | Fact::PhaseChanged { .. }
-        | Fact::AnsweredEarly { .. }
-        | Fact::CameLate { .. }
-        | Fact::Rearmed { .. }
-        | Fact::Operated { .. }
-        | Fact::TurnWished { .. }
-        | Fact::WishRefused
-        | Fact::Edited { .. }
-        | Fact::Renewed { .. }
-        | Fact::Thawed { .. } => false,
-    }
+            | Fact::Refused { .. }
+            | Fact::GivenUp { .. }
+            | Fact::FailedForGood { .. }
+            | Fact::Exhausted { .. }
+            | Fact::Blocked { .. }
+            | Fact::Conflicted { .. }
+            | Fact::Undeliverable { .. }
+    )
 }
 
 /// `{"issued": {"step": 1, ...}}` as `{"fact": "issued", "step": "clearing", ...}`.

@@ -67,6 +67,16 @@ fn a_refusal_tells_phase_reason_and_what_can_be_done() {
 }
 
 #[test]
+fn a_step_that_was_done_after_a_person_had_failed_it_is_told_among_those_that_are_applied() {
+    let mut saga = Driven::start(TRADE);
+    saga.succeed("order clearing");
+    ask(&mut saga, Verb::Fail { step: "notification".into(), code: "BY_HAND".into() });
+    assert_eq!(explained(&saga).applied, ["order", "clearing"]);
+    saga.reply("notification", Action::Do, 1, success());
+    assert_eq!(explained(&saga).applied, ["order", "clearing", "notification"]);
+}
+
+#[test]
 fn a_step_that_there_is_not_is_told_with_the_one_that_was_meant() {
     let saga = stuck();
     let failure = operations::check_step(&saga.definition, "clering").unwrap_err();

@@ -87,17 +87,11 @@ pub(super) fn needs_undo(definition: &Definition, saga: &Saga, step: StepIx) -> 
     match &state.backward {
         Backward::Done | Backward::Skipped(_) => false,
         Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(_) => true,
-        Backward::None => match &state.forward {
-            Forward::GivenUp(_) => !defect!("unknown taken as failed"),
-            Forward::Failed(_) if defect!("failed taken as unknown") => true,
-            Forward::Succeeded | Forward::Unclear => true,
-            Forward::Pending
-            | Forward::Ready
-            | Forward::Issued(_)
-            | Forward::Retrying(_)
-            | Forward::Failed(_)
-            | Forward::Skipped(_) => state.succeeded_once(),
-        },
+        Backward::None => {
+            let is_unseen = defect!("unknown taken as failed") && matches!(state.forward, Forward::GivenUp(_));
+            let is_feared = defect!("failed taken as unknown") && matches!(state.forward, Forward::Failed(_));
+            is_feared || state.may_be_done() && !is_unseen
+        }
     }
 }
 
