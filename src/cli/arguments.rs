@@ -213,14 +213,21 @@ pub(super) struct StartArguments {
     pub(super) output: OutputArguments,
 }
 
+/// One saga, as a person names it.
 #[derive(Clone, Debug, Args)]
-pub(super) struct SagaArguments {
+pub(super) struct OneSaga {
     /// The saga's id or business key.
     #[arg(value_name = "ID|KEY")]
     pub(super) saga: String,
     /// The definition, where a key fits several.
     #[arg(long)]
     pub(super) definition: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct SagaArguments {
+    #[command(flatten)]
+    pub(super) one: OneSaga,
     #[command(flatten)]
     pub(super) times: TimeArguments,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::core::{Json, Resolution, Verb};
 use crate::operations::{self, DryRun, Exit, Failure, Opened, Places};
 
-use super::arguments::{OutputArguments, OutputFormat};
+use super::arguments::{OneSaga, OutputArguments, OutputFormat};
 use super::{output, render};
 
 /// What every action says behind its own help.
@@ -31,7 +31,7 @@ pub(super) enum RepairVerb {
     #[command(after_help = helped("sagabus retry order-42 clearing --reason \"ledger is open again\" --yes"))]
     Retry {
         #[command(flatten)]
-        on: OnSaga,
+        on: OneSaga,
         /// The step; default: all that failed.
         #[arg(value_name = "STEP")]
         step: Option<String>,
@@ -114,19 +114,9 @@ pub(super) enum RepairVerb {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct OnSaga {
-    /// The saga's id or business key.
-    #[arg(value_name = "ID|KEY")]
-    saga: String,
-    /// The definition, where a key fits several.
-    #[arg(long)]
-    definition: Option<String>,
-}
-
-#[derive(Clone, Debug, Args)]
 pub(super) struct OnStep {
     #[command(flatten)]
-    on: OnSaga,
+    on: OneSaga,
     /// The step's name.
     #[arg(value_name = "STEP")]
     step: String,
@@ -135,7 +125,7 @@ pub(super) struct OnStep {
 #[derive(Clone, Debug, Args)]
 pub(super) struct SagaAct {
     #[command(flatten)]
-    on: OnSaga,
+    on: OneSaga,
     #[command(flatten)]
     act: Act,
 }
@@ -222,7 +212,7 @@ pub(super) async fn run(places: &Places, verb: RepairVerb) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-fn parts(verb: RepairVerb) -> Result<(OnSaga, Verb, Act), Failure> {
+fn parts(verb: RepairVerb) -> Result<(OneSaga, Verb, Act), Failure> {
     Ok(match verb {
         RepairVerb::Republish(StepAct { on: OnStep { on, step }, act }) => (on, Verb::Republish { step }, act),
         RepairVerb::Retry { on, step, force, act } => (on, Verb::Retry { step, force }, act),

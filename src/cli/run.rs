@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::See(verb) => super::see::run(&places, verb).await,
         Verb::Show(show) => run_show(&places, show).await,
         Verb::Parked(ParkedVerb::List { limit, output: format }) => {
-            let mut found = operations::parked(&places.console().await?, limit.saturating_add(1)).await?;
+            let mut found = operations::parked(&places.reading().await?, limit.saturating_add(1)).await?;
             say_cut(found.len() > limit, limit);
             found.truncate(limit);
             match format.output {
@@ -194,8 +194,8 @@ pub(super) fn say_cut(is_cut: bool, limit: usize) {
 }
 
 async fn run_show(places: &Places, arguments: SagaArguments) -> Result<ExitCode, Failure> {
-    let console = places.console().await?;
-    let saga = operations::find_one(&console, &arguments.saga, arguments.definition.as_deref()).await?;
+    let console = places.reading().await?;
+    let saga = operations::find_one(&console, &arguments.one.saga, arguments.one.definition.as_deref()).await?;
     let opened = operations::open(&console, saga.row.id).await?;
     match arguments.output.output {
         OutputFormat::Json => output::json(&operations::show(&opened, Times::iso(opened.now))),

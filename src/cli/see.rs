@@ -8,10 +8,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::core::Phase;
-use crate::operations::{self, Condition, Exit, Failure, GraphFormat, Opened, Places, Times};
+use crate::operations::{self, Condition, Exit, Failure, GraphFormat, Opened, Places, Times, parse_phase};
 use crate::store::{Console, SagaFilter};
 
-use super::arguments::{ListFormat, ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
+use super::arguments::{
+    ListFormat, ListOutputArguments, OneSaga, OutputArguments, OutputFormat, SagaArguments, TimeArguments,
+};
 use super::run::say_cut;
 use super::{output, render};
 
@@ -50,7 +52,7 @@ pub(super) enum SeeVerb {
     },
     /// Why a saga stands where it stands: what it waits for, since when, what happens next, what can be done.
     #[command(after_help = "Example: sagabus explain order-42")]
-    Explain(OneArguments),
+    Explain(SagaArguments),
     /// A saga's journal.
     #[command(after_help = "Example: sagabus history order-42 --failed")]
     History {
@@ -125,7 +127,7 @@ pub(super) struct WhichArguments {
     #[arg(long = "where", value_name = "NAME=VALUE", value_parser = Condition::parse)]
     conditions: Vec<Condition>,
     /// Only sagas in this phase.
-    #[arg(long, value_parser = phase)]
+    #[arg(long, value_parser = parse_phase)]
     phase: Option<Phase>,
     /// Only sagas of this definition.
     #[arg(long)]
@@ -143,26 +145,6 @@ pub(super) struct ListArguments {
     times: TimeArguments,
     #[command(flatten)]
     output: ListOutputArguments,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct OneSaga {
-    /// The saga's id or business key.
-    #[arg(value_name = "ID|KEY")]
-    saga: String,
-    /// The definition, where a key fits several.
-    #[arg(long)]
-    definition: Option<String>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct OneArguments {
-    #[command(flatten)]
-    one: OneSaga,
-    #[command(flatten)]
-    times: TimeArguments,
-    #[command(flatten)]
-    output: OutputArguments,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -208,11 +190,6 @@ pub(super) enum GraphLanguage {
     Ascii,
 }
 
-fn phase(text: &str) -> Result<Phase, String> {
-    let known = || Phase::ALL.map(Phase::name).join(", ");
-    Phase::parse(text).ok_or_else(|| format!("no such phase; there are {}", known()))
-}
-
 impl WhichArguments {
     fn filter(&self, times: Times) -> SagaFilter {
         let mut filter = operations::filter(&self.conditions, times.now);
@@ -244,7 +221,7 @@ pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Fail
             let found = operations::count(&console, &which.filter(now)).await?;
             print_one(output, &found, |found| render::counts(found));
         }
-        SeeVerb::Explain(OneArguments { one, times, output }) => {
+        SeeVerb::Explain(SagaArguments { one, times, output }) => {
             let Opened { plan, saga, journal, now, .. } = open(&console, &one).await?;
             let seen = times.seen_from(now);
             let times = if output.output == OutputFormat::Json { Times::iso(now) } else { seen };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::core::{Operation, Sha256, Verb};
+use crate::core::{Operation, Verb};
 use crate::store::{Console, OperationState};
 
 use super::failure::{Exit, Failure};
@@ -18,10 +18,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// An action with an id that no other asking has: from who asks, of what, in which process, when.
 pub fn operation(saga_id: Uuid, verb: Verb, who: &str, reason: &str, expect_seq: Option<u32>) -> Operation {
     let moment = crate::engine::wall_clock();
-    let text = format!("{saga_id} {} {who} {} {}", verb.name(), std::process::id(), moment.micros());
-    let mut bytes = [0_u8; 16];
-    bytes.copy_from_slice(&Sha256::of(text.as_bytes()).as_bytes()[..16]);
-    let id = Uuid::new_v5(&Uuid::from_bytes(bytes), text.as_bytes());
+    let text = format!("{} {who} {} {}", verb.name(), std::process::id(), moment.micros());
+    let id = Uuid::new_v5(&saga_id, text.as_bytes());
     Operation { id, verb, who: who.to_owned(), reason: reason.to_owned(), expect_seq }
 }
 

@@ -15,7 +15,7 @@ pub enum Condition {
     Phase(Phase),
     /// `definition=NAME`
     Definition(String),
-    /// `key=TEXT` or `key=TEXT*`: the business key begins so.
+    /// `key=PREFIX*`: the business key begins so.
     Key(String),
     /// `code=CODE`: of what went wrong first.
     Code(String),
@@ -55,13 +55,13 @@ impl Condition {
         let (name, value) =
             text.split_once('=').ok_or_else(|| format!("say NAME=VALUE; names are {}", NAMES.join(", ")))?;
         match name {
-            "phase" => {
-                let known = || Phase::ALL.map(Phase::name).join(", ");
-                let phase = Phase::parse(value).ok_or_else(|| format!("no such phase; there are {}", known()))?;
-                Ok(Self::Phase(phase))
-            }
+            "phase" => Ok(Self::Phase(parse_phase(value)?)),
             "definition" => Ok(Self::Definition(value.to_owned())),
-            "key" => Ok(Self::Key(value.strip_suffix('*').unwrap_or(value).to_owned())),
+            "key" => {
+                let prefix =
+                    value.strip_suffix('*').ok_or("say key=PREFIX*; by its whole key a saga is found by find")?;
+                Ok(Self::Key(prefix.to_owned()))
+            }
             "code" => Ok(Self::Code(value.to_owned())),
             "started-after" => Ok(Self::StartedAfter(when(value)?)),
             "started-before" => Ok(Self::StartedBefore(when(value)?)),
@@ -72,6 +72,15 @@ impl Condition {
             }
         }
     }
+}
+
+/// The phase of this name.
+///
+/// # Errors
+/// There is none: with those that there are.
+pub fn parse_phase(text: &str) -> Result<Phase, String> {
+    let known = || Phase::ALL.map(Phase::name).join(", ");
+    Phase::parse(text).ok_or_else(|| format!("no such phase; there are {}", known()))
 }
 
 fn when(text: &str) -> Result<When, String> {
@@ -124,6 +133,7 @@ mod tests {
     fn what_cannot_be_read_is_told_with_what_could() {
         assert!(Condition::parse("phases=stuck").unwrap_err().contains("did you mean phase?"));
         assert!(Condition::parse("phase=lost").unwrap_err().contains("compensated_with_skips"));
+        assert!(Condition::parse("key=order-4").unwrap_err().contains("PREFIX*"), "order-42 would be among them");
         assert!(Condition::parse("stuck").unwrap_err().contains("NAME=VALUE"));
         assert!(Condition::parse("started-after=yesterday").unwrap_err().contains("1h30m"));
     }

@@ -47,6 +47,7 @@ pub use failure::Failure;
 pub use filter::Condition;
 pub use filter::When;
 pub use filter::filter;
+pub use filter::parse_phase;
 pub use find::FoundJson;
 pub use find::FoundSaga;
 pub use find::find;

@@ -79,6 +79,10 @@ pub struct FailureGroup {
 /// What went wrong in an open saga: everything that blocks it, else what went wrong first. Empty when nothing did.
 pub fn troubles(rules: Rules<'_>, saga: &Saga, journal: &[Transition], now: Timestamp) -> Vec<Trouble> {
     let definition = rules.definition;
+    if saga.is_final() || saga.blocks.is_empty() && saga.error.is_none() {
+        return Vec::new();
+    }
+    let (applied, can) = (applied(definition, saga), allowed(rules, saga, now));
     let trouble = |step: Option<&str>, action: &'static str, code: &str, message: &str, since: Timestamp| Trouble {
         saga_id: saga.id,
         definition: definition.name.to_string(),
@@ -89,12 +93,9 @@ pub fn troubles(rules: Rules<'_>, saga: &Saga, journal: &[Transition], now: Time
         code: code.to_owned(),
         message: message.to_owned(),
         since: Moment(since),
-        applied: applied(definition, saga),
-        can: allowed(rules, saga, now),
+        applied: applied.clone(),
+        can: can.clone(),
     };
-    if saga.is_final() {
-        return Vec::new();
-    }
     if saga.blocks.is_empty() {
         let first = saga
             .error

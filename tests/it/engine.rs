@@ -7,22 +7,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use sagabus::bus::From;
+use sagabus::bus::{From, MemoryBus};
 use sagabus::core::{Action, Fact, Operation, Partition, Phase, Sha256, Transition, Verb};
 use sagabus::engine::{Engine, EngineError, Settings};
-use sagabus::store::{Change, DefinitionRow, OperationState, StoreError};
+use sagabus::store::{Change, DefinitionRow, OperationState, Store, StoreError};
 use sagabus::wire;
 use uuid::Uuid;
 
 use super::support::faulty::{Fault, Faulty};
 use super::support::participants::Behaviour;
-use super::support::world::{MemoryWorld, trigger_data};
+use super::support::world::{HandClock, MemoryWorld, trigger_data};
 
 const TRADE: &str = "trade-settlement";
 
 fn begin(world: &MemoryWorld, key: &str) {
     let plan = world.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
     world.world.trigger(plan, key);
+}
+
+/// Turns an engine of the test's own, each time 100 ms later.
+async fn turn<S: Store>(world: &mut MemoryWorld, engine: &mut Engine<S, MemoryBus, HandClock>, times: usize) {
+    for _ in 0..times {
+        world.now = world.now.plus_millis(100);
+        world.world.clock.advance(100);
+        world.database.set_now(world.now);
+        engine.step(&world.world.stop).await.unwrap();
+    }
 }
 
 fn settings() -> Settings {
@@ -37,7 +47,7 @@ fn partitions(world: &MemoryWorld) -> Vec<(Arc<str>, i32)> {
     topics.flat_map(|topic| [(Arc::clone(&topic), 0), (topic, 1)]).collect()
 }
 
-type MemoryEngine = Engine<sagabus::store::MemoryStore, sagabus::bus::MemoryBus, super::support::world::HandClock>;
+type MemoryEngine = Engine<sagabus::store::MemoryStore, MemoryBus, HandClock>;
 
 /// An engine of another life, or another process, on the same database and broker.
 fn another(world: &MemoryWorld) -> MemoryEngine {
@@ -322,12 +332,7 @@ async fn wake_ups_that_come_to_nothing_cost_no_statement() {
     bus.cut_off(true);
     let mut engine = Engine::new(store, bus, world.world.clock.clone(), settings());
     begin(&world, "k");
-    for _ in 0..100 {
-        world.now = world.now.plus_millis(100);
-        world.world.clock.advance(100);
-        world.database.set_now(world.now);
-        engine.step(&world.world.stop).await.unwrap();
-    }
+    turn(&mut world, &mut engine, 100).await;
     let statements = seen.borrow().changes.len();
     assert!((4..=8).contains(&statements), "a start, and a heartbeat every 2 s: {statements} statements in 10 s");
 }
@@ -343,12 +348,7 @@ async fn a_partition_whose_beginning_nobody_can_tell_does_not_disturb_the_others
     let bus = world.world.broker.connect(given);
     let mut engine = Engine::new(store, bus, world.world.clock.clone(), settings());
     begin(&world, "k");
-    for _ in 0..45 {
-        world.now = world.now.plus_millis(100);
-        world.world.clock.advance(100);
-        world.database.set_now(world.now);
-        engine.step(&world.world.stop).await.unwrap();
-    }
+    turn(&mut world, &mut engine, 45).await;
     let (_, stored) = world.sagas().remove(0);
     let journal: Vec<Transition> = stored.journal.iter().map(|facts| Transition::decode(facts).unwrap()).collect();
     let resent = journal.iter().flat_map(|row| &row.facts).filter(|fact| matches!(fact, Fact::Resent { .. })).count();
