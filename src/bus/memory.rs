@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::core::{Partition, Timestamp};
 use crate::wire::{Event, Outgoing, Record, RecordHead};
 
-use super::{Ahead, Arrival, Bus, BusError, Delivery, From, Tag};
+use super::{Ahead, Arrival, Bus, BusError, Delivery, From, Tag, outside_log};
 
 /// What a broker takes at most, in bytes: Kafka's default.
 const RECORD_MAX: usize = 1_048_588;
@@ -177,9 +177,7 @@ impl PartitionLog {
 
     /// Why nobody can read from `start`.
     fn refuses(&self, start: i64) -> Option<String> {
-        let (begin, end) = (self.begin, self.end());
-        let is_outside = start < begin || start > end;
-        is_outside.then(|| format!("offset {start} is outside the log, which holds {begin} to {end}"))
+        outside_log(start, self.begin, self.end())
     }
 }
 

@@ -91,6 +91,12 @@ pub enum Ahead {
     },
 }
 
+/// Why nobody can read from an offset of a log, which holds those from `begin` to before `end`; `None` when one can.
+pub fn outside_log(offset: i64, begin: i64, end: i64) -> Option<String> {
+    let is_outside = !(begin..=end).contains(&offset);
+    is_outside.then(|| format!("offset {offset} is outside the log, which holds {begin} to {end}"))
+}
+
 /// What a bus reports.
 #[derive(Debug)]
 pub enum Arrival {

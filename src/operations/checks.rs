@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bus::{Admin, Finding, Level, Purpose, TopicNeed, judge_topics};
+use crate::bus::{Admin, Finding, Level, Purpose, TopicNeed, judge_topics, outside_log};
 use crate::engine::wall_clock;
 use crate::store::{Balance, Console, Durability};
 
@@ -117,11 +117,11 @@ fn judge_known(need: &TopicNeed, known: &[&Balance], marks: &[(i32, i64, i64)]) 
     for balance in known {
         let number = balance.partition.1;
         let mark = marks.iter().find(|(partition, ..)| *partition == number);
-        if let Some((_, low, high)) = mark.filter(|(_, low, high)| !(*low..=*high).contains(&balance.next_offset)) {
+        if let Some(found) = mark.and_then(|(_, low, high)| outside_log(balance.next_offset, *low, *high)) {
             findings.push(Finding {
                 level: Level::Warn,
                 subject: format!("partition {}/{number}", need.name),
-                found: format!("offset {} is outside the log, which holds {low} to {high}", balance.next_offset),
+                found,
                 hint: "the topic was made anew or has lost records: sagabus topics seek restarts the partition"
                     .to_owned(),
             });

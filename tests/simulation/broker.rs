@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use sagabus::bus::outside_log;
 use sagabus::core::{Action, Partition};
 use sagabus::wire::{self, Event, Outgoing, Record, RecordHead};
 use uuid::Uuid;
@@ -58,9 +59,7 @@ impl Log {
 
     /// Why nobody can read from `start`.
     pub(super) fn refuses(&self, start: i64) -> Option<String> {
-        let (begin, end) = (self.begin, self.end());
-        let is_outside = start < begin || start > end;
-        is_outside.then(|| format!("offset {start} is outside the log, which holds {begin} to {end}"))
+        outside_log(start, self.begin, self.end())
     }
 }
 

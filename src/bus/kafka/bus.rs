@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::core::{Partition, limits};
 use crate::wire::Outgoing;
 
-use super::super::{Ahead, Arrival, Bus, BusError, Delivery, From, Tag};
+use super::super::{Ahead, Arrival, Bus, BusError, Delivery, From, Tag, outside_log};
 use super::lookup::{Lookup, Range};
 use super::producer::Producer;
 use super::reader::{HandOver, Order, Reader, Told};
@@ -145,8 +145,7 @@ impl KafkaBus {
                 continue;
             }
             begins_anew |= at < end;
-            if !(low..=end).contains(&at) {
-                let reason = format!("offset {at} is outside the log, which holds {low} to {end}");
+            if let Some(reason) = outside_log(at, low, end) {
                 self.next.remove(&partition);
                 self.waiting.push_back(Arrival::Stopped { partition, reason });
                 begins_anew = true;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::core::Partition;
 
-use super::super::{Ahead, BusError, From};
+use super::super::{Ahead, BusError, From, outside_log};
 use super::lost::let_go;
 use super::settings::KafkaSettings;
 
@@ -172,8 +172,7 @@ impl Lookup {
         let (topic, number) = partition.clone();
         self.ask(format!("look for records of partition {topic}/{number} from {from}"), at_most, move |asker| {
             let (low, end) = asker.client().fetch_watermarks(&topic, number, at_most)?;
-            if !(low..=end).contains(&from) {
-                let reason = format!("offset {from} is outside the log, which holds {low} to {end}");
+            if let Some(reason) = outside_log(from, low, end) {
                 return Ok(Ahead::Outside { reason });
             }
             let reader =
