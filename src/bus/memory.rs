@@ -75,6 +75,11 @@ impl MemoryBroker {
         self.lock().is_away = is_away;
     }
 
+    /// Deletes a topic.
+    pub fn delete(&self, topic: &str) {
+        self.lock().topics.remove(topic);
+    }
+
     /// Appends a record; its key chooses the partition.
     pub fn publish(&self, record: &Outgoing) {
         let headers: Vec<(&str, Option<&[u8]>)> =
@@ -286,13 +291,12 @@ impl Bus for MemoryBus {
 
     async fn ends(&mut self, topic: &str, _at_most: Duration) -> Result<Vec<(i32, i64)>, BusError> {
         let log = self.broker.lock();
+        let failed = |message: &str| BusError { attempted: "ask for the ends".to_owned(), message: message.to_owned() };
         if log.is_away {
-            return Err(BusError {
-                attempted: "ask for the ends".to_owned(),
-                message: "the broker is away".to_owned(),
-            });
+            return Err(failed("the broker is away"));
         }
-        Ok((0..).zip(log.topics.get(topic).into_iter().flatten().map(PartitionLog::end)).collect())
+        let partitions = log.topics.get(topic).ok_or_else(|| failed("unknown topic"))?;
+        Ok((0..).zip(partitions.iter().map(PartitionLog::end)).collect())
     }
 
     async fn ahead(&mut self, partition: &Partition, from: i64, _at_most: Duration) -> Result<Ahead, BusError> {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Postgres silent for 10 s ------------------------> leaves the group -------------------> joins again once it has registered
-//! something on its way, Kafka silent for 30 s -----> leaves the group, no heartbeat -----> registers after 12 s, once Kafka answers
-//!                                                    (a peer takes over what it had not sent)
+//! something on its way or asked, Kafka silent for 30 s -> leaves the group, no heartbeat -> registers after 12 s, once Kafka answers
+//!                                                    (a peer takes over what it had not sent, and what it had claimed)
 //! ```
 
 use crate::bus::Bus;
@@ -14,23 +14,28 @@ use super::{Engine, giveup};
 
 /// Without Postgres for this long an engine leaves its partitions to others.
 const DATABASE_SILENT: i64 = 10_000_000;
-/// Without a word of the broker about what was sent for this long an engine stands aside: longer than most outages, which all engines
-/// share, and which nobody can make good.
+/// Without a word of the broker about what was sent or asked for this long an engine stands aside: longer than most outages, which all
+/// engines share, and which nobody can make good.
 const BROKER_SILENT: i64 = 30_000_000;
 /// How long it stands aside at least: a writer is dead after 8 s, and peers look for dead ones every 2 s. Only its producer may be cut
 /// off, so that the broker seems to answer.
 const ASIDE: i64 = 12_000_000;
+
+/// Topics that are asked for before the broker is taken for silent: one or two may be gone.
+const TOPICS_ASKED: usize = 3;
 
 /// What an engine knows of silence, in microseconds of its machine's clock.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
     /// Since when something is on its way of which the broker has not said a word.
     unheard_since: Option<i64>,
+    /// Since when the broker has not answered what give-ups ask.
+    unanswered_since: Option<i64>,
     /// Since when the engine stands aside.
     aside_since: Option<i64>,
     /// Since when Postgres lets it not begin.
     database_since: Option<i64>,
-    /// How often the broker was asked whether it answers.
+    /// Topics that were asked for, to see whether the broker answers.
     asked: usize,
 }
 
@@ -42,15 +47,26 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         self.silence.unheard_since = if is_quiet { None } else { self.silence.unheard_since.or(Some(now)) };
     }
 
-    /// Stands aside when the broker has been silent for long: the engine is not ready then, and begins anew.
-    pub(super) fn stand_aside_if_unheard(&mut self) {
+    /// Takes note of whether the broker answered a question. An engine that cannot ask may not give up what it has claimed, and would
+    /// claim it again and again from those that can.
+    pub(super) fn asked(&mut self, is_answered: bool) {
         let now = self.clock.monotonic_micros();
-        if self.silence.unheard_since.is_none_or(|since| now - since < BROKER_SILENT) {
+        self.silence.unanswered_since = if is_answered { None } else { self.silence.unanswered_since.or(Some(now)) };
+    }
+
+    /// Stands aside when the broker has been silent for long: the engine is not ready then, and begins anew.
+    pub(super) async fn stand_aside_if_unheard(&mut self) {
+        let now = self.clock.monotonic_micros();
+        let is_long = |since: Option<i64>| since.is_some_and(|since| now - since >= BROKER_SILENT);
+        if is_long(self.silence.unanswered_since) && self.broker_answers().await {
+            self.silence.unanswered_since = None;
+        }
+        if !is_long(self.silence.unheard_since) && !is_long(self.silence.unanswered_since) {
             return;
         }
         tracing::error!(
             batches = self.emission.len(),
-            "broker says nothing of what was sent, standing aside for others"
+            "broker says nothing of what was sent or asked, standing aside for others"
         );
         self.silence = Silence { aside_since: Some(now), ..Silence::default() };
         self.leave_group();
@@ -61,14 +77,19 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// for ever.
     pub(super) async fn stands_aside(&mut self) -> bool {
         let Some(since) = self.silence.aside_since else { return false };
-        if self.clock.monotonic_micros() - since < ASIDE {
-            return true;
-        }
-        // Another topic each time: one of them may be gone.
-        self.silence.asked += 1;
+        self.clock.monotonic_micros() - since < ASIDE || !self.broker_answers().await
+    }
+
+    /// True when the broker tells of one of some topics, others each time, or when there is none to ask for.
+    async fn broker_answers(&mut self) -> bool {
         let topics = self.catalog.topics();
-        let Some(topic) = topics.get(self.silence.asked % topics.len().max(1)) else { return false };
-        self.bus.ends(topic, giveup::ASK_AT_MOST).await.is_err()
+        for _ in 0..TOPICS_ASKED.min(topics.len()) {
+            self.silence.asked = (self.silence.asked + 1) % topics.len();
+            if self.bus.ends(&topics[self.silence.asked], giveup::ASK_AT_MOST).await.is_ok() {
+                return true;
+            }
+        }
+        topics.is_empty()
     }
 
     /// Takes note that Postgres does not let the engine begin: its partitions are left to others after a while.

@@ -140,6 +140,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             unless_contended(self.claim().await)?;
         }
         batch.ends = self.gates.look(&mut self.bus, &mut self.store, now).await?;
+        if let Some(is_answered) = self.gates.take_answered() {
+            self.asked(is_answered);
+        }
         self.health.set_figures(self.cache.len(), self.emission.len(), self.gates.waiting());
         meters::engine(self.cache.len(), self.emission.len(), self.gates.waiting());
         Ok(())

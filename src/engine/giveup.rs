@@ -28,6 +28,8 @@ pub(super) struct Gates {
     gates: FxHashMap<Arc<str>, Gate>,
     wanted: FxHashSet<Arc<str>>,
     said_at: Timestamp,
+    /// Whether the broker answered the last question, until it was told.
+    is_answered: Option<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,11 @@ impl Gates {
         self.wanted.insert(Arc::clone(topic));
     }
 
+    /// Whether the broker answered the last question, if one was asked since this was told last.
+    pub(super) fn take_answered(&mut self) -> Option<bool> {
+        self.is_answered.take()
+    }
+
     /// Partitions that hold give-ups back.
     pub(super) fn waiting(&self) -> usize {
         self.gates.values().map(|gate| gate.unread.len()).sum()
@@ -84,7 +91,9 @@ impl Gates {
             }
             gate.looked_at = now;
             if gate.asked.is_none() {
-                match bus.ends(&topic, ASK_AT_MOST).await {
+                let asked = bus.ends(&topic, ASK_AT_MOST).await;
+                self.is_answered = Some(asked.is_ok());
+                match asked {
                     Ok(ends) => gate.asked = Some((now, ends)),
                     Err(error) => {
                         tracing::warn!(%topic, %error, "ends of the reply topic are not known, give-ups wait")

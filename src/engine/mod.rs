@@ -166,7 +166,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         self.is_turning = false;
         match turned {
             Ok(inputs) => {
-                self.stand_aside_if_unheard();
+                self.stand_aside_if_unheard().await;
                 Ok(inputs)
             }
             Err(error) => self.mend(error).await.map(|()| 0),

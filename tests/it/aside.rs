@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use sagabus::bus::{From, MemoryBus};
 use sagabus::core::{Partition, Phase};
+use sagabus::definition::{Compiled, Source};
 use sagabus::engine::{Clock, Engine, Health, Settings, Stop};
 use sagabus::store::MemoryStore;
 
 use super::support::faulty::{Faulty, Seen};
 use super::support::participants::Behaviour;
-use super::support::world::{HandClock, MemoryWorld};
+use super::support::world::{HandClock, MemoryWorld, World, row_of};
 
 /// A clock by which a waiting engine really waits, until the test has moved it.
 #[derive(Clone, Debug)]
@@ -145,4 +146,50 @@ async fn while_no_engine_reaches_the_broker_none_registers_again_and_again() {
     alone(&mut world, &mut peer, 5_000);
     assert_eq!((peer.health.is_ready(), peer.registrations()), (true, 2));
     assert!(world.world.broker.records(&topic).len() > sent, "what had waited is sent");
+}
+
+/// A peer alone whose saga was sent, is not answered, and is not sent again before its patience ends after 5 s.
+fn patient() -> (MemoryWorld, Peer) {
+    let yaml = "saga: v1\nname: patient\nversion: 1\ntrigger: {topic: patient.triggers, type: go}\n\
+                businessKey: ${trigger.data.orderId}\ndefaults: {timeout: 5s, patience: 5s}\n\
+                steps:\n  a: {command: {type: t}, compensate: {type: u}}\n";
+    let source = Source { file: "patient.saga.yaml".to_owned(), yaml: yaml.to_owned(), schemas: [].into() };
+    let plan = Arc::new(Compiled::load(&source).unwrap());
+    let silent = || Box::new(|_: &_| Behaviour::Silent);
+    let mut world = MemoryWorld::new(silent());
+    world.database.deploy(&[row_of(&source, &plan)], false).unwrap();
+    let (store, clock) = (world.database.store(), world.world.clock.clone());
+    let plans = [plan].into_iter().chain(world.world.plans).collect();
+    world.world = World::new(store, plans, silent(), clock);
+    let mut peer = Peer::start(&world, world.world.broker.connect(partitions(&world)));
+    begin(&world, "k");
+    alone(&mut world, &mut peer, 3_000);
+    assert_eq!((world.sagas().len(), world.database.unemitted()), (1, 0), "nothing is on its way");
+    (world, peer)
+}
+
+#[test]
+fn an_engine_whose_questions_nobody_answers_stands_aside_since_it_cannot_give_up_what_it_claims() {
+    let (mut world, mut peer) = patient();
+    world.world.broker.set_away(true);
+    alone(&mut world, &mut peer, 30_000);
+    assert!(peer.health.is_ready(), "most outages end by themselves");
+    alone(&mut world, &mut peer, 6_000);
+    assert_eq!((peer.health.is_ready(), world.world.broker.members()), (false, 0));
+    assert_eq!(world.sagas()[0].0.phase, Phase::Running);
+    world.world.broker.set_away(false);
+    alone(&mut world, &mut peer, 20_000);
+    assert_eq!((peer.health.is_ready(), world.world.broker.members()), (true, 1));
+    assert_eq!(world.sagas()[0].0.phase, Phase::Compensating);
+}
+
+#[test]
+fn a_topic_that_is_gone_holds_its_give_ups_back_and_is_not_a_silent_broker() {
+    let (mut world, mut peer) = patient();
+    world.world.broker.delete(&world.world.plans[0].definition().reply_topic);
+    for _ in 0..10 {
+        alone(&mut world, &mut peer, 10_000);
+        assert!(peer.health.is_ready());
+    }
+    assert_eq!(world.sagas()[0].0.phase, Phase::Running, "its answer may have been in there");
 }

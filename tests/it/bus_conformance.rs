@@ -181,6 +181,7 @@ async fn a_partition_that_is_not_started_is_not_read(bench: &impl Bench) {
     (0..40).for_each(|number| bench.publish(record(&topic, &format!("k{number}"), 10)));
     let mut bus = bench.bus(&topic).await;
     assert_eq!(bus.assignment().len(), 2);
+    assert!(bus.ends("nobody-made-this-topic", LONG).await.is_err(), "not a topic without records");
     let ends = bus.ends(&topic, LONG).await.unwrap();
     let held = usize::try_from(ends.iter().find(|(number, _)| *number == 1).unwrap().1).unwrap();
     assert!(held > 0 && held < 40, "both have some: {ends:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::config::FromClientConfig as _;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -128,7 +128,11 @@ impl Lookup {
         self.ask(format!("ask for the ends of topic {topic}"), at_most, move |asker| {
             let client = asker.client();
             let metadata = client.fetch_metadata(Some(&topic), at_most)?;
-            let partitions = metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
+            let about = metadata.topics().iter().find(|about| about.name() == topic);
+            // A broker that has just started may know of no topic yet: that is not a topic without records.
+            let known = about.filter(|about| about.error().is_none() && !about.partitions().is_empty());
+            let known = known.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition))?;
+            let partitions = known.partitions().iter();
             partitions
                 .map(|partition| {
                     let left = until.saturating_duration_since(Instant::now());
