@@ -10,6 +10,7 @@ use crate::bus::From;
 use crate::core::Timestamp;
 use crate::operations::{SeekTo, TimeFormat, Times};
 
+use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
 use super::repair::RepairVerb;
 use super::see::SeeVerb;
@@ -232,18 +233,6 @@ pub(super) struct SagaArguments {
     pub(super) times: TimeArguments,
     #[command(flatten)]
     pub(super) output: OutputArguments,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ParkedVerb {
-    /// Records put aside, newest first.
-    List {
-        /// At most this many; a cut is said on standard error.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-        #[command(flatten)]
-        output: OutputArguments,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,8 +3,10 @@
 mod arguments;
 mod bench;
 mod checks;
+mod consent;
 mod dev;
 mod output;
+mod parked;
 mod participant;
 pub mod render;
 mod repair;

@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use serde::Serialize;
 
 use crate::kit::{Report, Row};
-use crate::operations::{self, BalanceReport, Failure, Meaning, ParkedJson, Shown, Times, VerifyReport};
+use crate::operations::{self, BalanceReport, Failure, Meaning, Shown, Times, VerifyReport};
 
 use super::render::{self, or_dash, printable, table};
 
@@ -39,21 +39,6 @@ pub(super) fn is_colored() -> bool {
 /// Prints data as JSON, a line each.
 pub(super) fn json_lines(values: &[impl Serialize]) {
     values.iter().for_each(|value| println!("{}", serde_json::to_string(value).expect("output is plain data")));
-}
-
-/// Parked messages, a line each.
-pub(super) fn parked(messages: &[ParkedJson]) {
-    let mut rows = table(&["ID", "PLACE", "PARKED", "KEY", "REASON"]);
-    for message in messages {
-        rows.add_row(vec![
-            message.id.to_string(),
-            format!("{}/{} @ {}", message.topic, message.partition, message.offset),
-            message.parked_at.0.to_string(),
-            or_dash(message.key.as_deref()).to_owned(),
-            message.reason.escape_debug().to_string(),
-        ]);
-    }
-    println!("{}", rows.trim_fmt());
 }
 
 /// What the online checks found: a line each, the first offenders, a sum.

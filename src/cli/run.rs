@@ -10,8 +10,8 @@ use crate::engine::Stop;
 use crate::operations::{self, Exit, Failure, Places, ServeOptions, Times};
 
 use super::arguments::{
-    Arguments, AuditVerb, DefinitionsVerb, OutputFormat, ParkedVerb, ReplayVerb, SagaArguments, ServeArguments,
-    StartArguments, TopicsVerb, Verb,
+    Arguments, AuditVerb, DefinitionsVerb, OutputFormat, ReplayVerb, SagaArguments, ServeArguments, StartArguments,
+    TopicsVerb, Verb,
 };
 use super::output;
 
@@ -49,16 +49,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Start(start) => run_start(&places, start).await,
         Verb::See(verb) => super::see::run(&places, verb).await,
         Verb::Show(show) => run_show(&places, show).await,
-        Verb::Parked(ParkedVerb::List { limit, output: format }) => {
-            let mut found = operations::parked(&places.reading().await?, limit.saturating_add(1)).await?;
-            say_cut(found.len() > limit, limit);
-            found.truncate(limit);
-            match format.output {
-                OutputFormat::Json => output::json(&found),
-                OutputFormat::Table => output::parked(&found),
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Verb::Parked(verb) => super::parked::run(&places, verb).await,
         Verb::Repair(verb) => super::repair::run(&places, verb).await,
         Verb::Replay(verb) => replay(&places, verb).await,
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::core::{Input, Timestamp};
-use crate::store::{OperationOutcome, PendingOperation};
+use crate::store::{OperationOutcome, PendingOperation, PendingRedrive};
 use crate::wire::{Event, Malformed, Record};
 
 use super::route::Meaning;
@@ -23,8 +23,17 @@ pub(super) struct Batch {
     /// Wake-ups and broker refusals, after the replies: an answer in hand beats a deadline.
     pub(super) wakes: Vec<(Uuid, Input)>,
     pub(super) operations: Vec<PendingOperation>,
+    /// Records that enter the line again.
+    pub(super) redriven: Vec<Redriven>,
     /// Operations that Postgres refused to store an answer for.
     pub(super) refused: Vec<OperationOutcome>,
+}
+
+/// A record that a person sends down the line again, and what it means.
+#[derive(Debug)]
+pub(super) struct Redriven {
+    pub(super) pending: PendingRedrive,
+    pub(super) meaning: Meaning,
 }
 
 /// A record and what it says.
@@ -44,7 +53,7 @@ impl Batch {
 
     /// Inputs of all kinds.
     pub(super) fn len(&self) -> usize {
-        self.records.len() + self.wakes.len() + self.operations.len()
+        self.records.len() + self.wakes.len() + self.operations.len() + self.redriven.len()
     }
 
     /// Where its inputs come from, for people: partitions with their offsets, sagas.
@@ -53,10 +62,12 @@ impl Batch {
             |arrived: &Arrived| format!("{}/{}@{}", arrived.partition.0, arrived.partition.1, arrived.record.offset());
         let wake = |(id, _): &(Uuid, Input)| format!("wake-up of saga {id}");
         let operation = |pending: &PendingOperation| format!("operation {}", pending.operation.id);
+        let redriven = |redriven: &Redriven| format!("redrive {}", redriven.pending.id);
         let records = self.records.iter().map(record);
         records
             .chain(self.wakes.iter().map(wake))
             .chain(self.operations.iter().map(operation))
+            .chain(self.redriven.iter().map(redriven))
             .take(PLACES_SHOWN)
             .collect()
     }
@@ -73,8 +84,10 @@ impl Batch {
         let wakes = self.wakes.split_off(left.min(self.wakes.len()));
         let left = left - self.wakes.len();
         let operations = self.operations.split_off(left.min(self.operations.len()));
+        let left = left - self.operations.len();
+        let redriven = self.redriven.split_off(left.min(self.redriven.len()));
         let ends = std::mem::take(&mut self.ends);
-        let second = Self { now: self.now, records, ends, wakes, operations, refused: Vec::new() };
+        let second = Self { now: self.now, records, ends, wakes, operations, redriven, refused: Vec::new() };
         Ok((self, second))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::core::{Differs, Effect, Fact, Input, Saga, Timestamp, Transition, Verdict, effects, limits, next_due};
+use crate::core::{Differs, Effect, Fact, Input, Saga, Timestamp, Transition, effects, limits, next_due};
 use crate::store::{Change, JournalRow, ParkedMessage, SagaRow, SagaUpdate};
 
 use super::batch::{Arrived, Batch};
@@ -44,12 +44,8 @@ pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Dr
     for (arrived, (verdict, refusal)) in batch.records.iter().zip(&judged.verdicts) {
         let from = positions.next(&arrived.partition).unwrap_or(arrived.record.offset());
         moves.record(&arrived.partition, from, arrived.record.offset(), *verdict);
-        let is_parked = match verdict {
-            Verdict::Malformed | Verdict::Orphan => true,
-            Verdict::Conflict => arrived.meaning.is_start() && !defect!("conflicting trigger dropped"),
-            Verdict::Applied | Verdict::Ignored | Verdict::Duplicate | Verdict::Stale => false,
-        };
-        if let (true, Some(refusal)) = (is_parked && !defect!("parked record dropped"), refusal) {
+        let is_parked = arrived.meaning.is_parked(*verdict) && !defect!("parked record dropped");
+        if let (true, Some(refusal)) = (is_parked, refusal) {
             drafted.change.parked.push(parked(arrived, refusal.to_string()));
         }
     }
@@ -57,6 +53,7 @@ pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Dr
         moves.end(&empty.partition, empty.from, empty.end);
     }
     drafted.change.partitions = moves.into_advances();
+    drafted.change.redriven.clone_from(&judged.redriven);
     drafted.change.operations = judged.operations.iter().chain(&batch.refused).cloned().collect();
     drafted
 }
@@ -144,6 +141,7 @@ fn error_text(saga: &Saga) -> Option<String> {
 fn parked(arrived: &Arrived, reason: String) -> ParkedMessage {
     let record = &arrived.record;
     // A record within the limits is kept whole, so that it can be repaired; of a larger one the beginning is kept.
+    let is_whole = record.over_limits().is_none();
     let keep = |bytes: &[u8]| match bytes.len() {
         fits if fits <= limits::VALUE_BYTES => bytes.to_vec(),
         _ => bytes[..limits::PARKED_BYTES].to_vec(),
@@ -155,6 +153,8 @@ fn parked(arrived: &Arrived, reason: String) -> ParkedMessage {
         reason,
         key: record.key().map(keep),
         value: record.value().map(keep),
-        headers: record.headers_text(),
+        headers: record.kept_headers(),
+        written_at: record.timestamp(),
+        is_whole,
     }
 }

@@ -8,12 +8,13 @@ use super::batch::Batch;
 use super::clock::Clock;
 use super::giveup::{LOOK_AGAIN_MS, patience_ended};
 use super::judge::{Folded, Known};
+use super::redrive::redriven;
 use super::{Engine, meters};
 
 /// A statement at least this often: a writer that is silent for four times as long is taken over.
 const HEARTBEAT_MS: u64 = 2_000;
-/// An operator's action is decided within a second.
-const OPERATIONS_MS: u64 = 500;
+/// What a person asks is decided within a second.
+const ASKED_MS: u64 = 500;
 /// How often Postgres is asked for due wake-ups.
 const CLAIMS_MS: u64 = 1_000;
 /// How often dead writers are looked for.
@@ -35,7 +36,7 @@ const WAKES_MAX: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct Chores {
     heartbeat: Timestamp,
-    operations: Timestamp,
+    asked: Timestamp,
     claims: Timestamp,
     takeover: Timestamp,
     first_offsets: Timestamp,
@@ -75,7 +76,7 @@ impl Chores {
 
     /// When the next chore is due.
     pub(super) fn next_at(&self) -> Timestamp {
-        self.heartbeat.min(self.operations).min(self.claims).min(self.takeover)
+        self.heartbeat.min(self.asked).min(self.claims).min(self.takeover)
     }
 }
 
@@ -133,8 +134,10 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// Does the chores that are due; what they bring comes down the line in this batch.
     pub(super) async fn chores(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let now = batch.now;
-        if is_due(&mut self.chores.operations, now, OPERATIONS_MS) {
-            batch.operations = self.store.pending_operations(WAKES_MAX).await?;
+        if is_due(&mut self.chores.asked, now, ASKED_MS) {
+            let asked = self.store.asked(WAKES_MAX).await?;
+            batch.operations = asked.operations;
+            batch.redriven = asked.redrives.into_iter().map(|pending| redriven(&self.catalog, pending)).collect();
         }
         if is_due(&mut self.chores.claims, now, CLAIMS_MS) {
             unless_contended(self.claim().await)?;

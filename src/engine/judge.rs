@@ -11,9 +11,9 @@ use uuid::Uuid;
 use crate::core::{self, Decision, Input, Refusal, Saga, Verdict, ready};
 use crate::definition::Compiled;
 use crate::dispatch::{self, Ready};
-use crate::store::{OperationOutcome, OperationState, SagaKey};
+use crate::store::{OperationOutcome, OperationState, RedriveOutcome, SagaKey};
 
-use super::batch::Batch;
+use super::batch::{Batch, Redriven};
 use super::cache::{Cache, Row};
 use super::catalog::Catalog;
 use super::route::{Meaning, Start};
@@ -26,6 +26,7 @@ pub(super) struct Judged {
     /// One for each record, in the batch's order.
     pub(super) verdicts: Vec<(Verdict, Option<Refusal>)>,
     pub(super) operations: Vec<OperationOutcome>,
+    pub(super) redriven: Vec<RedriveOutcome>,
 }
 
 /// One saga in a batch.
@@ -115,16 +116,19 @@ pub(super) fn judge(view: View<'_>, batch: &Batch) -> Result<Judged, Vec<SagaKey
     }
     let operations =
         batch.operations.iter().map(|pending| bench.operation(pending.saga_id, &pending.operation)).collect();
+    let redriven = batch.redriven.iter().map(|redriven| bench.redriven(redriven)).collect();
     if !bench.doubts.is_empty() {
         return Err(bench.doubts.into_iter().map(SagaKey::Id).collect());
     }
     bench.dispatch();
-    Ok(Judged { works: bench.works, verdicts, operations })
+    Ok(Judged { works: bench.works, verdicts, operations, redriven })
 }
 
 /// Sagas that inputs name and nobody has looked at.
 fn missing(view: View<'_>, batch: &Batch) -> Vec<SagaKey> {
-    let replies = batch.records.iter().filter_map(|arrived| match &arrived.meaning {
+    let read = batch.records.iter().map(|arrived| &arrived.meaning);
+    let meanings = read.chain(batch.redriven.iter().map(|redriven| &redriven.meaning));
+    let replies = meanings.filter_map(|meaning| match meaning {
         Meaning::Reply(reply) => Some(reply.saga_id),
         Meaning::Start(_) | Meaning::Settled(_) => None,
     });
@@ -255,6 +259,16 @@ impl Bench<'_> {
         };
         let message = refusal.map(|refusal| refusal.message);
         OperationOutcome { id: operation.id, state, message, seq_before: before, seq_after: after }
+    }
+
+    fn redriven(&mut self, redriven: &Redriven) -> RedriveOutcome {
+        let (verdict, refusal) = self.record(&redriven.meaning);
+        RedriveOutcome {
+            id: redriven.pending.id,
+            verdict,
+            message: refusal.map(|refusal| refusal.to_string()),
+            stays_parked: redriven.meaning.is_parked(verdict),
+        }
     }
 
     /// Issues what may go out, over all sagas of the batch, until nothing is ready: a command that cannot be made turns its

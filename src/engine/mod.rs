@@ -23,6 +23,7 @@ mod meters;
 mod positions;
 mod reconnect;
 mod recovery;
+mod redrive;
 mod route;
 mod settle;
 mod status;

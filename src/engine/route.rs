@@ -20,9 +20,13 @@ pub(super) enum Meaning {
 }
 
 impl Meaning {
-    /// True for a record of a trigger's type.
-    pub(super) fn is_start(&self) -> bool {
-        matches!(self, Self::Start(_))
+    /// True where a record of this meaning and verdict is put aside. What contradicts an answer is a fact of its saga.
+    pub(super) fn is_parked(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Malformed | Verdict::Orphan => true,
+            Verdict::Conflict => matches!(self, Self::Start(_)) && !defect!("conflicting trigger dropped"),
+            Verdict::Applied | Verdict::Ignored | Verdict::Duplicate | Verdict::Stale => false,
+        }
     }
 }
 

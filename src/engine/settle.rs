@@ -87,10 +87,11 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                         return self.give_up_on(batch, "store.23505: another writer was first, again and again").await;
                     }
                     self.load(keys_of(&batch, &judged), &mut known).await?;
-                    if !batch.operations.is_empty() {
+                    if !batch.operations.is_empty() || !batch.redriven.is_empty() {
                         // Another engine may have decided them.
-                        let pending = self.store.pending_operations(usize::MAX).await?;
-                        batch.operations.retain(|operation| pending.contains(operation));
+                        let asked = self.store.asked(usize::MAX).await?;
+                        batch.operations.retain(|operation| asked.operations.contains(operation));
+                        batch.redriven.retain(|redriven| asked.redrives.contains(&redriven.pending));
                     }
                     judged = self.judge(&batch, &mut known).await?;
                 }
@@ -225,6 +226,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         for arrived in &mut batch.records {
             arrived.meaning = super::route::route(&self.catalog, &arrived.record, arrived.event.as_ref());
         }
+        for redriven in &mut batch.redriven {
+            redriven.meaning = super::redrive::meaning(&self.catalog, &redriven.pending.message);
+        }
     }
 
     /// A wait before a contended statement is tried again: up to 10 ms, doubled each time, spread by the engine's own seed, at
@@ -247,8 +251,9 @@ enum Settled {
 /// Every saga that the batch could meet, by id and by business key: another writer was first at one of them.
 fn keys_of(batch: &Batch, judged: &Judged) -> Vec<SagaKey> {
     let mut keys: Vec<SagaKey> = judged.works.iter().map(|work| SagaKey::Id(work.id)).collect();
-    for arrived in &batch.records {
-        let Meaning::Start(starts) = &arrived.meaning else { continue };
+    let read = batch.records.iter().map(|arrived| &arrived.meaning);
+    for meaning in read.chain(batch.redriven.iter().map(|redriven| &redriven.meaning)) {
+        let Meaning::Start(starts) = meaning else { continue };
         for start in starts {
             if let Start::Saga { plan, business_key, .. } = start {
                 let definition_name = Arc::clone(&plan.definition().name);
@@ -264,9 +269,10 @@ fn keys_of(batch: &Batch, judged: &Judged) -> Vec<SagaKey> {
 fn set_aside(batch: &mut Batch, judged: &Judged, sqlstate: &str, message: &str) {
     tracing::error!(sqlstate, message, "value refused by the database, its input is set aside");
     let message = format!("store.{sqlstate}: {message}");
-    for arrived in &mut batch.records {
+    let read = batch.records.iter_mut().map(|arrived| &mut arrived.meaning);
+    for meaning in read.chain(batch.redriven.iter_mut().map(|redriven| &mut redriven.meaning)) {
         let (code, message) = ("store", message.clone());
-        arrived.meaning = Meaning::Settled(Refusal { verdict: Verdict::Malformed, code, message, can: Vec::new() });
+        *meaning = Meaning::Settled(Refusal { verdict: Verdict::Malformed, code, message, can: Vec::new() });
     }
     let waiting = |id: Uuid| {
         let work = judged.works.iter().find(|work| work.id == id)?;

@@ -18,6 +18,8 @@ pub enum Exit {
     NotFound = 3,
     /// The state does not allow it.
     Refused = 4,
+    /// Some items of many were refused.
+    Partial = 5,
     /// Server, database or Kafka not reachable, or nobody decided.
     Unreachable = 6,
     /// Invalid definition.

@@ -13,7 +13,8 @@ use super::explain::explain;
 use super::failure::{Exit, Failure};
 use super::moments::{Moment, TimeFormat, Times};
 use super::opened::{Opened, open};
-use super::read::{ListedJson, ParkedJson, listed_saga, parked_json};
+use super::parked::{ParkedJson, parked_json};
+use super::read::{ListedJson, listed_saga};
 
 /// Sagas whose triggers are read by one statement.
 const PAGE: usize = 1_000;

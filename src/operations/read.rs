@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::core::{Definition, Phase, Saga, SagaError, StepKind, step_state_name};
 use crate::definition::{Compiled, Source};
 use crate::replay;
-use crate::store::{Console, ListedParked, ListedSaga, SagaFilter};
+use crate::store::{Console, ListedSaga, SagaFilter};
 
 use super::explain::explain;
 use super::failure::{Exit, Failure};
@@ -36,26 +36,6 @@ pub struct ListedJson {
     pub finished_at: Option<Moment>,
     /// What went wrong first.
     pub error: Option<SagaError>,
-}
-
-/// A parked message, as programs read it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ParkedJson {
-    /// Its number.
-    pub id: i64,
-    /// Where it was read.
-    pub topic: String,
-    /// See `topic`.
-    pub partition: i32,
-    /// See `topic`.
-    pub offset: i64,
-    /// Begins with the verdict.
-    pub reason: String,
-    /// Its key; bytes that are not text are escaped.
-    pub key: Option<String>,
-    /// RFC 3339.
-    pub parked_at: Moment,
 }
 
 /// A step of one saga, as programs read it.
@@ -201,27 +181,6 @@ pub fn steps(definition: &Definition, saga: &Saga) -> Vec<StepJson> {
         }
     };
     definition.places().map(one).collect()
-}
-
-/// Records put aside, newest first.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn parked(console: &Console, limit: usize) -> Result<Vec<ParkedJson>, Failure> {
-    let found = console.parked(limit).await?;
-    Ok(found.into_iter().map(parked_json).collect())
-}
-
-pub(super) fn parked_json(parked: ListedParked) -> ParkedJson {
-    ParkedJson {
-        id: parked.id,
-        topic: parked.topic,
-        partition: parked.partition,
-        offset: parked.offset,
-        reason: parked.reason,
-        key: parked.key.map(|key| key.escape_ascii().to_string()),
-        parked_at: Moment(parked.parked_at),
-    }
 }
 
 /// Decides a saga's recorded inputs again, under its own definition or that of a file. `None` when nothing is different.

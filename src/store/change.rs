@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::core::{Phase, Sha256, Timestamp};
+use crate::core::{Phase, Sha256, Timestamp, Verdict};
 
 /// Everything that one batch writes. A saga has at most one entry in `born` and `turned` together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Change {
     pub shrunk: Vec<Shrunk>,
     /// Operators' actions that this batch decides.
     pub operations: Vec<OperationOutcome>,
+    /// Records that entered the line again.
+    pub redriven: Vec<RedriveOutcome>,
 }
 
 impl Change {
@@ -48,6 +50,7 @@ impl Change {
             acknowledged,
             shrunk,
             operations,
+            redriven,
         } = self;
         partitions.is_empty()
             && journal.is_empty()
@@ -58,6 +61,7 @@ impl Change {
             && acknowledged.is_empty()
             && shrunk.is_empty()
             && operations.is_empty()
+            && redriven.is_empty()
     }
 
     /// What it writes, for people: counts, and the rows of the journal by saga and seq.
@@ -65,14 +69,15 @@ impl Change {
         let rows: Vec<String> =
             self.journal.iter().take(20).map(|row| format!("{}/{}", row.saga_id, row.seq)).collect();
         format!(
-            "{} partitions, {} journal rows ({}), {} born, {} turned, {} parked, {} operations",
+            "{} partitions, {} journal rows ({}), {} born, {} turned, {} parked, {} operations, {} redriven",
             self.partitions.len(),
             self.journal.len(),
             rows.join(" "),
             self.born.len(),
             self.turned.len(),
             self.parked.len(),
-            self.operations.len()
+            self.operations.len(),
+            self.redriven.len()
         )
     }
 }
@@ -167,8 +172,25 @@ pub struct ParkedMessage {
     pub key: Option<Vec<u8>>,
     /// Its value, or the beginning of one over the limit.
     pub value: Option<Vec<u8>>,
-    /// Its headers, a line `name: value` each, as far as they are within the limit.
+    /// Its headers as `wire::Record::kept_headers` writes them, as far as they are within the limit.
     pub headers: String,
+    /// The record's own timestamp: sagas are named by it.
+    pub written_at: Timestamp,
+    /// False where a record over the limits was cut.
+    pub is_whole: bool,
+}
+
+/// What became of a record that entered the line again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedriveOutcome {
+    /// The request's id.
+    pub id: Uuid,
+    /// How the record ended this time.
+    pub verdict: Verdict,
+    /// What is said against it.
+    pub message: Option<String>,
+    /// It would be put aside again: what was put aside stays so.
+    pub stays_parked: bool,
 }
 
 /// What became of an operator's action.

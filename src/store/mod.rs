@@ -19,6 +19,7 @@ pub use change::JournalRow;
 pub use change::OperationOutcome;
 pub use change::OperationState;
 pub use change::ParkedMessage;
+pub use change::RedriveOutcome;
 pub use change::SagaRow;
 pub use change::SagaUpdate;
 pub use change::Shrunk;
@@ -30,10 +31,16 @@ pub use postgres::Console;
 pub use postgres::ConsoleError;
 pub use postgres::Durability;
 pub use postgres::Found;
+pub use postgres::JudgedRedrive;
 pub use postgres::ListedParked;
 pub use postgres::ListedSaga;
 pub use postgres::MigrateError;
+pub use postgres::NewRedrive;
 pub use postgres::Offender;
+pub use postgres::OpenedParked;
+pub use postgres::ParkedFilter;
+pub use postgres::ParkedState;
+pub use postgres::PastRedrive;
 pub use postgres::PostgresStore;
 pub use postgres::SagaFilter;
 pub use postgres::Snapshot;
@@ -98,8 +105,8 @@ pub trait Store {
     /// Which of these sagas have something to send by any writer.
     async fn unemitted_of(&mut self, sagas: &[Uuid]) -> Result<Vec<Uuid>, StoreError>;
 
-    /// Operators' actions that nobody has decided, oldest first.
-    async fn pending_operations(&mut self, limit: usize) -> Result<Vec<PendingOperation>, StoreError>;
+    /// What people ask and nobody has decided, at most `limit` of each kind, oldest first.
+    async fn asked(&mut self, limit: usize) -> Result<Asked, StoreError>;
 
     /// True when a younger process has registered under this name.
     async fn has_younger_namesake(&mut self, instance: &str, age: i64) -> Result<bool, StoreError>;
@@ -263,6 +270,24 @@ pub struct UnemittedRow {
     pub batch: i64,
     /// The journal rows whose effects it was to send.
     pub rows: Vec<(Uuid, u32)>,
+}
+
+/// What people ask and nobody has decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Actions on sagas.
+    pub operations: Vec<PendingOperation>,
+    /// Records that are to enter the line again.
+    pub redrives: Vec<PendingRedrive>,
+}
+
+/// A record that is to enter the line again, as if it were read now: its partition's offset does not move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingRedrive {
+    /// The request's id.
+    pub id: Uuid,
+    /// The record; why it was put aside says nothing here.
+    pub message: ParkedMessage,
 }
 
 /// An operator's action that waits for a decision.

@@ -17,6 +17,8 @@ pub use outgoing::announcement;
 pub use outgoing::answer;
 pub use outgoing::command;
 pub use outgoing::new_trigger;
+pub use record::KeptHeader;
+pub use record::KeptValue;
 pub use record::Record;
 pub use record::RecordHead;
 pub use reply::is_reply;

@@ -1,7 +1,10 @@
 //! A consumed record, owned: what the consumer's thread hands over. One buffer holds key, value and headers.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::core::{Timestamp, limits};
 
@@ -28,6 +31,52 @@ pub struct RecordHead {
     pub offset: i64,
     /// The record's timestamp; `Timestamp::ZERO` when it has none.
     pub timestamp: Timestamp,
+}
+
+/// A header as it is kept: its name, and its value if it has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptHeader(pub String, pub Option<KeptValue>);
+
+/// A header's value: text where it is text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum KeptValue {
+    /// As it is.
+    Text(String),
+    /// Bytes that are no text.
+    Bytes {
+        /// Their digits.
+        hex: String,
+    },
+}
+
+impl fmt::Display for KeptValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Bytes { hex } => write!(f, "0x{hex}"),
+        }
+    }
+}
+
+impl KeptValue {
+    fn of(value: &[u8]) -> Self {
+        match std::str::from_utf8(value) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes { hex: value.iter().map(|byte| format!("{byte:02x}")).collect() },
+        }
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::Bytes { hex } => {
+                let mut bytes = vec![0; hex.len() / 2];
+                const_hex::decode_to_slice(hex, &mut bytes).map_err(|error| error.to_string())?;
+                Ok(bytes)
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -130,12 +179,23 @@ impl Record {
         self.over_limits
     }
 
-    /// The headers as people read them, a line `name: value` each; bytes that are not text are escaped.
-    pub fn headers_text(&self) -> String {
-        let line = |(name, value): (&str, Option<&[u8]>)| {
-            format!("{}: {}\n", name.escape_debug(), value.unwrap_or_default().escape_ascii())
+    /// The headers as they are kept with a record that is put aside: a JSON array of `[name, value]`, see `KeptHeader`.
+    pub fn kept_headers(&self) -> String {
+        let kept = self.headers().map(|(name, value)| KeptHeader(name.to_owned(), value.map(KeptValue::of)));
+        serde_json::to_string(&kept.collect::<Vec<_>>()).expect("names and values are text")
+    }
+
+    /// The record that was put aside with these headers.
+    ///
+    /// # Errors
+    /// The headers are not what `kept_headers` writes.
+    pub fn restore(head: RecordHead, key: Option<&[u8]>, value: Option<&[u8]>, headers: &str) -> Result<Self, String> {
+        let kept: Vec<KeptHeader> = serde_json::from_str(headers).map_err(|error| format!("its headers: {error}"))?;
+        let bytes = |KeptHeader(name, value): &KeptHeader| {
+            Ok((name.clone(), value.as_ref().map(KeptValue::bytes).transpose()?))
         };
-        self.headers().map(line).collect()
+        let bytes: Vec<(String, Option<Vec<u8>>)> = kept.iter().map(bytes).collect::<Result<_, String>>()?;
+        Ok(Self::new(head, key, value, bytes.iter().map(|(name, value)| (&**name, value.as_deref()))))
     }
 }
 
@@ -154,6 +214,18 @@ mod tests {
         assert_eq!((record.key(), record.value()), (Some(&b"k"[..]), Some(&b"{}"[..])));
         assert_eq!(record.headers().collect::<Vec<_>>(), headers);
         assert_eq!(record.over_limits(), None);
+    }
+
+    #[test]
+    fn a_record_that_was_put_aside_comes_back_as_it_was() {
+        let headers =
+            [("ce_id", Some(&b"1: 2"[..])), ("a: \n", Some(&b""[..])), ("none", None), ("raw", Some(&[0, 255]))];
+        let record = Record::new(head(), Some(b"k"), None, headers.into_iter());
+        let restored =
+            Record::restore(head(), record.key(), record.value(), &record.kept_headers()).expect("it is ours");
+        assert_eq!(restored.headers().collect::<Vec<_>>(), headers);
+        assert_eq!((restored.key(), restored.value()), (record.key(), None));
+        assert!(Record::restore(head(), None, None, "ce_id: 1\n").is_err());
     }
 
     #[test]

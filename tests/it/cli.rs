@@ -80,6 +80,13 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
         let own = text.split("\nPlaces:").next().unwrap_or_default();
         all.push_str(&format!("$ sagabus {verb} -h\n{own}\n"));
     }
+    for verb in ["list", "show", "redrive", "edit", "bind", "discard"] {
+        let text = out(&sagabus(None, &["parked", verb, "-h"]));
+        assert!(text.contains(&format!("Example: sagabus parked {verb}")), "{text}");
+        assert_eq!(text.contains("Changes something"), !["list", "show"].contains(&verb), "{verb}");
+        let own = text.split("\nPlaces:").next().unwrap_or_default();
+        all.push_str(&format!("$ sagabus parked {verb} -h\n{own}\n"));
+    }
     super::console::golden("help", &all);
 }
 

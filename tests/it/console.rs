@@ -1,8 +1,11 @@
 //! What operators read, over sagas driven by hand: kept outputs, without a database, a terminal or a clock.
 
 use sagabus::cli::render;
-use sagabus::core::{Action, Operation, Phase, Resolution, Rules, Verb, next_due};
-use sagabus::operations::{self, DryRun, Explanation, FoundJson, GateKind, GraphFormat, TimeFormat, Times};
+use sagabus::core::{Action, Operation, Phase, Resolution, Rules, Timestamp, Verb, next_due};
+use sagabus::operations::{
+    self, DryRun, Explanation, FoundJson, GateKind, GraphFormat, Moment, ParkedJson, ParkedShown, RedriveJson,
+    RedrivenJson, TimeFormat, Times,
+};
 use uuid::Uuid;
 
 use super::given::{Driven, Plain, TRADE, ask, busy, conflict, refusal, success};
@@ -147,6 +150,56 @@ fn a_saga_at_a_glance_is_found_with_what_can_be_done() {
     let found = FoundJson { sagas: vec![glance], parked: Vec::new() };
     golden("find", &render::found(&found, times(&saga)));
     golden("find_json", &json(&found));
+}
+
+fn parked() -> ParkedShown {
+    let at = |seconds: i64| Moment(Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000));
+    let listed = ParkedJson {
+        id: 17,
+        topic: "orders.events".to_owned(),
+        partition: 2,
+        offset: 88_123,
+        reason: "malformed: trigger-data: \"amount\" is not of type \"number\"".to_owned(),
+        key: Some("account-1".to_owned()),
+        parked_at: at(60),
+        state: "parked",
+    };
+    let headers = r#"[["ce_type","order.accepted"],["ce_id",null],["raw",{"hex":"00ff"}]]"#;
+    let again = RedriveJson {
+        verb: "redrive".to_owned(),
+        who: "ada".to_owned(),
+        reason: "they have mended it".to_owned(),
+        requested_at: at(600),
+        verdict: Some("malformed"),
+        message: Some("malformed: trigger-data".to_owned()),
+    };
+    ParkedShown {
+        listed,
+        written_at: at(0),
+        is_whole: true,
+        headers: serde_json::from_str(headers).unwrap(),
+        value: Some("{\"amount\":\"7\u{1b}[31m\"}".to_owned()),
+        redrives: vec![again],
+    }
+}
+
+#[test]
+fn a_parked_message_is_shown_with_its_past_and_what_became_of_it() {
+    let times = Times { format: TimeFormat::Relative, now: Timestamp::from_millis(1_700_000_962_000) };
+    let shown = parked();
+    golden("parked_show", &render::parked_shown(&shown, times));
+    golden("parked_show_json", &json(&shown));
+    golden("parked", &render::parked(&[shown.listed]));
+    let judged = |id, verdict, message: Option<&str>| RedrivenJson {
+        id,
+        verdict,
+        message: message.map(str::to_owned),
+        stays_parked: message.is_some(),
+    };
+    let all =
+        [judged(17, "applied", None), judged(18, "malformed", Some("malformed: no-value: the record has no value"))];
+    golden("redriven", &render::redriven(&all));
+    golden("redriven_json", &json(&all.to_vec()));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::cli::{code, error, out, sagabus};
 use super::verify::{Busy, mixed};
 
 /// Looks, while nothing else happens.
-fn look(busy: &Busy, arguments: &[&str]) -> Value {
+pub(super) fn look(busy: &Busy, arguments: &[&str]) -> Value {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--output", "json"]).collect();
     let output = sagabus(Some(&busy.database.url), &arguments);
     assert_eq!(code(&output), 0, "{arguments:?}: {}", error(&output));
@@ -18,7 +18,7 @@ fn look(busy: &Busy, arguments: &[&str]) -> Value {
 }
 
 /// Asks for an action, while the engine is at work.
-async fn act(busy: &mut Busy, arguments: &[&str]) -> Output {
+pub(super) async fn act(busy: &mut Busy, arguments: &[&str]) -> Output {
     let mut child: Child = Command::new(env!("CARGO_BIN_EXE_sagabus"))
         .args(arguments)
         .env("SAGABUS_DATABASE_URL", &busy.database.url)

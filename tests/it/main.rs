@@ -28,6 +28,7 @@ mod kit;
 mod postgres;
 mod properties;
 mod recorded;
+mod redrive;
 mod repairs;
 mod rules;
 mod scaffold;

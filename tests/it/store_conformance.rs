@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sagabus::core::{Operation, Phase, Sha256, Timestamp, Verb, saga_id};
+use sagabus::core::{Operation, Phase, Sha256, Timestamp, Verb, Verdict, saga_id};
 use sagabus::store::{
-    Advance, Change, Console, DefinitionRow, Fence, JournalRow, MemoryDatabase, NewPartition, OperationOutcome,
-    OperationState, ParkedMessage, PartitionOffset, PartitionState, PostgresStore, SagaKey, SagaRow, SagaUpdate,
-    Shrunk, Store, StoreError,
+    Advance, Change, Console, DefinitionRow, Fence, JournalRow, MemoryDatabase, NewPartition, NewRedrive,
+    OperationOutcome, OperationState, ParkedFilter, ParkedMessage, PartitionOffset, PartitionState, PendingRedrive,
+    PostgresStore, RedriveOutcome, SagaKey, SagaRow, SagaUpdate, Shrunk, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ trait Bench {
     async fn outcome(&self, id: Uuid) -> OperationState;
     async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError>;
     async fn parked(&self) -> usize;
+    /// The only parked message is to enter the line again.
+    async fn redrive(&self, id: Uuid);
     /// An operator moves partition 0 of topic `t`.
     async fn seek(&self, to: i64) -> bool;
 }
@@ -53,6 +55,10 @@ impl Bench for InMemory {
 
     async fn parked(&self) -> usize {
         self.0.parked().len()
+    }
+
+    async fn redrive(&self, id: Uuid) {
+        self.0.redrive(id, self.0.parked()[0].clone());
     }
 
     async fn seek(&self, to: i64) -> bool {
@@ -92,7 +98,15 @@ impl Bench for OnPostgres {
     }
 
     async fn parked(&self) -> usize {
-        self.1.parked(100).await.unwrap().len()
+        self.1.parked(&ParkedFilter::default(), 100).await.unwrap().len()
+    }
+
+    async fn redrive(&self, id: Uuid) {
+        let message_id = self.1.parked(&ParkedFilter::default(), 1).await.unwrap()[0].id;
+        let opened = self.1.open_parked(&[message_id]).await.unwrap().remove(0);
+        let ParkedMessage { is_whole, value, headers, .. } = opened.message;
+        let redrive = NewRedrive { id, message_id, is_whole, value, headers };
+        assert_eq!(self.1.redrive(&[redrive], "redrive", "ada", "test").await.unwrap(), [id]);
     }
 
     async fn seek(&self, to: i64) -> bool {
@@ -186,7 +200,9 @@ fn parked() -> ParkedMessage {
         reason: "orphan: unknown-saga".into(),
         key: None,
         value: None,
-        headers: String::new(),
+        headers: "[]".to_owned(),
+        written_at: Timestamp::ZERO,
+        is_whole: true,
     }
 }
 
@@ -355,7 +371,7 @@ async fn an_operation_is_decided_once(bench: &impl Bench) {
     let id = key("operation");
     let operation = Operation { id, verb: Verb::Cancel, who: "ada".into(), reason: "test".into(), expect_seq: None };
     bench.ask(key("x"), operation).await;
-    assert_eq!(a.pending_operations(10).await.unwrap().len(), 1);
+    assert_eq!(a.asked(10).await.unwrap().operations.len(), 1);
     let outcome =
         OperationOutcome { id, state: OperationState::Decided, message: None, seq_before: Some(1), seq_after: Some(2) };
     let decided =
@@ -364,7 +380,37 @@ async fn an_operation_is_decided_once(bench: &impl Bench) {
     assert!(matches!(commit(&mut b, &mut fence_b, &decided(3)).await, Err(StoreError::SagaRaced)));
     assert_eq!(seqs(&mut a, "x").await, 2);
     assert_eq!(bench.outcome(id).await, OperationState::Decided);
-    assert!(a.pending_operations(10).await.unwrap().is_empty());
+    assert!(a.asked(10).await.unwrap().operations.is_empty());
+}
+
+async fn a_record_that_enters_the_line_again_is_judged_once(bench: &impl Bench) {
+    let (mut a, mut b) = (bench.writer(), bench.writer());
+    let (mut fence_a, mut fence_b) = (register(&mut a).await, register(&mut b).await);
+    let message = ParkedMessage {
+        key: Some(vec![0, 255]),
+        value: Some(b"not json".to_vec()),
+        headers: r#"[["ce_id","1"],["empty",null]]"#.to_owned(),
+        written_at: Timestamp::from_micros(1_700_000_000_123_000),
+        ..parked()
+    };
+    let aside = Change { parked: vec![message.clone()], ..Change::default() };
+    commit(&mut a, &mut fence_a, &aside).await.unwrap();
+    let id = key("redrive");
+    bench.redrive(id).await;
+    let asked = PendingRedrive { id, message: ParkedMessage { reason: String::new(), ..message } };
+    let found = a.asked(10).await.unwrap().redrives.remove(0);
+    assert_eq!(PendingRedrive { message: ParkedMessage { reason: String::new(), ..found.message }, ..found }, asked);
+    let outcome = RedriveOutcome { id, verdict: Verdict::Applied, message: None, stays_parked: false };
+    let judged = |text, redriven| Change {
+        journal: vec![facts(text, 1)],
+        born: vec![row(text, None)],
+        redriven,
+        ..Change::default()
+    };
+    commit(&mut a, &mut fence_a, &judged("x", vec![outcome.clone()])).await.unwrap();
+    assert!(matches!(commit(&mut b, &mut fence_b, &judged("y", vec![outcome])).await, Err(StoreError::SagaRaced)));
+    assert_eq!((seqs(&mut a, "x").await, seqs(&mut a, "y").await), (1, 0));
+    assert!(a.asked(10).await.unwrap().redrives.is_empty());
 }
 
 async fn a_value_that_cannot_be_stored_is_refused_by_its_sqlstate(bench: &impl Bench) {
@@ -532,6 +578,7 @@ conformance!(
     yesterdays_definitions_decide_nothing,
     a_due_saga_is_claimed_by_one_and_comes_back_after_its_lease,
     an_operation_is_decided_once,
+    a_record_that_enters_the_line_again_is_judged_once,
     a_value_that_cannot_be_stored_is_refused_by_its_sqlstate,
     nothing_is_written_ahead_of_the_databases_clock,
     a_saga_row_that_is_not_there_is_a_defect,

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use sagabus::core::{Partition, Sha256, Timestamp};
 use sagabus::store::{
-    Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, MemoryDatabase, MemoryStore, NewPartition,
-    PartitionOffset, PendingOperation, Receipt, Registration, SagaKey, Store, StoreError, Stored, UnemittedRow,
+    Asked, Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, MemoryDatabase, MemoryStore, NewPartition,
+    PartitionOffset, Receipt, Registration, SagaKey, Store, StoreError, Stored, UnemittedRow,
 };
 use uuid::Uuid;
 
@@ -351,9 +351,9 @@ impl Store for SimStore {
         self.answered(answer).await
     }
 
-    async fn pending_operations(&mut self, limit: usize) -> Result<Vec<PendingOperation>, StoreError> {
+    async fn asked(&mut self, limit: usize) -> Result<Asked, StoreError> {
         self.reach().await?;
-        let answer = instantly(self.inner.pending_operations(limit));
+        let answer = instantly(self.inner.asked(limit));
         self.answered(answer).await
     }
 

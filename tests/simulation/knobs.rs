@@ -66,6 +66,8 @@ pub(crate) struct Knobs {
     pub(crate) trigger_again: u32,
     /// Once the world heals an engine other than the first may stay cut off from Kafka, or from Postgres, for good.
     pub(crate) one_way: bool,
+    /// In a schedule: records put aside that a person sends down the line again, as they are.
+    pub(crate) redrives: u32,
 }
 
 impl Knobs {
@@ -127,6 +129,7 @@ impl Knobs {
             reloads: seldom(choices, 5, 2),
             trigger_again: rate(choices, 3_000),
             one_way: choices.below(4) == 3,
+            redrives: seldom(choices, 4, 4),
         }
     }
 

@@ -45,6 +45,9 @@ pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
     for number in 0..knobs.operations {
         world.carry(some_time(), move |world| operate(world, number));
     }
+    for number in 0..knobs.redrives {
+        world.carry(some_time(), move |world| send_again(world, number));
+    }
     for _ in 0..knobs.hostile {
         world.carry(some_time(), write_rubbish);
     }
@@ -202,6 +205,17 @@ fn operate(world: &Rc<World>, number: u32) {
         let (id, delay) = (row.id, world.delay(100, 8_000));
         world.carry(delay, move |world| ask(world, id, 1_000 + u128::from(number), Verb::Resume));
     }
+}
+
+/// A person sends a record that was put aside down the line again, as it is.
+fn send_again(world: &Rc<World>, number: u32) {
+    let parked = world.database.parked();
+    let Some(last) = parked.len().checked_sub(1) else { return };
+    let chosen = usize::try_from(some_offset(world, 0, i64::try_from(last).expect("few"))).expect("not negative");
+    let message = parked[chosen].clone();
+    world.saw("parked record sent again");
+    world.tell("people", "postgres", || format!("{}/{}@{} again", message.topic, message.partition, message.offset));
+    world.database.redrive(Uuid::from_u128(9_000_000 + u128::from(number)), message);
 }
 
 fn ask(world: &Rc<World>, saga_id: Uuid, id: u128, verb: Verb) {

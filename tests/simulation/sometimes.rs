@@ -81,6 +81,8 @@ pub(crate) const EXPECTED: [&str; 77] = [
     "participant contradicted itself",
     "hostile record parked",
     "forged reply parked",
+    "parked record sent again",
+    "parked record accepted when sent again",
     "trigger again: duplicate",
     "trigger again: conflict",
     "definition reloaded",

@@ -35,6 +35,9 @@ pub(crate) fn refused(world: &Rc<World>, life: Life, error: &StoreError) {
 
 /// A statement has committed.
 pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
+    for _ in change.redriven.iter().filter(|outcome| !outcome.stays_parked) {
+        world.saw("parked record accepted when sent again");
+    }
     for advance in &change.partitions {
         let counted = advance.counts.iter().sum::<i64>() + advance.gaps;
         let partition = (Arc::clone(&advance.topic), advance.partition);

@@ -2,6 +2,7 @@
 
 mod facts;
 mod lists;
+mod parked;
 mod saga;
 
 pub use facts::dry_run;
@@ -10,6 +11,9 @@ pub use lists::counts;
 pub use lists::failures;
 pub use lists::sagas;
 pub use lists::troubles;
+pub use parked::parked;
+pub use parked::parked_shown;
+pub use parked::redriven;
 pub use saga::difference;
 pub use saga::explanation;
 pub use saga::found;

@@ -79,7 +79,10 @@ impl Tables {
         }
         let undecided =
             |id| self.operations.iter().any(|(_, kept)| kept.id == id && kept.state == OperationState::Pending);
-        if !change.operations.iter().all(|outcome| undecided(outcome.id)) {
+        let waits = |id| self.redrives.iter().any(|(redrive, outcome)| redrive.id == id && outcome.is_none());
+        let all_wait = change.operations.iter().all(|outcome| undecided(outcome.id))
+            && change.redriven.iter().all(|outcome| waits(outcome.id));
+        if !all_wait {
             return Err(StoreError::SagaRaced);
         }
         Ok(())
@@ -120,6 +123,12 @@ impl Tables {
                 Arc::make_mut(&mut self.operations).iter_mut().find(|(_, kept)| kept.id == outcome.id)
             {
                 kept.clone_from(outcome);
+            }
+        }
+        for outcome in &change.redriven {
+            let redrives = Arc::make_mut(&mut self.redrives);
+            if let Some((_, kept)) = redrives.iter_mut().find(|(redrive, _)| redrive.id == outcome.id) {
+                *kept = Some(outcome.clone());
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::core::{Operation, Partition, Sha256, Timestamp};
 
 use super::super::{
     DefinitionRow, Deployed, Deployment, OperationOutcome, OperationState, ParkedMessage, PartitionState,
-    PendingOperation, SagaRow, StoreError, Stored,
+    PendingOperation, PendingRedrive, RedriveOutcome, SagaRow, StoreError, Stored,
 };
 use super::{MemoryDatabase, MemoryStore, Offset, Tables};
 
@@ -69,6 +69,16 @@ impl MemoryDatabase {
         Arc::make_mut(&mut self.lock().operations).push((PendingOperation { saga_id, operation }, outcome));
     }
 
+    /// A record is to enter the line again.
+    pub fn redrive(&self, id: Uuid, message: ParkedMessage) {
+        Arc::make_mut(&mut self.lock().redrives).push((PendingRedrive { id, message }, None));
+    }
+
+    /// What became of a record that was to enter the line again, as far as it did.
+    pub fn redriven(&self, id: Uuid) -> Option<RedriveOutcome> {
+        self.lock().redrives.iter().find(|(redrive, _)| redrive.id == id).and_then(|(_, outcome)| outcome.clone())
+    }
+
     /// What became of an operator's action.
     pub fn outcome(&self, id: Uuid) -> Option<OperationOutcome> {
         self.lock().operations.iter().find(|(_, outcome)| outcome.id == id).map(|(_, outcome)| outcome.clone())
@@ -122,10 +132,11 @@ impl MemoryDatabase {
         *tables = Tables { last_age, ..kept };
     }
 
-    /// Operators' actions that nobody has decided.
+    /// What people asked and nobody has decided.
     pub fn undecided(&self) -> usize {
         let tables = self.lock();
-        tables.operations.iter().filter(|(_, outcome)| outcome.state == OperationState::Pending).count()
+        let operations = tables.operations.iter().filter(|(_, outcome)| outcome.state == OperationState::Pending);
+        operations.count() + tables.redrives.iter().filter(|(_, outcome)| outcome.is_none()).count()
     }
 
     /// An operator moves a partition to another offset, which restarts one that was stopped. What is jumped over counts as gaps; going

@@ -12,9 +12,9 @@ use uuid::Uuid;
 use crate::core::{Partition, Sha256, Timestamp};
 
 use super::{
-    Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, LEASE_MS, NewPartition, OperationOutcome,
-    OperationState, ParkedMessage, PartitionOffset, PartitionState, PendingOperation, Receipt, Registration, SagaKey,
-    SagaRow, Store, StoreError, Stored, UnemittedRow,
+    Asked, Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, LEASE_MS, NewPartition, OperationOutcome,
+    OperationState, ParkedMessage, PartitionOffset, PartitionState, PendingOperation, PendingRedrive, Receipt,
+    RedriveOutcome, Registration, SagaKey, SagaRow, Store, StoreError, Stored, UnemittedRow,
 };
 
 /// A database that lives as long as its handles. Its clock stands still until it is moved.
@@ -43,6 +43,7 @@ struct Tables {
     offsets: BTreeMap<Partition, Offset>,
     parked: Arc<Vec<ParkedMessage>>,
     operations: Arc<Vec<(PendingOperation, OperationOutcome)>>,
+    redrives: Arc<Vec<(PendingRedrive, Option<RedriveOutcome>)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -246,10 +247,14 @@ impl Store for MemoryStore {
         Ok(sagas.iter().filter(mentioned).copied().collect())
     }
 
-    async fn pending_operations(&mut self, limit: usize) -> Result<Vec<PendingOperation>, StoreError> {
+    async fn asked(&mut self, limit: usize) -> Result<Asked, StoreError> {
         let tables = self.database.lock();
-        let pending = tables.operations.iter().filter(|(_, outcome)| outcome.state == OperationState::Pending);
-        Ok(pending.map(|(operation, _)| operation.clone()).take(limit).collect())
+        let operations = tables.operations.iter().filter(|(_, outcome)| outcome.state == OperationState::Pending);
+        let redrives = tables.redrives.iter().filter(|(_, outcome)| outcome.is_none());
+        Ok(Asked {
+            operations: operations.map(|(operation, _)| operation.clone()).take(limit).collect(),
+            redrives: redrives.map(|(redrive, _)| redrive.clone()).take(limit).collect(),
+        })
     }
 
     async fn has_younger_namesake(&mut self, instance: &str, age: i64) -> Result<bool, StoreError> {

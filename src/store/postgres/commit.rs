@@ -73,7 +73,13 @@ pub(super) async fn commit(
         .bind(shrunk.iter().map(|((writer, _), ..)| *writer).collect::<Vec<i64>>())
         .bind(shrunk.iter().map(|((_, batch), ..)| *batch).collect::<Vec<i64>>())
         .bind(shrunk.iter().map(|(_, id, _)| *id).collect::<Vec<Uuid>>())
-        .bind(shrunk.iter().map(|(.., row)| seq(*row)).collect::<Vec<i32>>());
+        .bind(shrunk.iter().map(|(.., row)| seq(*row)).collect::<Vec<i32>>())
+        .bind(parked.iter().map(|row| moment(row.written_at)).collect::<Vec<DateTime<Utc>>>())
+        .bind(parked.iter().map(|row| row.is_whole).collect::<Vec<bool>>())
+        .bind(change.redriven.iter().map(|outcome| outcome.id).collect::<Vec<Uuid>>())
+        .bind(change.redriven.iter().map(|outcome| outcome.verdict.name()).collect::<Vec<&str>>())
+        .bind(change.redriven.iter().map(|outcome| outcome.message.as_deref()).collect::<Vec<Option<&str>>>())
+        .bind(change.redriven.iter().map(|outcome| outcome.stays_parked).collect::<Vec<bool>>());
     let (batch, now): (i64, DateTime<Utc>) = query.fetch_one(connection).await?;
     Ok(Receipt { batch, now: timestamp(now) })
 }

@@ -1,4 +1,4 @@
-//! Sagas and parked messages that people look for: by what they have in hand, or by what is true of them. Reads only.
+//! Sagas that people look for: by what they have in hand, or by what is true of them. Reads only.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use crate::core::{Phase, Timestamp};
 
 use super::super::SagaRow;
 use super::console::{Console, ConsoleError, failed};
-use super::rows::{SagaColumns, moment, saga_row, timestamp};
+use super::rows::{SagaColumns, moment, saga_row};
 
 const SAGA_SELECT_LIST: &str = include_str!("sql/saga_select_list.sql");
 const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
@@ -15,8 +15,6 @@ const SAGA_SELECT_TROUBLED: &str = include_str!("sql/saga_select_troubled.sql");
 const SAGA_SELECT_COMMANDED: &str = include_str!("sql/saga_select_commanded.sql");
 const SAGA_COUNT_PHASE: &str = include_str!("sql/saga_count_phase.sql");
 const JOURNAL_SELECT_FIRST: &str = include_str!("sql/journal_select_first.sql");
-const PARKED_MESSAGE_SELECT: &str = include_str!("sql/parked_message_select.sql");
-const PARKED_MESSAGE_SELECT_PLACE: &str = include_str!("sql/parked_message_select_place.sql");
 
 /// A saga in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,25 +40,6 @@ pub struct SagaFilter {
     pub started_after: Option<Timestamp>,
     /// Begun earlier.
     pub started_before: Option<Timestamp>,
-}
-
-/// A record put aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedParked {
-    /// Its number.
-    pub id: i64,
-    /// Where it was read.
-    pub topic: String,
-    /// See `topic`.
-    pub partition: i32,
-    /// See `topic`.
-    pub offset: i64,
-    /// Verdict, code and what is wrong.
-    pub reason: String,
-    /// Its key.
-    pub key: Option<Vec<u8>>,
-    /// When it was put aside.
-    pub parked_at: Timestamp,
 }
 
 type ListedColumns = (
@@ -173,30 +152,4 @@ impl Console {
         let query = sqlx::query_as(JOURNAL_SELECT_FIRST).bind(before).bind(limit).bind(holding);
         query.fetch_all(&self.pool).await.map_err(failed("look through triggers"))
     }
-
-    /// Records put aside, newest first.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn parked(&self, limit: usize) -> Result<Vec<ListedParked>, ConsoleError> {
-        let query = sqlx::query_as(PARKED_MESSAGE_SELECT).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let found: Vec<ParkedColumns> = query.fetch_all(&self.pool).await.map_err(failed("list parked messages"))?;
-        Ok(found.into_iter().map(parked).collect())
-    }
-
-    /// Records put aside that were read at this place.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn parked_at(&self, topic: &str, partition: i32, offset: i64) -> Result<Vec<ListedParked>, ConsoleError> {
-        let query = sqlx::query_as(PARKED_MESSAGE_SELECT_PLACE).bind(topic).bind(partition).bind(offset);
-        let found: Vec<ParkedColumns> = query.fetch_all(&self.pool).await.map_err(failed("find a parked message"))?;
-        Ok(found.into_iter().map(parked).collect())
-    }
-}
-
-type ParkedColumns = (i64, String, i32, i64, String, Option<Vec<u8>>, DateTime<Utc>);
-
-fn parked((id, topic, partition, offset, reason, key, at): ParkedColumns) -> ListedParked {
-    ListedParked { id, topic, partition, offset, reason, key, parked_at: timestamp(at) }
 }

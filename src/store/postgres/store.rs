@@ -8,8 +8,9 @@ use uuid::Uuid;
 use crate::core::{Partition, Sha256};
 
 use super::super::{
-    Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, LEASE_MS, NewPartition, PartitionOffset,
-    PartitionState, PendingOperation, Receipt, Registration, SagaKey, Store, StoreError, Stored, UnemittedRow,
+    Asked, Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, LEASE_MS, NewPartition, ParkedMessage,
+    PartitionOffset, PartitionState, PendingOperation, PendingRedrive, Receipt, Registration, SagaKey, Store,
+    StoreError, Stored, UnemittedRow,
 };
 use super::commit::commit;
 use super::connection::PostgresStore;
@@ -32,6 +33,7 @@ const INPUT_OFFSET_SELECT_TOPIC: &str = include_str!("sql/input_offset_select_to
 const CATALOGUE_SELECT: &str = include_str!("sql/catalogue_select.sql");
 const DEFINITION_SELECT_CATALOGUE: &str = include_str!("sql/definition_select_catalogue.sql");
 pub(super) const DEFINITION_SELECT: &str = include_str!("sql/definition_select.sql");
+const REDRIVE_SELECT_PENDING: &str = include_str!("sql/redrive_select_pending.sql");
 const OPERATION_SELECT_PENDING: &str = include_str!("sql/operation_select_pending.sql");
 
 fn count(limit: usize) -> i64 {
@@ -246,11 +248,16 @@ impl Store for PostgresStore {
         Ok(found.into_iter().map(|(id,)| id).collect())
     }
 
-    async fn pending_operations(&mut self, limit: usize) -> Result<Vec<PendingOperation>, StoreError> {
+    async fn asked(&mut self, limit: usize) -> Result<Asked, StoreError> {
+        type Redrive = (Uuid, String, i32, i64, DateTime<Utc>, bool, Option<Vec<u8>>, Option<Vec<u8>>, Vec<u8>);
         let found = self.run(async |connection| {
-            sqlx::query_as(OPERATION_SELECT_PENDING).bind(count(limit)).fetch_all(connection).await
+            let query = sqlx::query_as(OPERATION_SELECT_PENDING).bind(count(limit));
+            let operations: Vec<(Uuid, String)> = query.fetch_all(&mut *connection).await?;
+            let query = sqlx::query_as(REDRIVE_SELECT_PENDING).bind(count(limit));
+            let redrives: Vec<Redrive> = query.fetch_all(connection).await?;
+            Ok((operations, redrives))
         });
-        let found: Vec<(Uuid, String)> = found.await?;
+        let (operations, redrives) = found.await?;
         let pending = |(saga_id, request): (Uuid, String)| match serde_json::from_str(&request) {
             Ok(operation) => Some(PendingOperation { saga_id, operation }),
             Err(error) => {
@@ -258,7 +265,24 @@ impl Store for PostgresStore {
                 None
             }
         };
-        Ok(found.into_iter().filter_map(pending).collect())
+        let redrive = |(id, topic, partition, offset, at, is_whole, key, value, headers): Redrive| PendingRedrive {
+            id,
+            message: ParkedMessage {
+                topic: topic.into(),
+                partition,
+                offset,
+                reason: String::new(),
+                key,
+                value,
+                headers: String::from_utf8_lossy(&headers).into_owned(),
+                written_at: timestamp(at),
+                is_whole,
+            },
+        };
+        Ok(Asked {
+            operations: operations.into_iter().filter_map(pending).collect(),
+            redrives: redrives.into_iter().map(redrive).collect(),
+        })
     }
 
     async fn has_younger_namesake(&mut self, instance: &str, age: i64) -> Result<bool, StoreError> {

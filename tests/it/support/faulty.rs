@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use sagabus::core::{Partition, Sha256};
 use sagabus::store::{
-    Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, NewPartition, PartitionOffset, PendingOperation,
-    Receipt, Registration, SagaKey, Store, StoreError, Stored, UnemittedRow,
+    Asked, Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, NewPartition, PartitionOffset, Receipt,
+    Registration, SagaKey, Store, StoreError, Stored, UnemittedRow,
 };
 use uuid::Uuid;
 
@@ -133,8 +133,8 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.unemitted_of(sagas).await
     }
 
-    async fn pending_operations(&mut self, limit: usize) -> Result<Vec<PendingOperation>, StoreError> {
-        self.inner.pending_operations(limit).await
+    async fn asked(&mut self, limit: usize) -> Result<Asked, StoreError> {
+        self.inner.asked(limit).await
     }
 
     async fn has_younger_namesake(&mut self, instance: &str, age: i64) -> Result<bool, StoreError> {

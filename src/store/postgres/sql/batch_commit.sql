@@ -48,10 +48,11 @@ g3 AS MATERIALIZED (
     SELECT must((SELECT count(*) FROM turned) = cardinality($28::uuid[]), 'SG004', 'saga row missing or twice') AS ok
 ),
 park AS (
-    INSERT INTO parked_message (topic, partition, "offset", reason, key, value, headers)
-    SELECT d.topic, d.part, d.off, d.reason, d.key, d.val, d.headers
-    FROM unnest($33::text[], $34::int[], $35::bigint[], $36::text[], $37::bytea[], $38::bytea[], $39::bytea[])
-        AS d(topic, part, off, reason, key, val, headers)
+    INSERT INTO parked_message (topic, partition, "offset", reason, key, value, headers, written_at, is_whole)
+    SELECT d.topic, d.part, d.off, d.reason, d.key, d.val, d.headers, d.written, d.whole
+    FROM unnest($33::text[], $34::int[], $35::bigint[], $36::text[], $37::bytea[], $38::bytea[], $39::bytea[],
+                $54::timestamptz[], $55::boolean[])
+        AS d(topic, part, off, reason, key, val, headers, written, whole)
     WHERE (SELECT ok FROM g2)
 ),
 note AS (
@@ -79,7 +80,23 @@ told AS (
     INSERT INTO audit (who, verb, target, reason, outcome, message, seq_before, seq_after)
     SELECT a.who, a.verb, a.saga_id::text, a.reason, a.state, a.message, d.before, d.after
     FROM decided a JOIN unnest($44::uuid[], $47::int[], $48::int[]) AS d(id, before, after) ON a.id = d.id
+),
+redriven AS (
+    UPDATE redrive r SET verdict = d.verdict, message = d.message, decided_at = clock_timestamp()
+    FROM unnest($56::uuid[], $57::text[], $58::text[], $59::boolean[]) AS d(id, verdict, message, stays)
+    WHERE (SELECT ok FROM g3) AND r.id = d.id AND r.verdict IS NULL
+    RETURNING r.id, r.message_id, r.topic, r.partition, r."offset", r.verb, r.who, r.reason, d.verdict, d.message, d.stays
+),
+freed AS (
+    UPDATE parked_message p SET state = 'redriven' FROM redriven r WHERE p.id = r.message_id AND NOT r.stays
+),
+retold AS (
+    INSERT INTO audit (who, verb, target, reason, outcome, message)
+    SELECT who, verb, coalesce('parked message ' || message_id, topic || '/' || partition || '@' || "offset"), reason,
+           CASE WHEN stays THEN 'refused' ELSE 'decided' END, coalesce(message, verdict)
+    FROM redriven
 )
 SELECT (SELECT batch FROM fence), clock_timestamp()
 WHERE (SELECT ok FROM g3)
-  AND must((SELECT count(*) FROM decided) = cardinality($44::uuid[]), 'SG005', 'operation decided by another writer');
+  AND must((SELECT count(*) FROM decided) = cardinality($44::uuid[]), 'SG005', 'operation decided by another writer')
+  AND must((SELECT count(*) FROM redriven) = cardinality($56::uuid[]), 'SG005', 'record redriven by another writer');

@@ -1,0 +1,287 @@
+//! Records put aside: the verbs that look at them and send them down the line again.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::operations::{self, Edit, Exit, Failure, Places};
+use crate::store::{Console, ParkedFilter, ParkedState};
+
+use super::arguments::{ListFormat, ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
+use super::consent::Consent;
+use super::run::say_cut;
+use super::{output, render};
+
+const RULES: &str = "An engine judges: `sagabus serve` has to run on this database. Several messages enter the line in the order of their \
+    logs. One that would be put aside again stays parked.\n\n\
+    Exit codes: 0 none stays parked, 1 not wanted at the question, 2 wrong usage, 3 no such message, 4 refused, or all stay parked, \
+    5 some stay parked, 6 the database does not answer or no engine judged.";
+
+fn helped(example: &str) -> String {
+    format!("{RULES}\n\nExample: {example}")
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ParkedVerb {
+    /// Records put aside, newest first.
+    #[command(after_help = "Example: sagabus parked list --why malformed")]
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// Whether they wait for a person.
+        #[arg(long, value_enum, default_value_t = StateArgument::Parked)]
+        state: StateArgument,
+        /// At most this many; a cut is said on standard error.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        output: ListOutputArguments,
+    },
+    /// One message: headers, value, why it was put aside, how often it entered the line again.
+    #[command(after_help = "Example: sagabus parked show 17")]
+    Show {
+        /// Its number.
+        id: i64,
+        #[command(flatten)]
+        times: TimeArguments,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Send messages down the line again as they are. Changes something.
+    #[command(after_help = helped("sagabus parked redrive 17 18 --reason \"the definition knows them now\" --yes"))]
+    Redrive {
+        #[command(flatten)]
+        chosen: Chosen,
+        #[command(flatten)]
+        again: Again,
+    },
+    /// Send a message down the line again with another value or other headers. Changes something.
+    #[command(after_help = helped("sagabus parked edit 17 --file repaired.json --reason \"amount was a text\" --yes"))]
+    Edit {
+        /// Its number.
+        id: i64,
+        /// The whole value: a file, or - for standard input.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// A header that is set.
+        #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
+        header: Vec<(String, String)>,
+        /// A header that is taken away.
+        #[arg(long, value_name = "NAME")]
+        no_header: Vec<String>,
+        #[command(flatten)]
+        again: Again,
+    },
+    /// Make an orphan the answer that a saga's step waits for. Changes something.
+    #[command(after_help = helped("sagabus parked bind 17 --saga order-42 --step clearing --reason \"asked them\" --yes"))]
+    Bind {
+        /// Its number.
+        id: i64,
+        /// The saga's id or business key.
+        #[arg(long, value_name = "ID|KEY")]
+        saga: String,
+        /// The step that waits.
+        #[arg(long, value_name = "STEP")]
+        step: String,
+        #[command(flatten)]
+        again: Again,
+    },
+    /// Say that messages need not be looked at any more; they are kept. Changes something.
+    #[command(after_help = "Example: sagabus parked discard 17 --reason \"a test of theirs\" --yes")]
+    Discard {
+        #[command(flatten)]
+        chosen: Chosen,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct Which {
+    /// Only messages of this topic.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Only messages with this key.
+    #[arg(long)]
+    key: Option<String>,
+    /// Only messages whose reason begins so, such as malformed, orphan or orphan: unknown-saga.
+    #[arg(long, value_name = "PREFIX")]
+    why: Option<String>,
+}
+
+impl Which {
+    fn filter(self, state: Option<ParkedState>) -> ParkedFilter {
+        ParkedFilter { state, topic: self.topic, key: self.key, reason_prefix: self.why }
+    }
+}
+
+/// Messages by number, or all that wait and fit.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Chosen {
+    /// Their numbers.
+    #[arg(value_name = "ID", conflicts_with_all = ["topic", "key", "why"])]
+    ids: Vec<i64>,
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Again {
+    /// Also after three times, and before an earlier message of the same key.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StateArgument {
+    /// They do.
+    Parked,
+    /// They entered the line again, and were not put aside again.
+    Redriven,
+    /// A person said that they need not be looked at.
+    Discarded,
+    /// All of them.
+    All,
+}
+
+/// Messages that one command chooses at most.
+const CHOSEN_MAX: usize = 10_000;
+
+impl Chosen {
+    async fn ids(self, console: &Console) -> Result<Vec<i64>, Failure> {
+        if !self.ids.is_empty() {
+            return Ok(self.ids);
+        }
+        if self.which == Which::default() {
+            let hint = "say their numbers, or which ones by --topic, --key or --why";
+            return Err(Failure::new(Exit::Usage, "no parked message is chosen", hint));
+        }
+        let found = operations::parked(console, &self.which.filter(Some(ParkedState::Parked)), CHOSEN_MAX + 1).await?;
+        match found.len() {
+            0 => Err(Failure::new(Exit::NotFound, "no parked message fits", "sagabus parked list shows the newest")),
+            many if many > CHOSEN_MAX => {
+                let message = format!("more than {CHOSEN_MAX} parked messages fit");
+                Err(Failure::new(Exit::Usage, message, "choose by --topic and --key"))
+            }
+            _ => Ok(found.into_iter().map(|parked| parked.id).collect()),
+        }
+    }
+}
+
+/// Does what the command line says.
+pub(super) async fn run(places: &Places, verb: ParkedVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        ParkedVerb::List { which, state, limit, output: format } => {
+            let state = match state {
+                StateArgument::Parked => Some(ParkedState::Parked),
+                StateArgument::Redriven => Some(ParkedState::Redriven),
+                StateArgument::Discarded => Some(ParkedState::Discarded),
+                StateArgument::All => None,
+            };
+            let console = places.reading().await?;
+            let mut found = operations::parked(&console, &which.filter(state), limit.saturating_add(1)).await?;
+            say_cut(found.len() > limit, limit);
+            found.truncate(limit);
+            match format.output {
+                ListFormat::Json => output::json(&found),
+                ListFormat::Jsonl => output::json_lines(&found),
+                ListFormat::Name => found.iter().for_each(|parked| output::print(&parked.id.to_string())),
+                ListFormat::Table => output::print(&render::parked(&found)),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        ParkedVerb::Show { id, times, output: format } => {
+            let shown = operations::show_parked(&places.reading().await?, id).await?;
+            match format.output {
+                OutputFormat::Json => output::json(&shown),
+                OutputFormat::Table => {
+                    output::print(&render::parked_shown(&shown, times.seen_from(crate::engine::wall_clock())))
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        ParkedVerb::Redrive { chosen, again } => {
+            let console = places.console().await?;
+            let reason = again.consent.reason()?;
+            let ids = chosen.ids(&console).await?;
+            redrive(&console, &ids, ("redrive", &Edit::default()), &reason, &again).await
+        }
+        ParkedVerb::Edit { id, file, header, no_header, again } => {
+            let reason = again.consent.reason()?;
+            let set = header.into_iter().map(|(name, value)| (name, Some(value)));
+            let headers: Vec<_> = set.chain(no_header.into_iter().map(|name| (name, None))).collect();
+            let value = file.map(|file| read_bytes(&file)).transpose()?;
+            if value.is_none() && headers.is_empty() {
+                let hint = "say --file, --header or --no-header; as it is it is sent by parked redrive";
+                return Err(Failure::new(Exit::Usage, "nothing is edited", hint));
+            }
+            redrive(&places.console().await?, &[id], ("edit", &Edit { value, headers }), &reason, &again).await
+        }
+        ParkedVerb::Bind { id, saga, step, again } => {
+            let reason = again.consent.reason()?;
+            let console = places.console().await?;
+            let saga = operations::find_one(&console, &saga, None).await?;
+            let edit = Edit::bind(&operations::open(&console, saga.row.id).await?, &step)?;
+            redrive(&console, &[id], ("bind", &edit), &reason, &again).await
+        }
+        ParkedVerb::Discard { chosen, consent } => {
+            let reason = consent.reason()?;
+            let console = places.console().await?;
+            let ids = chosen.ids(&console).await?;
+            if consent.dry_run {
+                output::note(&format!("would discard {} parked messages", ids.len()));
+                return Ok(ExitCode::SUCCESS);
+            }
+            consent.ask(&format!("discard {} parked messages?", ids.len()))?;
+            let discarded = operations::discard(&console, &ids, &super::run::who(), &reason).await?;
+            output::note(&format!("discarded: {} of {}", discarded.len(), ids.len()));
+            Ok(if discarded.len() == ids.len() { ExitCode::SUCCESS } else { ExitCode::from(Exit::Partial as u8) })
+        }
+    }
+}
+
+async fn redrive(
+    console: &Console,
+    ids: &[i64],
+    (verb, edit): (&str, &Edit),
+    reason: &str,
+    again: &Again,
+) -> Result<ExitCode, Failure> {
+    operations::check_redrive(console, ids, edit, again.force).await?;
+    if again.consent.dry_run {
+        output::note(&format!("would {verb} {} parked messages", ids.len()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    again.consent.ask(&format!("{verb} {} parked messages?", ids.len()))?;
+    let who = super::run::who();
+    let judged = operations::redrive(console, ids, (verb, edit), (&who, reason), again.force).await?;
+    match again.output.output {
+        OutputFormat::Json => output::json(&judged),
+        OutputFormat::Table => output::print(&render::redriven(&judged)),
+    }
+    Ok(match judged.iter().filter(|one| one.stays_parked).count() {
+        0 => ExitCode::SUCCESS,
+        all if all == judged.len() => ExitCode::from(Exit::Refused as u8),
+        _ => ExitCode::from(Exit::Partial as u8),
+    })
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("say NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn read_bytes(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match file.to_str() {
+        Some("-") => std::io::stdin().read_to_end(&mut bytes).map(|_| bytes),
+        Some(_) | None => std::fs::read(file),
+    };
+    read.map_err(|error| Failure::new(Exit::Usage, format!("--file {}: {error}", file.display()), ""))
+}

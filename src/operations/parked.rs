@@ -1,0 +1,316 @@
+//! Records put aside: looked at, made right, sent down the line again. An engine judges them, as it judges what it reads.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::core::{Action, command_id, outstanding};
+use crate::store::{Console, ListedParked, NewRedrive, OpenedParked, ParkedFilter, ParkedState, PastRedrive};
+use crate::wire::{KeptHeader, KeptValue};
+
+use super::dry_run::check_step;
+use super::failure::{Exit, Failure};
+use super::moments::Moment;
+use super::opened::Opened;
+
+/// A record that was sent down the line this often and is still parked needs a closer look (OPERATIONS.md section 9).
+const REDRIVES_MAX: u64 = 3;
+/// How long the command waits for an engine to judge.
+const WAIT: Duration = Duration::from_secs(10);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A parked message, as programs read it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedJson {
+    /// Its number.
+    pub id: i64,
+    /// Where it was read.
+    pub topic: String,
+    /// See `topic`.
+    pub partition: i32,
+    /// See `topic`.
+    pub offset: i64,
+    /// Begins with the verdict.
+    pub reason: String,
+    /// Its key; bytes that are not text are escaped.
+    pub key: Option<String>,
+    /// RFC 3339.
+    pub parked_at: Moment,
+    /// `parked`, `redriven` or `discarded`.
+    pub state: &'static str,
+}
+
+/// A parked message with everything that was kept of it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedShown {
+    /// As in a list.
+    #[serde(flatten)]
+    pub listed: ParkedJson,
+    /// The record's own timestamp.
+    pub written_at: Moment,
+    /// False where a record over the limits was cut.
+    pub is_whole: bool,
+    /// Its headers; `None` where they cannot be read.
+    pub headers: Option<Vec<KeptHeader>>,
+    /// Its value; bytes that are not text are escaped.
+    pub value: Option<String>,
+    /// How often it entered the line again, and how that ended.
+    pub redrives: Vec<RedriveJson>,
+}
+
+/// One time that a message entered the line again.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedriveJson {
+    /// `redrive`, `edit` or `bind`.
+    pub verb: String,
+    /// Who asked.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// RFC 3339.
+    pub requested_at: Moment,
+    /// How it ended; `None` while nobody has judged it.
+    pub verdict: Option<&'static str>,
+    /// What was said against it.
+    pub message: Option<String>,
+}
+
+/// What became of a message that entered the line again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedrivenJson {
+    /// The parked message.
+    pub id: i64,
+    /// How it ended this time.
+    pub verdict: &'static str,
+    /// What is said against it.
+    pub message: Option<String>,
+    /// It would be put aside again, and stays parked.
+    pub stays_parked: bool,
+}
+
+/// What a person makes of a message before it is judged again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// Another value.
+    pub value: Option<Vec<u8>>,
+    /// Headers that are set; without a value: removed.
+    pub headers: Vec<(String, Option<String>)>,
+}
+
+impl Edit {
+    /// What makes an answer out of an orphan: the command of this step that the saga waits for.
+    ///
+    /// # Errors
+    /// There is no such step (exit 2), or it waits for no answer (exit 4).
+    pub fn bind(opened: &Opened, step: &str) -> Result<Self, Failure> {
+        check_step(opened.definition(), step)?;
+        let is_asked = |(at, ..): &(_, Action, u16)| &*opened.definition().step(*at).name == step;
+        let (at, action, attempt) = outstanding(&opened.saga).find(is_asked).ok_or_else(|| {
+            let hint = "sagabus explain shows what it waits for";
+            Failure::new(Exit::Refused, format!("step {step} of saga {} waits for no answer", opened.saga.id), hint)
+        })?;
+        let command = command_id(opened.saga.id, at, action, attempt);
+        let header = |name: &str, id: Uuid| (name.to_owned(), Some(id.to_string()));
+        Ok(Self {
+            value: None,
+            headers: vec![header("ce_correlationid", opened.saga.id), header("ce_causationid", command)],
+        })
+    }
+
+    /// The message as it is to be judged.
+    fn apply(&self, opened: &OpenedParked, id: Uuid) -> Result<NewRedrive, Failure> {
+        let message = &opened.message;
+        let mut headers = message.headers.clone();
+        if !self.headers.is_empty() {
+            let kept = kept_headers(&message.headers).ok_or_else(|| {
+                Failure::new(Exit::Refused, format!("the headers of parked message {} cannot be read", opened.id), "")
+            })?;
+            let is_edited = |KeptHeader(name, _): &KeptHeader| self.headers.iter().any(|(edited, _)| edited == name);
+            let set = self.headers.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+            let set = set.map(|(name, value)| KeptHeader(name.clone(), Some(KeptValue::Text(value.clone()))));
+            let edited: Vec<KeptHeader> = kept.into_iter().filter(|kept| !is_edited(kept)).chain(set).collect();
+            headers = serde_json::to_string(&edited).expect("headers are plain data");
+        }
+        Ok(NewRedrive {
+            id,
+            message_id: opened.id,
+            is_whole: message.is_whole || self.value.is_some(),
+            value: self.value.clone().or_else(|| message.value.clone()),
+            headers,
+        })
+    }
+}
+
+fn kept_headers(text: &str) -> Option<Vec<KeptHeader>> {
+    serde_json::from_str(text).ok()
+}
+
+/// Records put aside, newest first.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn parked(console: &Console, filter: &ParkedFilter, limit: usize) -> Result<Vec<ParkedJson>, Failure> {
+    let found = console.parked(filter, limit).await?;
+    Ok(found.into_iter().map(parked_json).collect())
+}
+
+pub(super) fn parked_json(parked: ListedParked) -> ParkedJson {
+    ParkedJson {
+        id: parked.id,
+        topic: parked.topic,
+        partition: parked.partition,
+        offset: parked.offset,
+        reason: parked.reason,
+        key: parked.key.map(|key| key.escape_ascii().to_string()),
+        parked_at: Moment(parked.parked_at),
+        state: parked.state.name(),
+    }
+}
+
+/// One message, with its past.
+///
+/// # Errors
+/// It is not there (exit 3), or the database does not answer.
+pub async fn show_parked(console: &Console, id: i64) -> Result<ParkedShown, Failure> {
+    let OpenedParked { message, parked_at, state, .. } =
+        console.open_parked(&[id]).await?.pop().ok_or_else(|| not_there(id))?;
+    let past = |past: PastRedrive| RedriveJson {
+        verb: past.verb,
+        who: past.who,
+        reason: past.reason,
+        requested_at: Moment(past.requested_at),
+        verdict: past.verdict.map(crate::core::Verdict::name),
+        message: past.message,
+    };
+    let text =
+        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().escape_ascii().to_string());
+    let listed = ListedParked {
+        id,
+        topic: message.topic.to_string(),
+        partition: message.partition,
+        offset: message.offset,
+        reason: message.reason,
+        key: message.key,
+        parked_at,
+        state,
+    };
+    Ok(ParkedShown {
+        listed: parked_json(listed),
+        written_at: Moment(message.written_at),
+        is_whole: message.is_whole,
+        headers: kept_headers(&message.headers),
+        value: message.value.map(text),
+        redrives: console.past_redrives(id).await?.into_iter().map(past).collect(),
+    })
+}
+
+fn not_there(id: i64) -> Failure {
+    Failure::new(Exit::NotFound, format!("there is no parked message {id}"), "sagabus parked list shows the newest")
+}
+
+/// Why a message may not enter the line again, if so.
+fn check(opened: &OpenedParked, edit: &Edit, force: bool) -> Result<(), Failure> {
+    let id = opened.id;
+    let refused = |message: String, hint: &str| Err(Failure::new(Exit::Refused, message, hint));
+    match opened.state {
+        ParkedState::Parked => {}
+        ParkedState::Redriven | ParkedState::Discarded => {
+            return refused(format!("parked message {id} is {} already", opened.state.name()), "parked show tells how");
+        }
+    }
+    if !opened.message.is_whole && edit.value.is_none() {
+        let hint = "write it whole again, and give it with parked edit";
+        return refused(format!("of parked message {id}, a record over the limits, only the beginning was kept"), hint);
+    }
+    if let (Some(earlier), false) = (opened.earlier, force) {
+        let hint =
+            "name both in one command, which keeps their order; --force if they have nothing to do with each other";
+        return refused(format!("parked message {earlier} of the same key lies before {id}"), hint);
+    }
+    if opened.redrives >= REDRIVES_MAX && !force {
+        let message = format!("parked message {id} entered the line {} times and is still parked", opened.redrives);
+        return refused(message, "parked show tells why; --force if something has changed since");
+    }
+    Ok(())
+}
+
+/// What `redrive` would refuse.
+///
+/// # Errors
+/// As `redrive`.
+pub async fn check_redrive(console: &Console, ids: &[i64], edit: &Edit, force: bool) -> Result<(), Failure> {
+    checked(console, ids, edit, force).await.map(|_| ())
+}
+
+async fn checked(console: &Console, ids: &[i64], edit: &Edit, force: bool) -> Result<Vec<OpenedParked>, Failure> {
+    let opened = console.open_parked(ids).await?;
+    if let Some(missing) = ids.iter().find(|id| !opened.iter().any(|opened| opened.id == **id)) {
+        return Err(not_there(*missing));
+    }
+    opened.iter().try_for_each(|opened| check(opened, edit, force))?;
+    Ok(opened)
+}
+
+/// Sends messages down the line again, in the order of their logs, and waits until an engine has judged them.
+///
+/// # Errors
+/// One is not there (exit 3) or may not (4), and then none is sent; nobody judged in time (6).
+pub async fn redrive(
+    console: &Console,
+    ids: &[i64],
+    (verb, edit): (&str, &Edit),
+    (who, reason): (&str, &str),
+    force: bool,
+) -> Result<Vec<RedrivenJson>, Failure> {
+    let opened = checked(console, ids, edit, force).await?;
+    let moment = crate::engine::wall_clock().micros();
+    let name = |id: i64| format!("{verb} {who} {id} {} {moment}", std::process::id());
+    let id = |opened: &OpenedParked| Uuid::new_v5(&Uuid::NAMESPACE_OID, name(opened.id).as_bytes());
+    let redrives: Vec<NewRedrive> =
+        opened.iter().map(|opened| edit.apply(opened, id(opened))).collect::<Result<_, _>>()?;
+    let asked = console.redrive(&redrives, verb, who, reason).await?;
+    let until = Instant::now() + WAIT;
+    loop {
+        let judged = console.redriven(&asked).await?;
+        if judged.len() == asked.len() {
+            let json = |one: crate::store::JudgedRedrive| RedrivenJson {
+                id: one.message_id.unwrap_or_default(),
+                verdict: one.verdict.name(),
+                message: one.message,
+                stays_parked: one.stays_parked,
+            };
+            return Ok(judged.into_iter().map(json).collect());
+        }
+        if Instant::now() >= until {
+            let hint =
+                "is a sagabus serve running on this database? what is asked for stays so, and is judged when one is";
+            let message = format!(
+                "{} of {} were not judged within {} s",
+                asked.len() - judged.len(),
+                asked.len(),
+                WAIT.as_secs()
+            );
+            return Err(Failure::new(Exit::Unreachable, message, hint));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Marks messages as not to be looked at any more. They are kept. Returns those that were parked.
+///
+/// # Errors
+/// One is not there (exit 3), or the database does not answer.
+pub async fn discard(console: &Console, ids: &[i64], who: &str, reason: &str) -> Result<Vec<i64>, Failure> {
+    let there = console.open_parked(ids).await?;
+    if let Some(missing) = ids.iter().find(|id| !there.iter().any(|opened| opened.id == **id)) {
+        return Err(not_there(*missing));
+    }
+    Ok(console.discard_parked(ids, who, reason).await?)
+}
