@@ -92,6 +92,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_no_digest_is_told_what_one_is() {
+        let error = serde_json::from_str::<Sha256>("\"abc\"").expect_err("three digits");
+        assert!(error.to_string().contains("expected a SHA-256 digest: 64 hexadecimal digits"), "{error}");
+    }
+
+    #[test]
     fn a_digest_reads_back_from_its_own_text() {
         let digest = Sha256::of(b"order-42");
         assert_eq!(Sha256::parse(&digest.to_string()), Some(digest));

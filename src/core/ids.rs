@@ -92,6 +92,13 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_out_of_range_is_the_nearest_within() {
+        let at = |micros| saga_id("trade", "k", Timestamp::from_micros(micros)).as_bytes()[..6].to_vec();
+        assert_eq!(at(i64::MAX), [0xff; 6]);
+        assert_eq!(at(i64::MIN), [0; 6]);
+    }
+
+    #[test]
     fn ids_never_change_from_version_to_version() {
         let saga = saga_id("trade", "k", Timestamp::from_millis(1_700_000_000_000));
         assert_eq!(saga.to_string(), "018bcfe5-6800-7c7f-aaae-d3211004abc0");

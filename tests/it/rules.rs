@@ -1,12 +1,12 @@
 //! What the rules say in the corners that the stories of `scenarios` do not reach.
 
 use sagabus::core::{
-    Action, Differs, Fact, Input, Operation, Phase, Refusal, Resolution, StepIx, StepStateName, Verb, Verdict,
-    is_endless, next_due, step_state_name,
+    Action, Differs, Fact, Forward, Input, Json, Operation, Phase, Refusal, Resolution, Rules, StepIx, StepStateName,
+    Verb, Verdict, allowed, is_endless, limits, next_due, step_state_name,
 };
 use uuid::Uuid;
 
-use super::given::{Driven, busy, conflict, refusal, success};
+use super::given::{Driven, Plain, busy, conflict, refusal, success};
 
 fn ask(saga: &mut Driven, verb: Verb) -> Option<Refusal> {
     let operation = Operation { id: Uuid::nil(), verb, who: "ada".into(), reason: "test".into(), expect_seq: None };
@@ -52,6 +52,97 @@ fn names_are_those_that_people_and_metrics_know() {
     assert_eq!(verdicts, ["applied", "ignored", "duplicate", "stale", "conflict", "orphan", "malformed"]);
     assert_eq!(StepStateName::GivenUp.name(), "givenUp");
     assert_eq!(StepStateName::CompensationFailed.name(), "compensationFailed");
+}
+
+#[test]
+fn verbs_have_the_names_that_the_command_line_and_the_audit_know_and_tell_their_step() {
+    let step = || "a".to_owned();
+    let data = Json::empty_object;
+    let verbs = [
+        (Verb::Republish { step: step() }, "republish"),
+        (Verb::Retry { step: Some(step()), force: false }, "retry"),
+        (Verb::Edit { step: step(), data: data() }, "edit"),
+        (Verb::Skip { step: step(), reply: None }, "skip"),
+        (Verb::Complete { step: step(), reply: data() }, "complete"),
+        (Verb::Fail { step: step(), code: "NO".to_owned() }, "fail"),
+        (Verb::Resolve { step: step(), outcome: Resolution::Left }, "resolve"),
+    ];
+    for (verb, name) in &verbs {
+        assert_eq!((verb.name(), verb.step()), (*name, Some("a")));
+    }
+    let whole = [Verb::Compensate, Verb::Cancel, Verb::Pause, Verb::Resume, Verb::Abandon];
+    let names: Vec<&str> = whole.iter().map(Verb::name).collect();
+    assert_eq!(names, ["compensate", "cancel", "pause", "resume", "abandon"]);
+    assert!(whole.iter().chain([&Verb::Retry { step: None, force: true }]).all(|verb| verb.step().is_none()));
+}
+
+#[test]
+fn what_is_allowed_is_what_would_be_carried_out() {
+    let saga = Driven::start("a; b after a");
+    let rules = Rules { definition: &saga.definition, render: &Plain };
+    let can = allowed(rules, &saga.saga, saga.now);
+    assert_eq!(can, ["pause", "cancel", "compensate", "republish", "edit", "skip", "complete", "fail", "abandon"]);
+}
+
+#[test]
+fn limits_are_those_that_participants_and_brokers_know() {
+    let bytes = (limits::VALUE_BYTES, limits::HEADER_BYTES, limits::KEY_BYTES, limits::PARKED_BYTES);
+    assert_eq!(bytes, (1_048_576, 16_384, 1_024, 4_096));
+    assert_eq!((limits::BATCH_RECORDS, limits::BATCH_BYTES), (2_000, 16_777_216));
+}
+
+#[test]
+fn an_undo_counts_its_own_failures_and_all_of_them() {
+    let mut saga = Driven::start("a; b after a");
+    for attempt in 1..=2 {
+        saga.reply("a", Action::Do, attempt, busy());
+        saga.pass(300);
+    }
+    saga.reply("a", Action::Do, 3, success());
+    saga.reply("b", Action::Do, 1, refusal());
+    for attempt in 1..=3 {
+        assert_eq!(saga.phase(), Phase::Compensating);
+        saga.reply("a", Action::Undo, attempt, busy());
+        saga.pass(300);
+    }
+    assert_eq!(saga.phase(), Phase::Stuck, "three attempts are what the definition allows");
+    saga.check_fold();
+}
+
+#[test]
+fn a_late_refusal_of_a_step_that_a_person_failed_is_noted_and_no_answer() {
+    let mut saga = Driven::start("look readOnly; b");
+    assert_eq!(ask(&mut saga, Verb::Fail { step: "look".into(), code: "BY_HAND".into() }), None);
+    let before = saga.saga.step(StepIx(0)).clone();
+    assert!(matches!(before.forward, Forward::Failed(Some(_))), "its answer is still to come: {:?}", before.forward);
+    assert_eq!(saga.reply("look", Action::Do, 1, refusal()).verdict, Verdict::Stale);
+    let after = saga.saga.step(StepIx(0));
+    assert_eq!((&after.forward, &after.reply, after.answers.len()), (&Forward::Failed(None), &None, 1));
+    assert!(!after.answers[0].believed);
+    saga.check_fold();
+}
+
+#[test]
+fn a_late_success_is_the_reply_of_a_step_that_was_skipped_without_one_alone() {
+    for (given, kept) in [(None, "{}"), (Some(r#"{"by":"hand"}"#), r#"{"by":"hand"}"#)] {
+        let mut saga = Driven::start("look readOnly; b");
+        let reply = given.map(|text| Json::parse(text.as_bytes()).unwrap());
+        assert_eq!(ask(&mut saga, Verb::Skip { step: "look".into(), reply }), None);
+        assert_eq!(saga.reply("look", Action::Do, 1, success()).verdict, Verdict::Applied);
+        assert_eq!(saga.saga.step(StepIx(0)).reply.as_ref().map(Json::get), Some(kept));
+        assert!(saga.saga.step(StepIx(0)).answers[0].believed, "it had its effect");
+    }
+}
+
+#[test]
+fn an_answer_that_came_before_its_command_is_believed_once_it_comes_again() {
+    let mut saga = Driven::start("a; b after a");
+    saga.reply("b", Action::Do, 1, success());
+    assert!(!saga.saga.step(StepIx(1)).answers[0].believed, "it is only noted");
+    saga.succeed("a b");
+    let answers = &saga.saga.step(StepIx(1)).answers;
+    assert_eq!((answers.len(), answers[0].believed), (1, true));
+    assert_eq!(saga.phase(), Phase::Completed);
 }
 
 #[test]
