@@ -36,11 +36,11 @@ lint: ## checks format, lints, documentation and dependencies
 	@scripts/prerequisites build tools download
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test simulation --features seeded-defects -- -D warnings
+	cargo clippy --locked --example simulation --features seeded-defects -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	cargo deny check --hide-inclusion-graph --allow duplicate bans licenses sources
 
-simulation := cargo test --locked --quiet --profile sim --test simulation
+simulation := cargo run --locked --quiet --profile sim --example simulation
 
 sim: ## runs schedules of the simulated world: SECONDS=600, ARGS="--seed 7" tells one, ARGS="--crash-points" strikes every poll
 	@scripts/prerequisites build

@@ -13,6 +13,7 @@ use crate::operations::{SeekTo, TimeFormat, Times};
 use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
 use super::repair::RepairVerb;
+use super::replay::ReplayVerb;
 use super::see::SeeVerb;
 
 /// A saga orchestrator for Kafka with a Postgres-backed state machine.
@@ -233,21 +234,6 @@ pub(super) struct SagaArguments {
     pub(super) times: TimeArguments,
     #[command(flatten)]
     pub(super) output: OutputArguments,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ReplayVerb {
-    /// Fold every journal and compare it with the stored state; exit 1 on a difference.
-    Verify,
-    /// Decide a saga's recorded inputs again and say the first difference; exit 1 if there is one. Sends nothing.
-    Run {
-        /// The saga's id or business key.
-        #[arg(value_name = "ID|KEY")]
-        saga: String,
-        /// Decide with this definition file instead of the saga's own.
-        #[arg(long, value_name = "FILE")]
-        definition: Option<PathBuf>,
-    },
 }
 
 #[derive(Clone, Copy, Debug, Args)]

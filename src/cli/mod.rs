@@ -10,6 +10,7 @@ mod parked;
 mod participant;
 pub mod render;
 mod repair;
+mod replay;
 mod run;
 mod see;
 

@@ -7,9 +7,9 @@ use std::io::IsTerminal as _;
 use serde::Serialize;
 
 use crate::kit::{Report, Row};
-use crate::operations::{self, BalanceReport, Failure, Meaning, Shown, Times, VerifyReport};
+use crate::operations::{BalanceReport, Failure, Meaning, VerifyReport};
 
-use super::render::{self, or_dash, printable, table};
+use super::render::{or_dash, printable, table};
 
 /// Says why a command failed.
 pub(super) fn complain(failure: &Failure) {
@@ -126,24 +126,4 @@ pub(super) fn kit(report: &Report) {
             }
         }
     }
-}
-
-/// One saga: a sentence, its steps as a graph, its journal.
-pub(super) fn saga(shown: &Shown, times: Times) {
-    let saga = &shown.saga;
-    println!("SAGA   {}  {} v{}  key {}", saga.id, saga.definition, saga.version, saga.business_key.escape_debug());
-    println!("NOW    {}", shown.summary);
-    let mut rows = table(&["STEP", "AFTER", "KIND", "STATE", "DO", "UNDO"]);
-    for step in &shown.steps {
-        rows.add_row(vec![
-            format!("{} {}", operations::mark(step.state), step.name),
-            if step.after.is_empty() { "-".to_owned() } else { step.after.join(", ") },
-            step.kind.to_owned(),
-            step.state.to_owned(),
-            step.attempts.to_string(),
-            step.undo_attempts.to_string(),
-        ]);
-    }
-    println!("\n{}\n", rows.trim_fmt());
-    print!("{}", render::history(&shown.journal, times));
 }

@@ -10,10 +10,10 @@ use crate::engine::Stop;
 use crate::operations::{self, Exit, Failure, Places, ServeOptions, Times};
 
 use super::arguments::{
-    Arguments, AuditVerb, DefinitionsVerb, OutputFormat, ReplayVerb, SagaArguments, ServeArguments, StartArguments,
-    TopicsVerb, Verb,
+    Arguments, AuditVerb, DefinitionsVerb, OutputFormat, SagaArguments, ServeArguments, StartArguments, TopicsVerb,
+    Verb,
 };
-use super::output;
+use super::{output, render};
 
 /// Does what the command line says.
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -51,7 +51,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Show(show) => run_show(&places, show).await,
         Verb::Parked(verb) => super::parked::run(&places, verb).await,
         Verb::Repair(verb) => super::repair::run(&places, verb).await,
-        Verb::Replay(verb) => replay(&places, verb).await,
+        Verb::Replay(verb) => super::replay::run(&places, verb).await,
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,
         Verb::Audit(AuditVerb::Balance { output: format }) => super::checks::balance(&places, format.output).await,
         Verb::Participant(verb) => super::participant::run(&places, verb).await,
@@ -192,37 +192,10 @@ async fn run_show(places: &Places, arguments: SagaArguments) -> Result<ExitCode,
         OutputFormat::Json => output::json(&operations::show(&opened, Times::iso(opened.now))),
         OutputFormat::Table => {
             let times = arguments.times.seen_from(opened.now);
-            output::saga(&operations::show(&opened, times), times);
+            output::print(render::saga(&operations::show(&opened, times), times).trim_end());
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn replay(places: &Places, verb: ReplayVerb) -> Result<ExitCode, Failure> {
-    let console = places.reading().await?;
-    match verb {
-        ReplayVerb::Verify => {
-            let (count, differences) = operations::replay_verify(&console).await?;
-            for (saga, difference) in &differences {
-                output::print(&format!("{saga}  {difference}"));
-            }
-            output::note(&format!("{count} sagas folded, {} differences", differences.len()));
-            Ok(ExitCode::from(u8::from(!differences.is_empty())))
-        }
-        ReplayVerb::Run { saga, definition } => {
-            let saga = operations::find_one(&console, &saga, None).await?;
-            match operations::replay_run(&console, &saga, definition.as_deref()).await? {
-                None => {
-                    output::note("every recorded input is decided as it was");
-                    Ok(ExitCode::SUCCESS)
-                }
-                Some(difference) => {
-                    output::print(&difference.to_string());
-                    Ok(ExitCode::FAILURE)
-                }
-            }
-        }
-    }
 }
 
 /// The text of the file that is named, or what is said itself.

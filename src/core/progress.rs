@@ -14,15 +14,16 @@ pub fn ready(saga: &Saga) -> impl Iterator<Item = (StepIx, Action)> {
     undos.chain(dos).filter(move |_| !held)
 }
 
-/// True when the saga only goes forward: a pivot has succeeded (also by an answer to a command that is not issued yet), or counts
-/// so at an operator's word.
+/// True when the saga only goes forward: a pivot has succeeded, or counts so at an operator's word. After lost commits an answer to a
+/// command that is not issued yet tells it: of the pivot, or of a step behind it, which was sent once the pivot had succeeded.
 pub(super) fn is_past_pivot(definition: &Definition, saga: &Saga) -> bool {
-    let mut pivots = definition.places().filter(|step| definition.step(*step).kind == StepKind::Pivot);
-    !defect!("pivot passed and still compensated")
-        && pivots.any(|step| {
-            let state = saga.step(step);
-            matches!(state.forward, Forward::Succeeded | Forward::Skipped(_)) || state.succeeded_once()
-        })
+    let tells = |step: StepIx| {
+        let (rule, state) = (definition.step(step), saga.step(step));
+        let is_pivot = rule.kind == StepKind::Pivot;
+        is_pivot && matches!(state.forward, Forward::Succeeded | Forward::Skipped(_))
+            || (is_pivot || rule.behind_pivot) && state.succeeded_once()
+    };
+    !defect!("pivot passed and still compensated") && definition.places().any(tells)
 }
 
 /// True when a failure of the step cannot turn the saga, and patience does not end it: it is asked without end. Once the saga has

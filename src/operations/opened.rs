@@ -16,7 +16,7 @@ use super::failure::{Exit, Failure};
 #[derive(Debug)]
 pub struct Opened {
     /// The definition that it is pinned to.
-    pub plan: Compiled,
+    pub plan: Arc<Compiled>,
     /// The fold of its journal.
     pub saga: Saga,
     /// Its journal.
@@ -39,7 +39,7 @@ impl Opened {
 pub async fn open(console: &Console, id: Uuid) -> Result<Opened, Failure> {
     let snapshot = console.snapshots(&[id]).await?.pop();
     let snapshot = snapshot.ok_or_else(|| Failure::new(Exit::NotFound, format!("there is no saga {id}"), ""))?;
-    let plan = plan_of_hash(console, snapshot.row.definition_hash).await?;
+    let plan = Arc::new(plan_of_hash(console, snapshot.row.definition_hash).await?);
     let (journal, saga) = folded(plan.definition(), &snapshot)?;
     Ok(Opened { plan, saga, journal, now: snapshot.now })
 }

@@ -1,20 +1,16 @@
 //! Looking: lists, one saga with its graph and journal, parked messages, replays. Nothing is changed.
 
-use std::path::Path;
-
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::core::{Definition, Phase, Saga, SagaError, StepKind, step_state_name};
-use crate::definition::{Compiled, Source};
-use crate::replay;
 use crate::store::{Console, ListedSaga, SagaFilter};
 
 use super::explain::explain;
 use super::failure::{Exit, Failure};
 use super::history::{JournalRow, history};
 use super::moments::{Moment, Times};
-use super::opened::{Opened, open};
+use super::opened::Opened;
 
 /// A saga in a list, as programs read it.
 #[derive(Clone, Debug, Serialize)]
@@ -181,24 +177,4 @@ pub fn steps(definition: &Definition, saga: &Saga) -> Vec<StepJson> {
         }
     };
     definition.places().map(one).collect()
-}
-
-/// Decides a saga's recorded inputs again, under its own definition or that of a file. `None` when nothing is different.
-///
-/// # Errors
-/// The database does not answer, the file is wrong, or the journal cannot be read.
-pub async fn replay_run(
-    console: &Console,
-    saga: &ListedSaga,
-    other: Option<&Path>,
-) -> Result<Option<replay::Difference>, Failure> {
-    let Opened { plan: own, journal, .. } = open(console, saga.row.id).await?;
-    let outcome = match other {
-        None => replay::run(&own, saga.row.id, &journal),
-        Some(file) => {
-            let other = Compiled::load(&Source::read(file)?)?;
-            replay::run_with(&own, &other, saga.row.id, &journal)
-        }
-    };
-    outcome.map_err(|error| Failure::new(Exit::Failed, error, ""))
 }

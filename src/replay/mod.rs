@@ -2,6 +2,7 @@
 //! reach of this ring, and a test shows it.
 
 mod check;
+mod file;
 mod order;
 mod recorded;
 mod run;
@@ -9,6 +10,10 @@ mod verify;
 
 pub use check::Findings;
 pub use check::check;
+pub use file::Export;
+pub use file::ExportWriter;
+pub use file::Exported;
+pub use file::read;
 pub use run::Difference;
 pub use run::run;
 pub use run::run_with;

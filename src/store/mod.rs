@@ -31,6 +31,7 @@ pub use postgres::Console;
 pub use postgres::ConsoleError;
 pub use postgres::Durability;
 pub use postgres::Found;
+pub use postgres::ImportedSaga;
 pub use postgres::JudgedRedrive;
 pub use postgres::ListedParked;
 pub use postgres::ListedSaga;

@@ -29,8 +29,8 @@ pub(crate) fn definition(name: &str) -> String {
     format!(
         "saga: v1\nname: {name}\nversion: 1\ntrigger: {{topic: {name}.triggers, type: go}}\nbusinessKey: ${{trigger.data.id}}\n\
          participants:\n{participants}\
-         defaults:\n  timeout: 5s\n  patience: 120s\n  retry: {{maximumAttempts: 4, initialInterval: 100ms, maximumInterval: 60s}}\n  \
-         compensation: {{timeout: 5s, patience: 120s, retry: {{maximumInterval: 60s}}}}\n\
+         defaults:\n  timeout: 5s\n  patience: 20m\n  retry: {{maximumAttempts: 4, initialInterval: 100ms, maximumInterval: 60s}}\n  \
+         compensation: {{timeout: 5s, patience: 20m, retry: {{maximumInterval: 60s}}}}\n\
          steps:\n  order: {{command: {{type: do, data: \"${{trigger.data}}\"}}, compensate: {{type: undo}}}}\n  \
          clearing: {{after: [order], command: {{type: do, data: \"${{trigger.data}}\"}}, compensate: {{type: undo}}}}\n  \
          risk: {{after: [clearing], kind: pivot, command: {{type: do, data: \"${{trigger.data}}\"}}}}\n  \

@@ -30,6 +30,7 @@ mod properties;
 mod recorded;
 mod redrive;
 mod repairs;
+mod replay;
 mod rules;
 mod scaffold;
 mod scenarios;

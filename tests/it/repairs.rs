@@ -37,6 +37,21 @@ fn an_effect_behind_the_pivot_that_is_told_after_the_saga_turned_is_kept_as_a_co
 }
 
 #[test]
+fn an_effect_behind_the_pivot_that_lost_facts_had_led_to_tells_that_the_pivot_was_passed() {
+    let mut saga = Driven::start("a; b after a pivot; c after b retriable stays");
+    assert_eq!(
+        saga.reply("c", Action::Do, 1, success()).verdict,
+        Verdict::Applied,
+        "its command is not issued by these facts"
+    );
+    saga.pass(5_000);
+    assert_eq!(saga.phase(), Phase::Running, "nothing is given up: the saga only goes forward");
+    saga.succeed("a b c");
+    assert_eq!((saga.phase(), saga.issued().len()), (Phase::Completed, 3));
+    saga.check_fold();
+}
+
+#[test]
 fn late_success_of_a_step_that_is_never_undone_is_its_success_and_no_attempt_follows() {
     for (shape, before, step) in
         [(TRADE, "order clearing notification risk", "accounting"), ("a retriable stays; b after a", "", "a")]

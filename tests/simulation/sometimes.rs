@@ -32,7 +32,7 @@ impl Sometimes {
 }
 
 /// What a million schedules must have met at least 100 times each.
-pub(crate) const EXPECTED: [&str; 77] = [
+pub(crate) const EXPECTED: [&str; 79] = [
     "engine killed",
     "engine stopped and gone on",
     "engine superseded by its namesake",

@@ -3,6 +3,7 @@
 mod facts;
 mod lists;
 mod parked;
+mod replay;
 mod saga;
 
 pub use facts::dry_run;
@@ -14,6 +15,9 @@ pub use lists::troubles;
 pub use parked::parked;
 pub use parked::parked_shown;
 pub use parked::redriven;
+pub use replay::frame;
+pub use replay::replayed;
+pub use replay::saga;
 pub use saga::difference;
 pub use saga::explanation;
 pub use saga::found;

@@ -1,0 +1,2 @@
+-- True when there is a saga.
+SELECT EXISTS (SELECT FROM saga)
