@@ -1,10 +1,10 @@
 //! What operators read, over sagas driven by hand: kept outputs, without a database, a terminal or a clock.
 
 use sagabus::cli::render;
-use sagabus::core::{Action, Operation, Phase, Resolution, Rules, Timestamp, Verb, next_due};
+use sagabus::core::{Action, Operation, Phase, Resolution, Rules, Sha256, Timestamp, Verb, next_due};
 use sagabus::operations::{
     self, DryRun, Explanation, FoundJson, GateKind, GraphFormat, Moment, ParkedJson, ParkedShown, RedriveJson,
-    RedrivenJson, TimeFormat, Times,
+    RedrivenJson, ReplayReport, ReplayedJson, TimeFormat, Times,
 };
 use uuid::Uuid;
 
@@ -200,6 +200,25 @@ fn a_parked_message_is_shown_with_its_past_and_what_became_of_it() {
         [judged(17, "applied", None), judged(18, "malformed", Some("malformed: no-value: the record has no value"))];
     golden("redriven", &render::redriven(&all));
     golden("redriven_json", &json(&all.to_vec()));
+}
+
+#[test]
+fn what_was_decided_again_is_summed_up() {
+    let replayed = |outcome, seq, recorded: Option<&str>, decided: Option<&str>| ReplayedJson {
+        saga_id: Uuid::nil(),
+        business_key: "key".to_owned(),
+        outcome,
+        seq,
+        recorded: recorded.map(str::to_owned),
+        decided: decided.map(str::to_owned),
+    };
+    let sagas = vec![
+        replayed("differs", Some(3), Some("do risk attempt 1 with data 59ad3e88"), Some("nothing of the kind")),
+        replayed("cannot", None, None, Some("payloads are masked: export with --reveal")),
+    ];
+    let report = ReplayReport { same: 8, differs: 1, cannot: 1, digest: Sha256::of(b"x"), sagas };
+    golden("replayed", &render::replayed(&report));
+    golden("replayed_json", &json(&report));
 }
 
 #[test]
