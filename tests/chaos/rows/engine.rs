@@ -198,10 +198,13 @@ async fn ended_within(stage: &mut Stage, place: usize, since: Timestamp, millis:
 /// The broker does not answer, so the engine waits for it while it drains; the second signal does not.
 pub(super) async fn terminated_twice(world: &mut World, tries: u32) -> Outcome {
     let (mut stage, mut outcome) = (Stage::up(world, Groups::Shared).await, Outcome::default());
+    let unheard = "SELECT count(*) FROM unemitted u JOIN writer w ON w.id = u.owner WHERE w.instance = 'a'";
     for number in 0..tries {
         stage.pass(odd_millis(number)).await;
         world.kafkas[0].set(Weather::SwallowsAnswers);
         stage.pass(500).await;
+        // Unheard now, so unheard until the broker is heard again.
+        stage.until(world, 30, unheard, |count| count > 0).await;
         let first = stage.engines[0].signal(Signal::SIGTERM);
         if ended_within(&mut stage, 0, first, 500).await.is_some() {
             outcome.violations.push("it did not wait for the broker".to_owned());
