@@ -42,7 +42,7 @@ lint: ## checks format, lints, documentation and dependencies
 
 simulation := cargo run --locked --quiet --profile sim --example simulation
 
-sim: ## runs schedules of the simulated world: SECONDS=600, ARGS="--seed 7" tells one, ARGS="--crash-points" strikes every poll
+sim: ## runs schedules of the simulated world: SECONDS=600, ARGS="--seed 7" tells one, ARGS="--crash-points" strikes every poll, ARGS="--races" lets two operators meet
 	@scripts/prerequisites build
 	@$(simulation) -- --seconds $(SECONDS) $(ARGS)
 

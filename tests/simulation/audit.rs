@@ -46,6 +46,7 @@ pub(crate) fn audit(world: &Rc<World>) {
     every_trigger_has_its_saga(world, &sagas);
     every_key_has_one_saga(world, &sagas);
     every_record_has_its_verdict(world);
+    super::race::audit(world);
     for stored in &sagas {
         let plan = world.plans.iter().find(|plan| plan.definition().hash == stored.row.definition_hash);
         let definition = plan.expect("it is deployed").definition();

@@ -49,10 +49,13 @@ fn workloads() -> Vec<Workload> {
         engines: 1,
         has_names: true,
         is_timed: false,
-        script: Script { lines, asked: Vec::new() },
+        script: Script { lines, ..Script::default() },
     };
-    let timed =
-        |name, lines, asked| Workload { is_timed: true, script: Script { lines, asked }, ..plain(name, Vec::new()) };
+    let timed = |name, lines, asked| Workload {
+        is_timed: true,
+        script: Script { lines, asked, contest: None },
+        ..plain(name, Vec::new())
+    };
     let (go, undo) = (Action::Do, Action::Undo);
     let no = |step| line(step, go, None, Says::No);
     let undo_no = line("b", undo, None, Says::No);

@@ -60,7 +60,7 @@ fn draw(shape: &Shape, choices: &mut Choices) -> Script {
             _ => {}
         }
     }
-    Script { lines, asked: Vec::new() }
+    Script { lines, ..Script::default() }
 }
 
 fn said(line: &Line) -> (String, &'static str) {

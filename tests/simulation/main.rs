@@ -19,6 +19,7 @@ mod history;
 mod knobs;
 mod participants;
 mod people;
+mod race;
 mod reference;
 mod schedule;
 mod script;
@@ -69,6 +70,12 @@ struct Arguments {
     /// Runs this crash point alone and tells its story.
     #[arg(long)]
     crash_point: Option<u64>,
+    /// Lets two operators and a late answer meet at one saga instead.
+    #[arg(long)]
+    races: bool,
+    /// Runs this race alone and tells its story.
+    #[arg(long)]
+    race: Option<u64>,
     /// Prints this many histories for `tests/it/recorded.jsonl`.
     #[arg(long)]
     record: Option<usize>,
@@ -120,7 +127,14 @@ fn main() -> ExitCode {
     if let Some(number) = arguments.crash_point {
         return tell(&format!("crash point {number}"), || Enumeration::new().run(number, Story::told()));
     }
-    if arguments.crash_points { strike(&arguments) } else { simulate(&arguments) }
+    if let Some(number) = arguments.race {
+        return tell(&format!("race {number}"), || race::run(number, Story::told()));
+    }
+    match (arguments.crash_points, arguments.races) {
+        (true, _) => strike(&arguments),
+        (_, true) => let_race(&arguments),
+        (false, false) => simulate(&arguments),
+    }
 }
 
 fn tell(what: &str, run: impl FnOnce() -> Ended) -> ExitCode {
@@ -186,6 +200,22 @@ fn strike(arguments: &Arguments) -> ExitCode {
     };
     ended.violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
     println!("again: make sim ARGS=\"--crash-point {number}\"\n0 passed, 1 failed");
+    ExitCode::FAILURE
+}
+
+fn let_race(arguments: &Arguments) -> ExitCode {
+    let limits = arguments.limits();
+    let found = search(limits, |number| attempt(|| race::run(number, Story::default())));
+    println!("{}", found.pace("races", limits.threads));
+    let counts = sometimes::RACES.map(|what| (what, found.sometimes.count(what)));
+    counts.iter().for_each(|(what, count)| println!("{count:>10}  {what}"));
+    let Some((number, ended)) = found.failed else {
+        let is_well = counts.iter().all(|(_, count)| *count > 0);
+        println!("{} passed, {} failed", u8::from(is_well), u8::from(!is_well));
+        return ExitCode::from(u8::from(!is_well));
+    };
+    ended.violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
+    println!("again: make sim ARGS=\"--race {number}\"\n0 passed, 1 failed");
     ExitCode::FAILURE
 }
 

@@ -11,6 +11,7 @@ use super::broker::{append, append_raw};
 use super::database::fail_over;
 use super::definitions::Shape;
 use super::group::rebalance;
+use super::race;
 use super::world::World;
 
 /// How often operators look for stopped partitions.
@@ -39,8 +40,11 @@ pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
     for (number, (at_ms, verb)) in (1_u128..).zip(world.script.asked.clone()) {
         world.carry(at_ms * 1_000, move |world| {
             let ids = (number * 1_000_000..).zip(world.database.rows());
-            ids.for_each(|(id, row)| ask(world, row.id, id, verb.clone()));
+            ids.for_each(|(id, row)| ask(world, row.id, Uuid::from_u128(id), verb.clone(), None));
         });
+    }
+    if let Some(contest) = world.script.contest.clone() {
+        world.carry(contest.looked_at_ms * 1_000, move |world| race::look(world, &contest.asked));
     }
     for number in 0..knobs.operations {
         world.carry(some_time(), move |world| operate(world, number));
@@ -200,10 +204,11 @@ fn operate(world: &Rc<World>, number: u32) {
     let is_pause = verb == Verb::Pause;
     drop(choices);
     world.tell("people", "postgres", || format!("{} {verb:?}", row.business_key));
-    ask(world, row.id, u128::from(number), verb);
+    ask(world, row.id, Uuid::from_u128(number.into()), verb, None);
     if is_pause {
         let (id, delay) = (row.id, world.delay(100, 8_000));
-        world.carry(delay, move |world| ask(world, id, 1_000 + u128::from(number), Verb::Resume));
+        world
+            .carry(delay, move |world| ask(world, id, Uuid::from_u128(1_000 + u128::from(number)), Verb::Resume, None));
     }
 }
 
@@ -218,7 +223,8 @@ fn send_again(world: &Rc<World>, number: u32) {
     world.database.redrive(Uuid::from_u128(9_000_000 + u128::from(number)), message);
 }
 
-fn ask(world: &Rc<World>, saga_id: Uuid, id: u128, verb: Verb) {
+/// An operator asks for an action; `expect_seq`: on the journal row that was seen.
+pub(crate) fn ask(world: &Rc<World>, saga_id: Uuid, id: Uuid, verb: Verb, expect_seq: Option<u32>) {
     let keeps_the_rules = matches!(
         verb,
         Verb::Cancel | Verb::Compensate | Verb::Pause | Verb::Resume | Verb::Republish { .. } | Verb::Fail { .. }
@@ -229,13 +235,7 @@ fn ask(world: &Rc<World>, saga_id: Uuid, id: u128, verb: Verb) {
     } else if !keeps_the_rules {
         world.ended.borrow_mut().remove(&saga_id);
     }
-    let operation = Operation {
-        id: Uuid::from_u128(id),
-        verb,
-        who: "ada".to_owned(),
-        reason: "simulated".to_owned(),
-        expect_seq: None,
-    };
+    let operation = Operation { id, verb, who: "ada".to_owned(), reason: "simulated".to_owned(), expect_seq };
     world.database.ask(saga_id, operation);
 }
 

@@ -2,12 +2,16 @@
 
 use sagabus::core::{Action, Verb};
 
+use super::race::Contest;
+
 /// Everything else succeeds at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
     pub(crate) lines: Vec<Line>,
     /// What an operator asks of every saga, and when, in milliseconds.
     pub(crate) asked: Vec<(i64, Verb)>,
+    /// Operators who look at the same moment, and act on what they saw.
+    pub(crate) contest: Option<Contest>,
 }
 
 /// What a participant says to one command of each saga.

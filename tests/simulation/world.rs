@@ -95,6 +95,8 @@ pub(crate) struct World {
     pub(crate) steered: RefCell<BTreeSet<uuid::Uuid>>,
     /// Those of them on which people only used verbs that end a saga by its own rules: their effects must fit all the same.
     pub(crate) ended: RefCell<BTreeSet<uuid::Uuid>>,
+    /// What operators asked who had seen the same row.
+    pub(crate) contested: RefCell<Vec<super::race::Contested>>,
     /// What was known when undos were decided, also by facts that a fail-over lost: kept where one may come.
     pub(crate) undos_decided: RefCell<BTreeMap<(uuid::Uuid, StepIx), Vec<UndoDecided>>>,
     /// Triggers that were written: topic and key.
@@ -136,6 +138,7 @@ impl World {
             starting: RefCell::default(),
             steered: RefCell::default(),
             ended: RefCell::default(),
+            contested: RefCell::default(),
             undos_decided: RefCell::default(),
             triggered: RefCell::default(),
             forgotten: RefCell::default(),
