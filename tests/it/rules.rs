@@ -1,8 +1,8 @@
 //! What the rules say in the corners that the stories of `scenarios` do not reach.
 
 use sagabus::core::{
-    Action, Differs, Fact, Forward, Input, Json, Operation, Phase, Refusal, Resolution, Rules, StepIx, StepStateName,
-    Verb, Verdict, allowed, is_endless, limits, next_due, step_state_name,
+    Action, Differs, Fact, Forward, Given, Input, Json, Operation, Phase, Refusal, Resolution, Rules, StepIx,
+    StepState, StepStateName, Verb, Verdict, allowed, is_endless, limits, next_due, step_state_name,
 };
 use uuid::Uuid;
 
@@ -143,6 +143,15 @@ fn an_answer_that_came_before_its_command_is_believed_once_it_comes_again() {
     let answers = &saga.saga.step(StepIx(1)).answers;
     assert_eq!((answers.len(), answers[0].believed), (1, true));
     assert_eq!(saga.phase(), Phase::Completed);
+}
+
+#[test]
+fn a_success_that_was_only_noted_tells_an_effect_where_no_fact_issued_its_attempt() {
+    let given = |attempt, believed| Given { action: Action::Do, attempt, answer: success(), believed };
+    let step = |attempts, given| StepState { attempts, answers: vec![given], ..StepState::default() };
+    assert!(step(0, given(1, false)).succeeded_once());
+    assert!(!step(1, given(1, false)).succeeded_once(), "another answer to it was believed, or is to come");
+    assert!(step(1, given(1, true)).succeeded_once());
 }
 
 #[test]
