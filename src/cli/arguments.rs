@@ -97,6 +97,19 @@ pub(super) enum Verb {
     /// Services that take part in sagas.
     #[command(subcommand)]
     Participant(ParticipantVerb),
+    /// A script by which a shell completes what is typed.
+    #[command(after_help = "Example: sagabus completions bash > ~/.local/share/bash-completion/completions/sagabus")]
+    Completions {
+        /// For this shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for every verb.
+    #[command(after_help = "Example: sagabus man --to ~/.local/share/man/man1")]
+    Man {
+        /// Into this folder.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -5,6 +5,7 @@ mod bench;
 mod checks;
 mod consent;
 mod dev;
+mod manual;
 mod output;
 mod parked;
 mod participant;

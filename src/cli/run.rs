@@ -55,6 +55,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,
         Verb::Audit(AuditVerb::Balance { output: format }) => super::checks::balance(&places, format.output).await,
         Verb::Participant(verb) => super::participant::run(&places, verb).await,
+        Verb::Completions { shell } => Ok(super::manual::completions(shell)),
+        Verb::Man { to } => super::manual::pages(&to),
     }
 }
 

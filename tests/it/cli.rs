@@ -98,6 +98,19 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
 }
 
 #[test]
+fn shells_complete_every_verb_and_each_has_a_manual_page() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = out(&sagabus(None, &["completions", shell]));
+        assert!(["find", "failures", "what-if", "redrive"].iter().all(|verb| script.contains(verb)), "{shell}");
+    }
+    let folder = std::env::temp_dir().join(format!("sagabus-man-{}", std::process::id()));
+    assert_eq!(code(&sagabus(None, &["man", "--to", folder.to_str().unwrap()])), 0);
+    let page = std::fs::read_to_string(folder.join("sagabus-replay-what-if.1")).unwrap();
+    assert!(page.contains(".TH") && page.contains("Example: sagabus replay what"), "{page}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn what_is_said_wrongly_is_named_before_anything_is_asked() {
     let said = |arguments: &[&str]| {
         let output = sagabus(Some("postgres://x@127.0.0.1:1/x"), arguments);
