@@ -346,10 +346,14 @@ fn from(text: &str) -> Result<From, String> {
     match text {
         "earliest" => Ok(From::Earliest),
         "latest" => Ok(From::Latest),
-        moment => chrono::DateTime::parse_from_rfc3339(moment)
-            .map(|at| From::Time(Timestamp::from_micros(at.timestamp_micros())))
-            .map_err(|_| "neither earliest, latest nor a time such as 2026-01-31T12:00:00Z".to_owned()),
+        text => moment(text).map(From::Time).map_err(|error| format!("neither earliest, latest nor {error}")),
     }
+}
+
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    chrono::DateTime::parse_from_rfc3339(text)
+        .map(|at| Timestamp::from_micros(at.timestamp_micros()))
+        .map_err(|_| "a time such as 2026-01-31T12:00:00Z".to_owned())
 }
 
 fn seek_to(text: &str) -> Result<SeekTo, String> {

@@ -6,10 +6,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::core::fold;
-use crate::operations::{self, Condition, Exit, Failure, Opened, Places, ReplayReport, Replayable};
+use crate::bus::LogPlace;
+use crate::core::{Timestamp, fold};
+use crate::operations::{
+    self, Condition, Exit, Failure, LookBack, LookedBack, Opened, Places, ReplayReport, Replayable,
+};
 
 use super::arguments::{OutputArguments, OutputFormat, TimeArguments};
+use super::consent::Consent;
 use super::{output, render};
 
 const SENDS_NOTHING: &str = "Sends nothing, and writes nothing to the database.\n\n\
@@ -80,6 +84,26 @@ pub(super) enum ReplayVerb {
         /// The file.
         file: PathBuf,
     },
+    /// Read a stretch of a topic again, and send what has left no trace down the line. Changes something.
+    ///
+    /// A trigger enters when no saga has its business key, an answer when its saga is there: the engine tells whether it knows it. Ids
+    /// are derived, so it may be done again.
+    #[command(
+        after_help = "Exit codes: 0 done, 1 not wanted at the question, 2 wrong usage, 3 no definition reads the topic, 6 Kafka or the \
+        database does not answer, or no engine judged.\n\n\
+        Example: sagabus replay redrive --topic orders.events --from-time 2026-01-31T12:00:00Z --reason \"skipped by mistake\" --yes"
+    )]
+    Redrive {
+        #[command(flatten)]
+        stretch: StretchArguments,
+        /// Records that enter the line together; the next ones wait until these are judged.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        max_active: usize,
+        #[command(flatten)]
+        consent: Consent,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
     /// Step forward and back through one saga: its facts, what they led to, what it waits for.
     #[command(
         after_help = "Keys, each followed by Enter: n or nothing: next row, p: back, a number: to that row, f: first, l: last, q: quit. \
@@ -92,6 +116,29 @@ pub(super) enum ReplayVerb {
         #[command(flatten)]
         times: TimeArguments,
     },
+}
+
+/// Which records of a log.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StretchArguments {
+    /// The topic: of triggers, or of replies.
+    #[arg(long)]
+    topic: String,
+    /// Only this partition.
+    #[arg(long, value_name = "N")]
+    partition: Option<i32>,
+    /// From this offset of the partition on. Default: its beginning.
+    #[arg(long, value_name = "OFFSET", requires = "partition", conflicts_with = "from_time")]
+    from_offset: Option<i64>,
+    /// Up to before this offset. Default: where it ends now.
+    #[arg(long, value_name = "OFFSET", requires = "partition", conflicts_with = "to_time")]
+    to_offset: Option<i64>,
+    /// From this moment on (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = super::arguments::moment)]
+    from_time: Option<Timestamp>,
+    /// Up to before this moment (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = super::arguments::moment)]
+    to_time: Option<Timestamp>,
 }
 
 /// Sagas by what is true of them.
@@ -139,6 +186,9 @@ pub(super) async fn run(places: &Places, verb: ReplayVerb) -> Result<ExitCode, F
             output::note(&format!("{count} sagas"));
             Ok(ExitCode::SUCCESS)
         }
+        ReplayVerb::Redrive { stretch, max_active, consent, output: format } => {
+            redrive(places, stretch, max_active, &consent, format.output).await
+        }
         ReplayVerb::Serve { what, times } => serve(named(places, &what).await?, times),
     }
 }
@@ -151,6 +201,28 @@ async fn named(places: &Places, what: &str) -> Result<Vec<Replayable>, Failure> 
 async fn chosen(places: &Places, which: &WhereArguments, limit: usize) -> Result<Vec<Replayable>, Failure> {
     let filter = operations::filter(&which.conditions, crate::engine::wall_clock());
     operations::replayables(&places.reading().await?, &filter, limit).await
+}
+
+async fn redrive(
+    places: &Places,
+    stretch: StretchArguments,
+    max_active: usize,
+    consent: &Consent,
+    format: OutputFormat,
+) -> Result<ExitCode, Failure> {
+    let reason = consent.reason()?;
+    let place = |offset: Option<i64>, at: Option<Timestamp>| offset.map(LogPlace::Offset).or(at.map(LogPlace::Time));
+    let (from, to) = (place(stretch.from_offset, stretch.from_time), place(stretch.to_offset, stretch.to_time));
+    let StretchArguments { topic, partition, .. } = stretch;
+    let back = LookBack { topic, partition, from, to, max_active, is_dry_run: consent.dry_run };
+    consent.ask(&format!("send what is missing of {} down the line?", back.topic))?;
+    let progress = |sum: &LookedBack| output::note(&format!("{} records read", sum.read));
+    let sum = operations::look_back(places, &back, (&super::run::who(), &reason), progress).await?;
+    match format {
+        OutputFormat::Json => output::json(&sum),
+        OutputFormat::Table => output::print(render::looked_back(&sum).trim_end()),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn verify(places: &Places) -> Result<ExitCode, Failure> {

@@ -87,10 +87,10 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
         let own = text.split("\nPlaces:").next().unwrap_or_default();
         all.push_str(&format!("$ sagabus parked {verb} -h\n{own}\n"));
     }
-    for verb in ["verify", "run", "what-if", "export", "import", "serve"] {
+    for verb in ["verify", "run", "what-if", "export", "import", "redrive", "serve"] {
         let text = out(&sagabus(None, &["replay", verb, "-h"]));
         assert!(text.contains(&format!("Example: sagabus replay {verb}")), "{text}");
-        assert_eq!(text.contains("Changes something"), verb == "import", "{verb}");
+        assert_eq!(text.contains("Changes something"), ["import", "redrive"].contains(&verb), "{verb}");
         let own = text.split("\nPlaces:").next().unwrap_or_default();
         all.push_str(&format!("$ sagabus replay {verb} -h\n{own}\n"));
     }

@@ -107,6 +107,46 @@ async fn a_parked_record_that_is_read_again_after_a_seek_is_parked_again_and_hol
     assert_eq!(served.start_saga("k1", "30s"), 0, "the engine goes on");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_left_no_trace_of_a_topic_enters_the_line_again_and_nothing_else() {
+    let served = Served::start("look-back").await;
+    let (triggers, replies) = (format!("{}.triggers", served.name), format!("{}.replies", served.name));
+    publish_to(&triggers, 0..5);
+    let ended = async || served.count("SELECT count(*) FROM saga WHERE finished_at IS NOT NULL").await;
+    served.until("all end", || async { ended().await == 5 }).await;
+    let lost = "DELETE FROM journal WHERE saga_id = (SELECT id FROM saga WHERE business_key = 'k3'); DELETE FROM saga WHERE business_key = 'k3'";
+    served.databases[0].run(lost).await;
+
+    let redrive = |topic: &str, more: &[&str]| {
+        served.json(&[&["replay", "redrive", "--topic", topic, "--output", "json"], more].concat())
+    };
+    let tried = redrive(&triggers, &["--dry-run"]);
+    assert_eq!(
+        (&tried["read"], &tried["left"]["already exists"], &tried["entered"]["would enter"]),
+        (&5.into(), &4.into(), &1.into())
+    );
+    assert_eq!(ended().await, 4, "a dry run writes nothing");
+    let said = ["--reason", "lost by hand", "--yes", "--max-active", "2"];
+    assert_eq!(redrive(&triggers, &said)["entered"], serde_json::json!({"applied": 1}));
+    served.until("it begins and ends again", || async { ended().await == 5 }).await;
+    assert_eq!(redrive(&triggers, &said)["entered"], serde_json::json!({}), "it may be done again");
+    assert_eq!(
+        served.count("SELECT count(*) FROM audit WHERE reason = 'lost by hand' AND outcome = 'decided'").await,
+        1
+    );
+
+    let before = served.count("SELECT count(*) FROM journal").await;
+    let answers = redrive(&replies, &said);
+    let duplicates = answers["entered"]["duplicate"].as_u64().unwrap();
+    assert!(duplicates >= 10 && answers["entered"].as_object().unwrap().len() == 1, "{answers}");
+    assert_eq!(served.count("SELECT count(*) FROM journal").await, before, "what is known changes nothing");
+    assert_eq!(redrive(&triggers, &["--from-time", "2100-01-01T00:00:00Z", "--dry-run"])["read"], 0);
+    let some = redrive(&triggers, &["--partition", "0", "--from-offset", "0", "--to-offset", "1", "--dry-run"]);
+    assert!(some["read"].as_u64().unwrap() <= 1, "{some}");
+    assert_eq!(served.code(&["replay", "redrive", "--topic", "nobody.reads.it", "--dry-run"]), 3);
+    assert_eq!(served.code(&["verify"]), 0);
+}
+
 /// The value of a metric, as it is scraped; `None` while there is none.
 fn metric(address: &str, name: &str) -> Option<f64> {
     let mut stream = TcpStream::connect(address).ok()?;

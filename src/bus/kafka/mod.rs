@@ -11,6 +11,7 @@ mod probe;
 mod producer;
 mod reader;
 mod settings;
+mod stretch;
 
 pub use admin::Admin;
 pub use admin::Purpose;
@@ -26,3 +27,5 @@ pub use probe::Probe;
 pub use probe::RawRecord;
 pub use producer::Producer;
 pub use settings::KafkaSettings;
+pub use stretch::LogPlace;
+pub use stretch::Stretch;

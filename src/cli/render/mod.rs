@@ -16,6 +16,7 @@ pub use parked::parked;
 pub use parked::parked_shown;
 pub use parked::redriven;
 pub use replay::frame;
+pub use replay::looked_back;
 pub use replay::replayed;
 pub use replay::saga;
 pub use saga::difference;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::operations::{self, ReplayReport, Shown, Times};
+use crate::operations::{self, LookedBack, ReplayReport, Shown, Times};
 
 use super::{history, lines, or_dash, printable, table};
 
@@ -57,4 +57,15 @@ pub fn replayed(report: &ReplayReport) -> String {
     let ReplayReport { same, differs, cannot, .. } = report;
     _ = writeln!(text, "{same} same, {differs} differ, {cannot} cannot be decided; digest {digest}");
     text
+}
+
+/// What became of the records of a stretch.
+pub fn looked_back(sum: &LookedBack) -> String {
+    let mut rows = table(&["RECORDS", "WHAT"]);
+    rows.add_row([sum.read.to_string(), "read".to_owned()]);
+    sum.left.iter().for_each(|(why, count)| _ = rows.add_row([count.to_string(), format!("left alone: {why}")]));
+    sum.entered
+        .iter()
+        .for_each(|(verdict, count)| _ = rows.add_row([count.to_string(), format!("entered: {verdict}")]));
+    lines(&rows)
 }

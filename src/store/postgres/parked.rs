@@ -7,13 +7,14 @@ use crate::core::{Timestamp, Verdict};
 
 use super::super::ParkedMessage;
 use super::console::{Console, ConsoleError, failed};
-use super::rows::timestamp;
+use super::rows::{moment, timestamp};
 
 const PARKED_MESSAGE_SELECT: &str = include_str!("sql/parked_message_select.sql");
 const PARKED_MESSAGE_SELECT_PLACE: &str = include_str!("sql/parked_message_select_place.sql");
 const PARKED_MESSAGE_SELECT_WHOLE: &str = include_str!("sql/parked_message_select_whole.sql");
 const PARKED_MESSAGE_UPDATE_DISCARDED: &str = include_str!("sql/parked_message_update_discarded.sql");
 const REDRIVE_INSERT: &str = include_str!("sql/redrive_insert.sql");
+const REDRIVE_INSERT_READ: &str = include_str!("sql/redrive_insert_read.sql");
 const REDRIVE_SELECT: &str = include_str!("sql/redrive_select.sql");
 const REDRIVE_SELECT_MESSAGE: &str = include_str!("sql/redrive_select_message.sql");
 
@@ -233,6 +234,32 @@ impl Console {
             .bind(reason);
         let taken: Vec<(Uuid,)> = query.fetch_all(&self.pool).await.map_err(failed("ask for a redrive"))?;
         Ok(taken.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Asks the engines to judge records of a log as if they were read now.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn redrive_read(
+        &self,
+        records: &[(Uuid, ParkedMessage)],
+        who: &str,
+        reason: &str,
+    ) -> Result<(), ConsoleError> {
+        let messages = || records.iter().map(|(_, message)| message);
+        let query = sqlx::query(REDRIVE_INSERT_READ)
+            .bind(records.iter().map(|(id, _)| *id).collect::<Vec<Uuid>>())
+            .bind(messages().map(|message| &*message.topic).collect::<Vec<&str>>())
+            .bind(messages().map(|message| message.partition).collect::<Vec<i32>>())
+            .bind(messages().map(|message| message.offset).collect::<Vec<i64>>())
+            .bind(messages().map(|message| moment(message.written_at)).collect::<Vec<DateTime<Utc>>>())
+            .bind(messages().map(|message| message.is_whole).collect::<Vec<bool>>())
+            .bind(messages().map(|message| message.key.as_deref()).collect::<Vec<Option<&[u8]>>>())
+            .bind(messages().map(|message| message.value.as_deref()).collect::<Vec<Option<&[u8]>>>())
+            .bind(messages().map(|message| message.headers.as_bytes()).collect::<Vec<&[u8]>>())
+            .bind(who)
+            .bind(reason);
+        query.execute(&self.pool).await.map(|_| ()).map_err(failed("ask for a redrive"))
     }
 
     /// What became of these requests: those that were judged.

@@ -1,0 +1,128 @@
+//! A stretch of one partition's log, read apart from any group: for people who look back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::config::FromClientConfig as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::time::Instant;
+
+use crate::core::Timestamp;
+use crate::wire::Record;
+
+use super::super::BusError;
+use super::reader::copy;
+use super::settings::KafkaSettings;
+
+/// How long the broker may take to answer, or to bring the next record.
+const ASK_AT_MOST: Duration = Duration::from_secs(10);
+/// How long is waited for a record before it is looked whether any is left.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A place in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogPlace {
+    /// This offset.
+    Offset(i64),
+    /// The first record of this moment or later.
+    Time(Timestamp),
+}
+
+/// A reader of a stretch. Blocking: it belongs on a thread of its own.
+pub struct Stretch {
+    reader: BaseConsumer,
+    topic: Arc<str>,
+    partition: i32,
+    next: i64,
+    end: i64,
+}
+
+impl std::fmt::Debug for Stretch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stretch").field("topic", &self.topic).field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl Stretch {
+    /// Reads from `from` (`None`: the log's beginning) to before `to` (`None`: where it ends now).
+    ///
+    /// # Errors
+    /// The broker does not answer, or knows no such partition.
+    pub fn open(
+        settings: &KafkaSettings,
+        topic: &str,
+        partition: i32,
+        from: Option<LogPlace>,
+        to: Option<LogPlace>,
+    ) -> Result<Self, BusError> {
+        let failed = |error: KafkaError| BusError {
+            attempted: format!("read partition {topic}/{partition}"),
+            message: error.to_string(),
+        };
+        let reader = BaseConsumer::from_config(&settings.lookup()).map_err(failed)?;
+        let (low, high) = reader.fetch_watermarks(topic, partition, ASK_AT_MOST).map_err(failed)?;
+        let offset = |place: Option<LogPlace>, otherwise: i64| match place {
+            None => Ok(otherwise),
+            Some(LogPlace::Offset(offset)) => Ok(offset),
+            Some(LogPlace::Time(at)) => {
+                let mut list = TopicPartitionList::new();
+                list.add_partition_offset(topic, partition, Offset::Offset(at.micros().div_euclid(1_000)))?;
+                let found = reader.offsets_for_times(list, ASK_AT_MOST)?;
+                Ok(match found.find_partition(topic, partition).map(|element| element.offset()) {
+                    Some(Offset::Offset(offset)) => offset,
+                    Some(_) | None => high,
+                })
+            }
+        };
+        let next = offset(from, low).map_err(failed)?.clamp(low, high);
+        let end = offset(to, high).map_err(failed)?.clamp(next, high);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(next)).map_err(failed)?;
+        reader.assign(&list).map_err(failed)?;
+        Ok(Self { reader, topic: Arc::from(topic), partition, next, end })
+    }
+
+    /// The next records, at most so many; none at the end. Transaction markers are passed over.
+    ///
+    /// # Errors
+    /// The broker brings nothing, although the end is not reached.
+    pub fn take(&mut self, most: usize) -> Result<Vec<Record>, BusError> {
+        let failed = |topic: &str, message: String| BusError { attempted: format!("read topic {topic}"), message };
+        let (mut found, mut since) = (Vec::new(), Instant::now());
+        while self.next < self.end && found.len() < most {
+            match self.reader.poll(POLL) {
+                Some(Ok(message)) => {
+                    if message_offset(&message) >= self.end {
+                        self.next = self.end;
+                        break;
+                    }
+                    self.next = message_offset(&message) + 1;
+                    found.push(copy(Arc::clone(&self.topic), &message));
+                    since = Instant::now();
+                }
+                Some(Err(error)) => return Err(failed(&self.topic, error.to_string())),
+                // Nothing but markers may be left before the end: the reader stands behind them then.
+                None if self.stands_at().is_some_and(|at| at >= self.end) => self.next = self.end,
+                None if since.elapsed() > ASK_AT_MOST => {
+                    return Err(failed(&self.topic, format!("no record within {} s", ASK_AT_MOST.as_secs())));
+                }
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn stands_at(&self) -> Option<i64> {
+        let positions = self.reader.position().ok()?;
+        match positions.find_partition(&self.topic, self.partition)?.offset() {
+            Offset::Offset(at) => Some(at),
+            _ => None,
+        }
+    }
+}
+
+fn message_offset(message: &rdkafka::message::BorrowedMessage<'_>) -> i64 {
+    rdkafka::message::Message::offset(message)
+}
