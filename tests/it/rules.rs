@@ -2,7 +2,7 @@
 
 use sagabus::core::{
     Action, Differs, Fact, Forward, Given, Input, Json, Operation, Phase, Refusal, Resolution, Rules, StepIx,
-    StepState, StepStateName, Verb, Verdict, allowed, is_endless, limits, next_due, step_state_name,
+    StepState, StepStateName, Verb, Verdict, allowed, is_endless, limits, next_due, step_state_name, waits_for,
 };
 use uuid::Uuid;
 
@@ -152,6 +152,45 @@ fn a_success_that_was_only_noted_tells_an_effect_where_no_fact_issued_its_attemp
     assert!(step(0, given(1, false)).succeeded_once());
     assert!(!step(1, given(1, false)).succeeded_once(), "another answer to it was believed, or is to come");
     assert!(step(1, given(1, true)).succeeded_once());
+}
+
+#[test]
+fn people_are_told_which_steps_a_step_or_its_undo_waits_for() {
+    let told = |saga: &Driven, step: &str| {
+        let waits = waits_for(&saga.definition, &saga.saga, saga.place(step)).into_iter();
+        waits.map(|place| saga.definition.step(place).name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let mut saga = Driven::start("a; b after a; c after b; d after b; e after a; f after c,d");
+    assert_eq!((told(&saga, "a"), told(&saga, "b"), told(&saga, "f")), (String::new(), "a".into(), "c d".into()));
+    saga.succeed("a b c e");
+    assert_eq!(
+        (told(&saga, "f"), told(&saga, "d")),
+        ("d".into(), String::new()),
+        "d is out, it waits for its answer alone"
+    );
+    // The saga turns while nothing is out: undos wait for those of the steps behind.
+    saga.reply("d", Action::Do, 1, refusal());
+    assert_eq!(saga.phase(), Phase::Compensating);
+    assert_eq!((told(&saga, "a"), told(&saga, "b"), told(&saga, "c")), ("b c e".into(), "c".into(), String::new()));
+    saga.reply("c", Action::Undo, 1, success());
+    assert_eq!((told(&saga, "a"), told(&saga, "b"), told(&saga, "d")), ("b e".into(), String::new(), String::new()));
+    // While an answer is out, the undos that are not due wait for it.
+    let mut saga = Driven::start("a; b after a; c");
+    saga.succeed("a");
+    assert_eq!(ask(&mut saga, Verb::Cancel), None);
+    assert_eq!((told(&saga, "a"), told(&saga, "b")), ("b c".into(), String::new()));
+    saga.reply("b", Action::Do, 1, refusal());
+    saga.reply("c", Action::Do, 1, refusal());
+    saga.reply("a", Action::Undo, 1, success());
+    assert_eq!((saga.phase(), told(&saga, "a")), (Phase::Cancelled, String::new()));
+}
+
+#[test]
+fn a_late_success_of_an_attempt_that_was_given_up_is_said_to_be_covered() {
+    let mut saga = Driven::start("a; b after a");
+    saga.pass(5_000);
+    let late = saga.reply("a", Action::Do, 1, success()).refusal.expect("it counts no more");
+    assert_eq!(late.code, "given-up");
 }
 
 #[test]
