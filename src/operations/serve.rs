@@ -15,6 +15,7 @@ use crate::store::{Console, PostgresStore, check_schema};
 use super::checks::{check, enforce};
 use super::deploy::deploy;
 use super::failure::{Exit, Failure};
+use super::jobs;
 use super::places::Places;
 use super::sampler;
 use super::topics::needs_of;
@@ -67,11 +68,12 @@ pub async fn serve<F: Future<Output = ()>>(
     // A task of its own, since it asks Kafka and compiles: it ends with this function.
     let mut watching = JoinSet::new();
     watching.spawn(watch(places.clone(), console, options.clone()));
-    // So are the online checks, which compute. Nobody waits for this one: it may fail, and the engine goes on.
-    let mut checks = JoinSet::new();
+    // So are the online checks, which compute, and the work on jobs. Nobody waits for these: they may fail, and the engine goes on.
+    let mut helpers = JoinSet::new();
     if !options.verify_every.is_zero() {
-        checks.spawn(sampler::run(url.to_owned(), options.verify_every));
+        helpers.spawn(sampler::run(url.to_owned(), options.verify_every));
     }
+    helpers.spawn(jobs::run(url.to_owned()));
     // The engine's future ends by itself and is never dropped before it does; what runs beside it ends with it.
     tokio::select! {
         ended = engine.run(stop) => Ok(ended?),

@@ -5,6 +5,7 @@
 mod change;
 mod error;
 mod memory;
+mod plan;
 mod postgres;
 
 use std::sync::Arc;
@@ -26,6 +27,16 @@ pub use change::Shrunk;
 pub use error::StoreError;
 pub use memory::MemoryDatabase;
 pub use memory::MemoryStore;
+pub use plan::ItemRow;
+pub use plan::JobRow;
+pub use plan::LeasedJob;
+pub use plan::NewItem;
+pub use plan::NewPlan;
+pub use plan::NextItem;
+pub use plan::PlanPace;
+pub use plan::PlanProgress;
+pub use plan::PlanRow;
+pub use plan::PlanState;
 pub use postgres::Balance;
 pub use postgres::Console;
 pub use postgres::ConsoleError;

@@ -1,0 +1,2 @@
+-- What became of a plan's items, in the order of the sagas: all of them, or the first.
+SELECT saga_id, business_key, seq, turn, effect, state, message, is_stuck_again FROM plan_outcome WHERE plan = $1 ORDER BY saga_id LIMIT $2

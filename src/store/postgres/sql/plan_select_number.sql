@@ -1,0 +1,2 @@
+-- The number of the next plan.
+SELECT nextval('plan_number')
