@@ -10,6 +10,7 @@ use crate::bus::From;
 use crate::core::Timestamp;
 use crate::operations::{SeekTo, TimeFormat, Times};
 
+use super::bulk::BulkVerb;
 use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
 use super::repair::RepairVerb;
@@ -22,6 +23,9 @@ use super::see::SeeVerb;
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) places: PlacesArguments,
+    /// In whose name things are asked; stored. Default: the user as the system knows it.
+    #[arg(long, env = "SAGABUS_WHO", global = true, value_name = "NAME", help_heading = "Person")]
+    pub(super) who: Option<String>,
     #[command(subcommand)]
     pub(super) verb: Verb,
 }
@@ -80,6 +84,8 @@ pub(super) enum Verb {
     Parked(ParkedVerb),
     #[command(flatten)]
     Repair(RepairVerb),
+    #[command(flatten)]
+    Bulk(BulkVerb),
     /// Read journals back. Sends nothing.
     #[command(subcommand)]
     Replay(ReplayVerb),

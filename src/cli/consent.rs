@@ -10,7 +10,7 @@ use crate::operations::{Exit, Failure};
 #[derive(Clone, Debug, Args)]
 pub(super) struct Consent {
     /// Why; stored.
-    #[arg(long, required_unless_present = "dry_run", value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Show what would follow; write nothing. Exit 4 where it would be refused.
     #[arg(long)]
@@ -29,16 +29,33 @@ impl Consent {
     /// # Errors
     /// It is empty, or the person has to be asked and cannot be (exit 2).
     pub(super) fn reason(&self) -> Result<String, Failure> {
-        let reason = self.reason.clone().unwrap_or_else(|| "dry run".to_owned());
-        if reason.trim().is_empty() {
-            return Err(Failure::new(Exit::Usage, "--reason is empty", "say why: it is stored"));
-        }
+        let said = if self.dry_run { Some("dry run") } else { self.reason.as_deref() };
+        let reason = match said.map(str::trim) {
+            None => return Err(Failure::new(Exit::Usage, "--reason is missing", "say why: it is stored")),
+            Some("") => return Err(Failure::new(Exit::Usage, "--reason is empty", "say why: it is stored")),
+            Some(reason) => reason.to_owned(),
+        };
         let can_ask = !self.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         if self.asks() && !can_ask {
             let hint = "where nobody can be asked say --yes, or look first with --dry-run";
             return Err(Failure::new(Exit::Usage, "--yes is missing", hint));
         }
         Ok(reason)
+    }
+
+    /// A plan asks nothing, and takes no reason: both belong to who applies it.
+    ///
+    /// # Errors
+    /// One was given (exit 2): nobody should believe that it was done.
+    pub(super) fn is_for_a_plan(&self) -> Result<(), Failure> {
+        let given = [(self.reason.is_some(), "--reason"), (self.yes, "--yes")];
+        match given.into_iter().find(|(is_given, _)| *is_given) {
+            None => Ok(()),
+            Some((_, flag)) => {
+                let message = format!("{flag} belongs to apply: many sagas are only planned");
+                Err(Failure::new(Exit::Usage, message, "plan first, then sagabus apply PLAN --reason TEXT"))
+            }
+        }
     }
 
     /// True when the person is asked before it is done.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod bulk;
 mod checks;
 mod consent;
 mod dev;
@@ -14,6 +15,7 @@ mod repair;
 mod replay;
 mod run;
 mod see;
+mod selection;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -175,7 +175,7 @@ impl Chosen {
 }
 
 /// Does what the command line says.
-pub(super) async fn run(places: &Places, verb: ParkedVerb) -> Result<ExitCode, Failure> {
+pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
         ParkedVerb::List { which, state, limit, output: format } => {
             let state = match state {
@@ -210,7 +210,7 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb) -> Result<ExitCode, F
             let console = places.console().await?;
             let reason = again.consent.reason()?;
             let ids = chosen.ids(&console).await?;
-            redrive(&console, &ids, ("redrive", &Edit::default()), &reason, &again).await
+            redrive(&console, &ids, ("redrive", &Edit::default()), (who, &reason), &again).await
         }
         ParkedVerb::Edit { id, file, header, no_header, again } => {
             let reason = again.consent.reason()?;
@@ -221,14 +221,14 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb) -> Result<ExitCode, F
                 let hint = "say --file, --header or --no-header; as it is it is sent by parked redrive";
                 return Err(Failure::new(Exit::Usage, "nothing is edited", hint));
             }
-            redrive(&places.console().await?, &[id], ("edit", &Edit { value, headers }), &reason, &again).await
+            redrive(&places.console().await?, &[id], ("edit", &Edit { value, headers }), (who, &reason), &again).await
         }
         ParkedVerb::Bind { id, saga, step, again } => {
             let reason = again.consent.reason()?;
             let console = places.console().await?;
             let saga = operations::find_one(&console, &saga, None).await?;
             let edit = Edit::bind(&operations::open(&console, saga.row.id).await?, &step)?;
-            redrive(&console, &[id], ("bind", &edit), &reason, &again).await
+            redrive(&console, &[id], ("bind", &edit), (who, &reason), &again).await
         }
         ParkedVerb::Discard { chosen, consent } => {
             let reason = consent.reason()?;
@@ -239,7 +239,7 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb) -> Result<ExitCode, F
                 return Ok(ExitCode::SUCCESS);
             }
             consent.ask(&format!("discard {} parked messages?", ids.len()))?;
-            let discarded = operations::discard(&console, &ids, &super::run::who(), &reason).await?;
+            let discarded = operations::discard(&console, &ids, who, &reason).await?;
             output::note(&format!("discarded: {} of {}", discarded.len(), ids.len()));
             Ok(if discarded.len() == ids.len() { ExitCode::SUCCESS } else { ExitCode::from(Exit::Partial as u8) })
         }
@@ -250,7 +250,7 @@ async fn redrive(
     console: &Console,
     ids: &[i64],
     (verb, edit): (&str, &Edit),
-    reason: &str,
+    (who, reason): (&str, &str),
     again: &Again,
 ) -> Result<ExitCode, Failure> {
     operations::check_redrive(console, ids, edit, again.force).await?;
@@ -259,8 +259,7 @@ async fn redrive(
         return Ok(ExitCode::SUCCESS);
     }
     again.consent.ask(&format!("{verb} {} parked messages?", ids.len()))?;
-    let who = super::run::who();
-    let judged = operations::redrive(console, ids, (verb, edit), (&who, reason), again.force).await?;
+    let judged = operations::redrive(console, ids, (verb, edit), (who, reason), again.force).await?;
     match again.output.output {
         OutputFormat::Json => output::json(&judged),
         OutputFormat::Table => output::print(&render::redriven(&judged)),

@@ -1,6 +1,6 @@
-//! An operator's action on one saga: its arguments, its dry run, the one question on a terminal, and the asking.
+//! An operator's action: its arguments; for one saga its dry run, the one question on a terminal, and the asking; for many, a plan.
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::Read as _;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,12 +9,14 @@ use crate::core::{Json, Resolution, Verb};
 use crate::operations::{self, DryRun, Exit, Failure, Opened, Places};
 
 use super::arguments::{OneSaga, OutputArguments, OutputFormat};
+use super::consent::Consent;
+use super::selection::{OnStep, Sagas, Said};
 use super::{output, render};
 
 /// What every action says behind its own help.
 const RULES: &str = "An engine decides: `sagabus serve` has to run on this database. On a terminal the dry run is shown, one question is \
     asked, and the action is refused if the saga has moved on from the row that was shown. Without a terminal, or with --no-input, \
-    nothing is ever asked: say --yes.\n\n\
+    nothing is ever asked: say --yes. With --where, --failure or --file it only makes a plan, for sagabus apply.\n\n\
     Exit codes: 0 decided, 1 not wanted at the question, 2 wrong usage or no such step, 3 no such saga, 4 refused (with the phase, the \
     reason and the verbs that can), 6 the database does not answer or no engine decided.";
 
@@ -31,10 +33,13 @@ pub(super) enum RepairVerb {
     #[command(after_help = helped("sagabus retry order-42 clearing --reason \"ledger is open again\" --yes"))]
     Retry {
         #[command(flatten)]
-        on: OneSaga,
+        on: Sagas,
         /// The step; default: all that failed.
         #[arg(value_name = "STEP")]
         step: Option<String>,
+        /// The step, in a plan; default: all that failed.
+        #[arg(long = "step", value_name = "STEP", conflicts_with = "saga")]
+        of_many: Option<String>,
         /// Repeat a step that has succeeded.
         #[arg(long)]
         force: bool,
@@ -45,7 +50,10 @@ pub(super) enum RepairVerb {
     #[command(after_help = helped("sagabus edit order-42 clearing --data fixed.json --reason \"wrong account\" --yes"))]
     Edit {
         #[command(flatten)]
-        on: OnStep,
+        one: OneSaga,
+        /// The step's name.
+        #[arg(value_name = "STEP")]
+        step: String,
         /// The data: a file of JSON, - for standard input, or JSON itself.
         #[arg(long, value_name = "FILE|-|JSON")]
         data: String,
@@ -114,18 +122,9 @@ pub(super) enum RepairVerb {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct OnStep {
-    #[command(flatten)]
-    on: OneSaga,
-    /// The step's name.
-    #[arg(value_name = "STEP")]
-    step: String,
-}
-
-#[derive(Clone, Debug, Args)]
 pub(super) struct SagaAct {
     #[command(flatten)]
-    on: OneSaga,
+    on: Sagas,
     #[command(flatten)]
     act: Act,
 }
@@ -140,21 +139,11 @@ pub(super) struct StepAct {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Act {
-    /// Why; stored.
-    #[arg(long, required_unless_present = "dry_run", value_name = "TEXT")]
-    reason: Option<String>,
-    /// Show the facts and the commands that would follow; write nothing. Exit 4 where it would be refused.
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Refuse when the saga's journal has moved on from this row.
     #[arg(long, value_name = "N")]
     expect_seq: Option<u32>,
-    /// Do not ask. Needed where nobody can be asked.
-    #[arg(long)]
-    yes: bool,
-    /// Never ask, as without a terminal.
-    #[arg(long)]
-    no_input: bool,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -169,37 +158,38 @@ pub(super) enum FoundOutcome {
     Left,
 }
 
-/// Asks for what the command line says, or shows what would follow.
-pub(super) async fn run(places: &Places, verb: RepairVerb) -> Result<ExitCode, Failure> {
-    let (on, verb, act) = parts(verb)?;
-    let reason = act.reason.clone().unwrap_or_else(|| "dry run".to_owned());
-    if reason.trim().is_empty() {
-        return Err(Failure::new(Exit::Usage, "--reason is empty", "say why: it is stored"));
+/// Asks for what the command line says, or shows what would follow; for many sagas it plans.
+pub(super) async fn run(places: &Places, verb: RepairVerb, who: &str) -> Result<ExitCode, Failure> {
+    let (said, verb, act) = parts(verb)?;
+    match said {
+        Said::One(on) => one(places, &on, verb, act, who).await,
+        Said::Many(_) if act.expect_seq.is_some() => {
+            let hint = "a plan holds the row of every saga";
+            Err(Failure::new(Exit::Usage, "--expect-seq is for one saga", hint))
+        }
+        Said::Many(many) => super::bulk::plan(places, &many, &verb, &act.consent, act.output.output, who).await,
     }
-    let asks = !act.dry_run && !act.yes;
-    if asks && (act.no_input || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal()) {
-        let hint = "where nobody can be asked say --yes, or look first with --dry-run";
-        return Err(Failure::new(Exit::Usage, "--yes is missing", hint));
-    }
+}
+
+async fn one(places: &Places, on: &OneSaga, verb: Verb, act: Act, who: &str) -> Result<ExitCode, Failure> {
+    let reason = act.consent.reason()?;
     let console = places.console().await?;
     let id = operations::find_one(&console, &on.saga, on.definition.as_deref()).await?.row.id;
     let opened = operations::open(&console, id).await?;
     if let Some(step) = verb.step() {
         operations::check_step(opened.definition(), step)?;
     }
-    let mut operation = operations::operation(id, verb, &super::run::who(), &reason, act.expect_seq);
+    let mut operation = operations::operation(id, verb, who, &reason, act.expect_seq);
     let Opened { plan, saga, now, .. } = &opened;
     let tried = operations::dry_run(plan.rules(), saga, &operation, *now);
-    if act.dry_run {
+    if act.consent.dry_run {
         show(&tried, act.output.output);
         return tried.check().map(|()| ExitCode::SUCCESS);
     }
-    if asks {
+    if act.consent.asks() {
         output::note(render::dry_run(&tried).trim_end());
         tried.check()?;
-        if !is_wanted(&format!("{} {}?", tried.verb, on.saga)) {
-            return Err(Failure::new(Exit::Failed, "not wanted: nothing was asked for", ""));
-        }
+        act.consent.ask(&format!("{} {}?", tried.verb, on.saga))?;
         operation.expect_seq = Some(tried.seq);
     }
     operations::act(&console, id, &operation).await?;
@@ -212,34 +202,45 @@ pub(super) async fn run(places: &Places, verb: RepairVerb) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-fn parts(verb: RepairVerb) -> Result<(OneSaga, Verb, Act), Failure> {
+fn parts(verb: RepairVerb) -> Result<(Said, Verb, Act), Failure> {
     Ok(match verb {
-        RepairVerb::Republish(StepAct { on: OnStep { on, step }, act }) => (on, Verb::Republish { step }, act),
-        RepairVerb::Retry { on, step, force, act } => (on, Verb::Retry { step, force }, act),
-        RepairVerb::Edit { on: OnStep { on, step }, data, act } => {
-            (on, Verb::Edit { step, data: read_json("--data", data)? }, act)
+        RepairVerb::Republish(StepAct { on, act }) => {
+            let (said, step) = on.said()?;
+            (said, Verb::Republish { step }, act)
         }
-        RepairVerb::Skip { on: OnStep { on, step }, reply, act } => {
+        RepairVerb::Retry { on, step, of_many, force, act } => {
+            (on.said(), Verb::Retry { step: step.or(of_many), force }, act)
+        }
+        RepairVerb::Edit { one, step, data, act } => {
+            (Said::One(one), Verb::Edit { step, data: read_json("--data", data)? }, act)
+        }
+        RepairVerb::Skip { on, reply, act } => {
             let reply = reply.map(|reply| read_json("--reply", reply)).transpose()?;
-            (on, Verb::Skip { step, reply }, act)
+            let (said, step) = on.said()?;
+            (said, Verb::Skip { step, reply }, act)
         }
-        RepairVerb::Complete { on: OnStep { on, step }, reply, act } => {
-            (on, Verb::Complete { step, reply: read_json("--reply", reply)? }, act)
+        RepairVerb::Complete { on, reply, act } => {
+            let (said, step) = on.said()?;
+            (said, Verb::Complete { step, reply: read_json("--reply", reply)? }, act)
         }
-        RepairVerb::Fail { on: OnStep { on, step }, code, act } => (on, Verb::Fail { step, code }, act),
-        RepairVerb::Compensate(SagaAct { on, act }) => (on, Verb::Compensate, act),
-        RepairVerb::Cancel(SagaAct { on, act }) => (on, Verb::Cancel, act),
-        RepairVerb::Pause(SagaAct { on, act }) => (on, Verb::Pause, act),
-        RepairVerb::Resume(SagaAct { on, act }) => (on, Verb::Resume, act),
-        RepairVerb::Resolve { on: OnStep { on, step }, found, act } => {
+        RepairVerb::Fail { on, code, act } => {
+            let (said, step) = on.said()?;
+            (said, Verb::Fail { step, code }, act)
+        }
+        RepairVerb::Compensate(SagaAct { on, act }) => (on.said(), Verb::Compensate, act),
+        RepairVerb::Cancel(SagaAct { on, act }) => (on.said(), Verb::Cancel, act),
+        RepairVerb::Pause(SagaAct { on, act }) => (on.said(), Verb::Pause, act),
+        RepairVerb::Resume(SagaAct { on, act }) => (on.said(), Verb::Resume, act),
+        RepairVerb::Resolve { on, found, act } => {
             let outcome = match found {
                 FoundOutcome::Done => Resolution::Done,
                 FoundOutcome::Undone => Resolution::Undone,
                 FoundOutcome::Left => Resolution::Left,
             };
-            (on, Verb::Resolve { step, outcome }, act)
+            let (said, step) = on.said()?;
+            (said, Verb::Resolve { step, outcome }, act)
         }
-        RepairVerb::Abandon(SagaAct { on, act }) => (on, Verb::Abandon, act),
+        RepairVerb::Abandon(SagaAct { on, act }) => (on.said(), Verb::Abandon, act),
     })
 }
 
@@ -261,13 +262,4 @@ fn show(tried: &DryRun, format: OutputFormat) {
         OutputFormat::Table => output::print(render::dry_run(tried).trim_end()),
         OutputFormat::Json => output::json(tried),
     }
-}
-
-fn is_wanted(question: &str) -> bool {
-    let mut stderr = std::io::stderr();
-    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    asked.is_ok()
-        && std::io::stdin().read_line(&mut answer).is_ok()
-        && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }

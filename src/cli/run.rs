@@ -23,6 +23,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         group: arguments.places.group,
         kafka_properties: arguments.places.kafka_property,
     };
+    let who = arguments.who.unwrap_or_else(system_user);
     match arguments.verb {
         Verb::Serve(serve) => run_serve(&places, serve).await,
         Verb::Dev(dev) => super::dev::run(dev).await,
@@ -45,13 +46,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             output::print(json_schema().trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Topics(verb) => topics(&places, verb).await,
+        Verb::Topics(verb) => topics(&places, verb, &who).await,
         Verb::Start(start) => run_start(&places, start).await,
         Verb::See(verb) => super::see::run(&places, verb).await,
         Verb::Show(show) => run_show(&places, show).await,
-        Verb::Parked(verb) => super::parked::run(&places, verb).await,
-        Verb::Repair(verb) => super::repair::run(&places, verb).await,
         Verb::Replay(verb) => super::replay::run(&places, verb).await,
+        Verb::Parked(verb) => super::parked::run(&places, verb, &who).await,
+        Verb::Repair(verb) => super::repair::run(&places, verb, &who).await,
+        Verb::Bulk(verb) => super::bulk::run(&places, verb, &who).await,
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,
         Verb::Audit(AuditVerb::Balance { output: format }) => super::checks::balance(&places, format.output).await,
         Verb::Participant(verb) => super::participant::run(&places, verb).await,
@@ -123,7 +125,7 @@ async fn signal() {
     }
 }
 
-async fn topics(places: &Places, verb: TopicsVerb) -> Result<ExitCode, Failure> {
+async fn topics(places: &Places, verb: TopicsVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
         TopicsVerb::Ensure { definitions, partitions } => {
             let found = read_folder(&definitions)?;
@@ -148,7 +150,7 @@ async fn topics(places: &Places, verb: TopicsVerb) -> Result<ExitCode, Failure> 
             Ok(ExitCode::from(u8::from(differs)))
         }
         TopicsVerb::Seek { partition: (topic, partition), to, reason } => {
-            let offset = operations::seek(places, &topic, partition, to, &who(), &reason).await?;
+            let offset = operations::seek(places, &topic, partition, to, who, &reason).await?;
             output::note(&format!("{topic}/{partition} goes on at offset {offset}"));
             Ok(ExitCode::SUCCESS)
         }
@@ -205,8 +207,8 @@ pub(super) fn file_or_text(said: String) -> String {
     std::fs::read_to_string(&said).unwrap_or(said)
 }
 
-/// Who asks: the name of the user, as the system knows it.
-pub(super) fn who() -> String {
+/// The name of the user, as the system knows it.
+fn system_user() -> String {
     nix::unistd::User::from_uid(nix::unistd::geteuid())
         .ok()
         .flatten()

@@ -17,7 +17,7 @@ use super::trouble::{failures, group_id};
 use super::verify::PAGE;
 
 /// Sagas of one plan: more is several plans, and its statement would be larger than 100 MB.
-pub const PLAN_ITEMS: usize = 100_000;
+const PLAN_ITEMS: usize = 100_000;
 /// Lines of a file that name no saga are told up to this many.
 const LINES_TOLD: usize = 5;
 
@@ -135,7 +135,7 @@ pub(super) fn plan_hash(request: &str, items: impl Iterator<Item = Sha256>) -> S
 }
 
 /// Why sagas are refused, the most first. A refusal ends in the phase and the verbs that can, which differ for the same reason.
-pub fn reasons<'a>(refusals: impl Iterator<Item = (&'a str, usize)>) -> Vec<ReasonJson> {
+pub(super) fn reasons<'a>(refusals: impl Iterator<Item = (&'a str, usize)>) -> Vec<ReasonJson> {
     let mut by_reason: BTreeMap<&str, usize> = BTreeMap::new();
     for (refusal, sagas) in refusals {
         let reason = refusal.rsplit_once(" (phase ").map_or(refusal, |(reason, _)| reason);

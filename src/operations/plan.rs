@@ -244,6 +244,38 @@ pub async fn plans(console: &Console, jobs_only: bool, limit: usize) -> Result<(
     Ok((found.into_iter().map(plan_json).collect(), is_cut))
 }
 
+/// One plan as it stands, without the reasons of its refusals.
+///
+/// # Errors
+/// There is none (exit 3), or the database does not answer.
+pub async fn look_at_plan(console: &Console, number: i64) -> Result<(PlanJson, PlanState), Failure> {
+    let row = read(console, number).await?;
+    let state = row.state;
+    Ok((plan_json(row), state))
+}
+
+/// Whether `who` may apply the plan.
+///
+/// # Errors
+/// There is none (exit 3), or it may not be applied, or not by them (exit 4).
+pub async fn check_apply(console: &Console, number: i64, who: &str) -> Result<(), Failure> {
+    may_apply(&read(console, number).await?, who).map_err(|why| refused("apply", number, &why))
+}
+
+/// A job that would be steered.
+///
+/// # Errors
+/// There is none (exit 3), or its state does not allow it (exit 4).
+pub async fn check_steer(console: &Console, number: i64, steer: Steer) -> Result<PlanJson, Failure> {
+    let row = read(console, number).await?;
+    steer.leads_to(row.state).map_err(|why| refused(steer.name(), number, &why))?;
+    Ok(plan_json(row))
+}
+
+fn refused(verb: &str, number: i64, why: &str) -> Failure {
+    Failure::new(Exit::Refused, format!("{verb} of p{number} refused: {why}"), "")
+}
+
 /// Makes a job of a plan: whatever `serve` runs on this database works on it.
 ///
 /// # Errors
@@ -268,7 +300,7 @@ pub async fn apply(
     }
     let why = may_apply(&before, who).and_then(|()| may_apply(&after, who)).err();
     let why = why.unwrap_or_else(|| "it is not as it was".to_owned());
-    Err(Failure::new(Exit::Refused, format!("apply of p{number} refused: {why}"), ""))
+    Err(refused("apply", number, &why))
 }
 
 async fn stored_hash(console: &Console, number: i64, request: &str) -> Result<Sha256, Failure> {
@@ -277,7 +309,8 @@ async fn stored_hash(console: &Console, number: i64, request: &str) -> Result<Sh
         let page = console.hashed_items(number, after, HASHED_PAGE).await?;
         let Some((last, ..)) = page.last() else { break };
         after = *last;
-        digests.extend(page.iter().map(|(id, seq, effect, refusal)| item_digest(*id, *seq, effect, refusal.as_deref())));
+        digests
+            .extend(page.iter().map(|(id, seq, effect, refusal)| item_digest(*id, *seq, effect, refusal.as_deref())));
     }
     Ok(plan_hash(request, digests.into_iter()))
 }
@@ -286,17 +319,14 @@ async fn stored_hash(console: &Console, number: i64, request: &str) -> Result<Sh
 ///
 /// # Errors
 /// There is no such plan (exit 3), or its state does not allow it (exit 4).
-pub async fn steer(
-    console: &Console,
-    number: i64,
-    steer: Steer,
-    who: &str,
-    reason: &str,
-) -> Result<PlanJson, Failure> {
-    let refused = |why: String| Failure::new(Exit::Refused, format!("{} of p{number} refused: {why}", steer.name()), "");
+pub async fn steer(console: &Console, number: i64, steer: Steer, who: &str, reason: &str) -> Result<PlanJson, Failure> {
     let before = read(console, number).await?;
-    let to = steer.leads_to(before.state).map_err(refused)?;
+    let to = steer.leads_to(before.state).map_err(|why| refused(steer.name(), number, &why))?;
     let is_steered = console.steer_plan(number, (before.state, to), steer.name(), who, reason).await?;
     let after = read(console, number).await?;
-    if is_steered { Ok(plan_json(after)) } else { Err(refused(format!("it is {}", after.state.name()))) }
+    if is_steered {
+        Ok(plan_json(after))
+    } else {
+        Err(refused(steer.name(), number, &format!("it is {}", after.state.name())))
+    }
 }

@@ -25,15 +25,8 @@ pub enum PlanState {
 
 impl PlanState {
     /// All states.
-    pub const ALL: [Self; 7] = [
-        Self::Planned,
-        Self::Applying,
-        Self::Paused,
-        Self::Done,
-        Self::Partial,
-        Self::Cancelled,
-        Self::Expired,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Planned, Self::Applying, Self::Paused, Self::Done, Self::Partial, Self::Cancelled, Self::Expired];
 
     /// The name that Postgres stores.
     pub fn name(self) -> &'static str {

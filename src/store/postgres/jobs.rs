@@ -96,7 +96,8 @@ impl Console {
         let query = sqlx::query_as(PLAN_ITEM_SELECT_NEXT).bind(job.number).bind(i64::from(job.released));
         let found: Vec<(Uuid, i32, Uuid)> =
             query.bind(i64::from(at_most)).fetch_all(&self.pool).await.map_err(failed("read a job's next items"))?;
-        let item = |(saga_id, seq, operation_id): (Uuid, i32, Uuid)| NextItem { saga_id, seq: count(seq), operation_id };
+        let item =
+            |(saga_id, seq, operation_id): (Uuid, i32, Uuid)| NextItem { saga_id, seq: count(seq), operation_id };
         Ok(found.into_iter().map(item).collect())
     }
 

@@ -118,8 +118,7 @@ impl Console {
         operation_id: impl Fn(i64, Uuid) -> Uuid,
     ) -> Result<i64, ConsoleError> {
         let attempt = failed("write a plan");
-        let (number,): (i64,) =
-            sqlx::query_as(PLAN_SELECT_NUMBER).fetch_one(&self.pool).await.map_err(&attempt)?;
+        let (number,): (i64,) = sqlx::query_as(PLAN_SELECT_NUMBER).fetch_one(&self.pool).await.map_err(&attempt)?;
         let items = &plan.items;
         let mut eligible = 0;
         let turns: Vec<Option<i32>> = items
