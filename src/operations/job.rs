@@ -45,12 +45,11 @@ impl Rate {
             _ => return Err(said()),
         };
         let count: u32 = count.parse().ok().filter(|count| *count > 0).ok_or_else(said)?;
-        // Rounded up: never faster than was said.
-        let every_micros = (unit_micros + i64::from(count) - 1) / i64::from(count);
-        if every_micros < 1_000 {
+        if i64::from(count) * 1_000 > unit_micros {
             return Err(format!("{text} is more than 1,000 a second"));
         }
-        Ok(Self { every_micros })
+        // Rounded up: never faster than was said.
+        Ok(Self { every_micros: (unit_micros + i64::from(count) - 1) / i64::from(count) })
     }
 
     /// How many items may go at `now`, and when the next one may.
@@ -223,7 +222,7 @@ mod tests {
     fn released(job: &LeasedJob) -> u32 {
         match next_move(job) {
             Move::Release { count, .. } => count,
-            _ => 0,
+            Move::Wait | Move::Pause(_) | Move::End(_) => 0,
         }
     }
 
@@ -274,7 +273,7 @@ mod tests {
             waves.push(count);
             job.released += count;
             assert_eq!(released(&job), 0, "nothing of the wave is decided");
-            job.progress.applied = job.released - u32::from(count > 1);
+            job.progress.applied = job.released - 1;
             assert_eq!(released(&job), 0, "one of the wave is not");
             job.progress.applied = job.released;
         }

@@ -27,7 +27,7 @@ const ROUND_AT_MOST: Duration = Duration::from_secs(15);
     clippy::disallowed_methods,
     reason = "the round owns its connections: when time is up they are dropped with it, nothing returns to a pool"
 )]
-pub(super) async fn run(url: String) {
+pub async fn work_on_jobs(url: String) {
     let (mut worker, mut failing) = (None, false);
     loop {
         tokio::time::sleep(LOOK).await;

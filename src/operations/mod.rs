@@ -81,6 +81,7 @@ pub use job::Steer;
 pub use look_back::LookBack;
 pub use look_back::LookedBack;
 pub use look_back::look_back;
+pub use jobs::work_on_jobs;
 pub use moments::Moment;
 pub use moments::TimeFormat;
 pub use moments::Times;

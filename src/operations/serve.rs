@@ -73,7 +73,7 @@ pub async fn serve<F: Future<Output = ()>>(
     if !options.verify_every.is_zero() {
         helpers.spawn(sampler::run(url.to_owned(), options.verify_every));
     }
-    helpers.spawn(jobs::run(url.to_owned()));
+    helpers.spawn(jobs::work_on_jobs(url.to_owned()));
     // The engine's future ends by itself and is never dropped before it does; what runs beside it ends with it.
     tokio::select! {
         ended = engine.run(stop) => Ok(ended?),

@@ -94,6 +94,24 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
         let own = text.split("\nPlaces:").next().unwrap_or_default();
         all.push_str(&format!("$ sagabus replay {verb} -h\n{own}\n"));
     }
+    for (verb, word) in [
+        ("plan", "list"),
+        ("plan", "show"),
+        ("plan", "approval"),
+        ("jobs", "list"),
+        ("jobs", "watch"),
+        ("jobs", "pause"),
+        ("jobs", "resume"),
+        ("jobs", "cancel"),
+        ("apply", ""),
+    ] {
+        let said: Vec<&str> = [verb, word, "-h"].into_iter().filter(|word| !word.is_empty()).collect();
+        let text = out(&sagabus(None, &said));
+        assert!(text.contains(format!("Example: sagabus {verb} {word}").trim_end()), "{text}");
+        assert_eq!(text.contains("Changes something"), verb == "apply" || ["pause", "resume", "cancel"].contains(&word));
+        let own = text.split("\nPlaces:").next().unwrap_or_default();
+        all.push_str(&format!("$ sagabus {}\n{own}\n", said.join(" ")));
+    }
     super::console::golden("help", &all);
 }
 

@@ -1,5 +1,5 @@
 //! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults`, `kafka`, `kafka_bus`,
-//! `hostile`, `kit` and `bus_conformance::kafka` need `scripts/services up`.
+//! `hostile`, `kit`, `outage` and `bus_conformance::kafka` need `scripts/services up`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "fault tests say what they fired")]
@@ -25,6 +25,9 @@ mod journals;
 mod kafka;
 mod kafka_bus;
 mod kit;
+mod outage;
+mod plan_story;
+mod plans;
 mod postgres;
 mod properties;
 mod recorded;

@@ -1,5 +1,7 @@
 //! An engine as a process of its own on real Kafka and Postgres, with a participant that does as its keys say.
 
+use std::fs::File;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +45,7 @@ impl Handler for Obliging {
 pub(crate) struct Served {
     pub(crate) name: String,
     pub(crate) engine: Child,
+    flags: Vec<String>,
     url: String,
     pub(crate) folder: std::path::PathBuf,
     stop: Arc<AtomicBool>,
@@ -78,6 +81,16 @@ impl Served {
 
     /// With more flags for `serve`.
     pub(crate) async fn start_with(test: &str, flags: &[&str]) -> Self {
+        Self::start_as(test, flags, |name| definition(name, 1), Obliging).await
+    }
+
+    /// With another definition, and another participant in its steps.
+    pub(crate) async fn start_as(
+        test: &str,
+        flags: &[&str],
+        definition: impl Fn(&str) -> String,
+        handler: impl Handler + Send + 'static,
+    ) -> Self {
         let name = unique(test);
         let underscored = test.replace('-', "_");
         let (database, ledger) =
@@ -85,16 +98,9 @@ impl Served {
         participant::apply(&mut ledger.connect().await).await.unwrap();
         let folder = std::env::temp_dir().join(&name);
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("x.saga.yaml"), definition(&name, 1)).unwrap();
-        let engine = Command::new(env!("CARGO_BIN_EXE_sagabus"))
-            .args(["serve", "--dev", "--group", &name, "--database-url", &database.url, "--definitions"])
-            .arg(&folder)
-            .args(flags)
-            .env("SAGABUS_LOG", "error")
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.join("engine.log")).unwrap())
-            .spawn()
-            .unwrap();
+        std::fs::write(folder.join("x.saga.yaml"), definition(&name)).unwrap();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let engine = spawn(&name, &folder, &database.url, &flags);
         let stop = Arc::new(AtomicBool::new(false));
         let kafka = KafkaSettings::new(&bootstrap(), &format!("{name}-services"), None);
         let (ledger_url, stopped, topics) =
@@ -103,19 +109,34 @@ impl Served {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let topics = topics.each_ref().map(String::as_str);
-                let mut service = Service::connect("obliging", &kafka, &topics, &ledger_url, Obliging).await.unwrap();
+                let mut service = Service::connect("obliging", &kafka, &topics, &ledger_url, handler).await.unwrap();
                 service.run(&stopped).await.unwrap();
             });
         });
         let url = database.url.clone();
-        let served =
-            Self { name, engine, url, folder, stop, participants: Some(participants), databases: [database, ledger] };
+        let served = Self {
+            name,
+            engine,
+            flags,
+            url,
+            folder,
+            stop,
+            participants: Some(participants),
+            databases: [database, ledger],
+        };
         served
             .until("the definition is active", || async {
                 served.count("SELECT count(*) FROM active_definition").await == 1
             })
             .await;
         served
+    }
+
+    /// Kills the engine where it is, and starts it again.
+    pub(crate) fn kill_and_start_again(&mut self) {
+        self.engine.kill().unwrap();
+        self.engine.wait().unwrap();
+        self.engine = spawn(&self.name, &self.folder, &self.url, &self.flags);
     }
 
     pub(crate) async fn count(&self, statement: &str) -> i64 {
@@ -155,6 +176,18 @@ impl Served {
     pub(crate) fn start_saga(&self, key: &str, wait: &str) -> i32 {
         self.code(&["start", &self.name, "--data", &format!(r#"{{"id":"{key}"}}"#), "--wait", wait])
     }
+}
+
+fn spawn(name: &str, folder: &Path, url: &str, flags: &[String]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_sagabus"))
+        .args(["serve", "--dev", "--group", name, "--database-url", url, "--definitions"])
+        .arg(folder)
+        .args(flags)
+        .env("SAGABUS_LOG", "error")
+        .stdout(Stdio::null())
+        .stderr(File::options().create(true).append(true).open(folder.join("engine.log")).unwrap())
+        .spawn()
+        .unwrap()
 }
 
 /// Publishes triggers `k<number>`, acknowledged.
