@@ -108,7 +108,10 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
         let said: Vec<&str> = [verb, word, "-h"].into_iter().filter(|word| !word.is_empty()).collect();
         let text = out(&sagabus(None, &said));
         assert!(text.contains(format!("Example: sagabus {verb} {word}").trim_end()), "{text}");
-        assert_eq!(text.contains("Changes something"), verb == "apply" || ["pause", "resume", "cancel"].contains(&word));
+        assert_eq!(
+            text.contains("Changes something"),
+            verb == "apply" || ["pause", "resume", "cancel"].contains(&word)
+        );
         let own = text.split("\nPlaces:").next().unwrap_or_default();
         all.push_str(&format!("$ sagabus {}\n{own}\n", said.join(" ")));
     }

@@ -143,20 +143,24 @@ async fn what_an_outage_left_stuck_is_tried_again_by_a_job_that_survives_a_kill_
     outage.check().await;
 }
 
-/// `cargo nextest run --run-ignored only ten_thousand`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes"]
-async fn ten_thousand_sagas_are_tried_again_by_a_job_that_is_killed_again_and_again() {
-    let mut outage = Outage::start("outage_10k", 10_000).await;
-    outage.apply("200/s");
-    let mut decided_at_kills = Vec::new();
-    for kill in 1..=8 {
-        outage.until("the job goes on", "SELECT released::bigint FROM plan", kill * 1_150).await;
-        outage.served.kill_and_start_again();
-        decided_at_kills.push(outage.decided().await);
+mod volume {
+    use super::Outage;
+
+    /// `cargo nextest run --run-ignored only ten_thousand`
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "takes minutes"]
+    async fn ten_thousand_sagas_are_tried_again_by_a_job_that_is_killed_again_and_again() {
+        let mut outage = Outage::start("outage-10k", 10_000).await;
+        outage.apply("200/s");
+        let mut decided_at_kills = Vec::new();
+        for kill in 1..=8 {
+            outage.until("the job goes on", "SELECT released::bigint FROM plan", kill * 1_150).await;
+            outage.served.kill_and_start_again();
+            decided_at_kills.push(outage.decided().await);
+        }
+        println!("killed when so many were decided: {decided_at_kills:?}");
+        assert!(decided_at_kills.iter().all(|decided| *decided < outage.sagas));
+        assert_eq!(outage.served.code(&["jobs", "watch", "p1"]), 0);
+        outage.check().await;
     }
-    println!("killed when so many were decided: {decided_at_kills:?}");
-    assert!(decided_at_kills.iter().all(|decided| *decided < outage.sagas));
-    assert_eq!(outage.served.code(&["jobs", "watch", "p1"]), 0);
-    outage.check().await;
 }

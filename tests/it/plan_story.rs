@@ -56,8 +56,8 @@ async fn watched(busy: &mut Busy, plan: &str) -> (i32, Value) {
 }
 
 fn apply(busy: &Busy, plan: &str, flags: &[&str]) {
-    let fast = ["apply", plan, "--reason", "INC-123", "--rate", "1000/s", "--yes", "--who", "ada"];
-    ends(busy, &[fast.as_slice(), flags].concat(), 0, "jobs watch");
+    let apply = ["apply", plan, "--reason", "INC-123", "--yes", "--who", "ada"];
+    ends(busy, &[apply.as_slice(), flags].concat(), 0, "jobs watch");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,7 +130,7 @@ async fn a_job_stops_when_too_many_are_stuck_again_goes_on_at_a_word_and_is_with
 
     // At most five; the rest is left.
     assert_eq!(look(&busy, &retry)["id"], "p2");
-    apply(&busy, "p2", &["--max", "5"]);
+    apply(&busy, "p2", &["--rate", "1000/s", "--max", "5"]);
     let (exit, job) = watched(&mut busy, "p2").await;
     assert_eq!((exit, &job["job"]["applied"], &job["job"]["skipped"]), (0, &5.into(), &(SAGAS - 5).into()), "{job}");
 
