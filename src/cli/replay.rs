@@ -150,7 +150,7 @@ pub(super) struct WhereArguments {
 }
 
 /// Does what the command line says.
-pub(super) async fn run(places: &Places, verb: ReplayVerb) -> Result<ExitCode, Failure> {
+pub(super) async fn run(places: &Places, verb: ReplayVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
         ReplayVerb::Verify => verify(places).await,
         ReplayVerb::Run { what, definition, until, output: format } => {
@@ -187,7 +187,7 @@ pub(super) async fn run(places: &Places, verb: ReplayVerb) -> Result<ExitCode, F
             Ok(ExitCode::SUCCESS)
         }
         ReplayVerb::Redrive { stretch, max_active, consent, output: format } => {
-            redrive(places, stretch, max_active, &consent, format.output).await
+            redrive(places, stretch, (max_active, &consent, format.output), who).await
         }
         ReplayVerb::Serve { what, times } => serve(named(places, &what).await?, times),
     }
@@ -206,9 +206,8 @@ async fn chosen(places: &Places, which: &WhereArguments, limit: usize) -> Result
 async fn redrive(
     places: &Places,
     stretch: StretchArguments,
-    max_active: usize,
-    consent: &Consent,
-    format: OutputFormat,
+    (max_active, consent, format): (usize, &Consent, OutputFormat),
+    who: &str,
 ) -> Result<ExitCode, Failure> {
     let reason = consent.reason()?;
     let place = |offset: Option<i64>, at: Option<Timestamp>| offset.map(LogPlace::Offset).or(at.map(LogPlace::Time));
@@ -217,7 +216,7 @@ async fn redrive(
     let back = LookBack { topic, partition, from, to, max_active, is_dry_run: consent.dry_run };
     consent.ask(&format!("send what is missing of {} down the line?", back.topic))?;
     let progress = |sum: &LookedBack| output::note(&format!("{} records read", sum.read));
-    let sum = operations::look_back(places, &back, (&super::run::who(), &reason), progress).await?;
+    let sum = operations::look_back(places, &back, (who, &reason), progress).await?;
     match format {
         OutputFormat::Json => output::json(&sum),
         OutputFormat::Table => output::print(render::looked_back(&sum).trim_end()),

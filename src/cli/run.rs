@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Start(start) => run_start(&places, start).await,
         Verb::See(verb) => super::see::run(&places, verb).await,
         Verb::Show(show) => run_show(&places, show).await,
-        Verb::Replay(verb) => super::replay::run(&places, verb).await,
+        Verb::Replay(verb) => super::replay::run(&places, verb, &who).await,
         Verb::Parked(verb) => super::parked::run(&places, verb, &who).await,
         Verb::Repair(verb) => super::repair::run(&places, verb, &who).await,
         Verb::Bulk(verb) => super::bulk::run(&places, verb, &who).await,
