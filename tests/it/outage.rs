@@ -111,12 +111,11 @@ impl Outage {
     /// Every saga was tried again once, did it once, and has ended.
     async fn check(&self) {
         self.until("every saga has ended", "SELECT count(*) FROM saga WHERE phase = 4", self.sagas).await;
-        let attempts = self.attempts.lock().unwrap();
+        let attempts = self.attempts.lock().unwrap().clone();
         assert_eq!(i64::try_from(attempts.len()).unwrap(), self.sagas);
-        for (saga, attempts) in attempts.iter() {
+        for (saga, attempts) in &attempts {
             assert_eq!(attempts, &[1, 2], "commands of saga {saga}");
         }
-        drop(attempts);
         let twice = "SELECT count(*) FROM (SELECT FROM audit WHERE verb = 'retry' GROUP BY target HAVING count(*) <> 1) AS twice";
         assert_eq!(self.served.count(twice).await, 0, "each is one entry of the audit");
         let audited = "SELECT count(*) FROM audit WHERE verb = 'retry' AND who = 'grace' AND outcome = 'decided' AND reason LIKE 'ledger%'";

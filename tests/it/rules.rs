@@ -1,8 +1,8 @@
 //! What the rules say in the corners that the stories of `scenarios` do not reach.
 
 use sagabus::core::{
-    Action, Differs, Fact, Forward, Given, Input, Json, Operation, Phase, Refusal, Resolution, Rules, StepIx,
-    StepState, StepStateName, Verb, Verdict, allowed, is_endless, limits, next_due, step_state_name, waits_for,
+    Action, Decision, Differs, Fact, Forward, Given, Input, Json, Operation, Phase, Refusal, Resolution, Rules, StepIx,
+    StepState, StepStateName, Verb, Verdict, allowed, is_endless, issue, limits, next_due, step_state_name, waits_for,
 };
 use uuid::Uuid;
 
@@ -191,6 +191,22 @@ fn a_late_success_of_an_attempt_that_was_given_up_is_said_to_be_covered() {
     saga.pass(5_000);
     let late = saga.reply("a", Action::Do, 1, success()).refusal.expect("it counts no more");
     assert_eq!(late.code, "given-up");
+}
+
+#[test]
+fn issuing_keeps_what_was_decided_and_leaves_alone_what_is_not_ready() {
+    let saga = Driven::start("a; b after a");
+    let rules = Rules { definition: &saga.definition, render: &Plain };
+    let refusal = Refusal { verdict: Verdict::Stale, code: "kept", message: "kept".to_owned(), can: Vec::new() };
+    let decision =
+        Decision { verdict: Verdict::Stale, refusal: Some(refusal), ..Decision::quiet(saga.saga.clone(), saga.now) };
+    let left = issue(rules, decision.clone(), saga.place("b"), Action::Do);
+    assert_eq!((left.facts.len(), &left.refusal), (0, &decision.refusal), "b waits for a");
+    let mut ready = decision;
+    ready.saga.steps[1].forward = Forward::Ready;
+    let issued = issue(rules, ready, saga.place("b"), Action::Do);
+    assert_eq!((issued.verdict, issued.refusal.map(|refusal| refusal.code)), (Verdict::Stale, Some("kept")));
+    assert_eq!(issued.facts.len(), 1);
 }
 
 #[test]

@@ -37,15 +37,7 @@ pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
             });
         }
     }
-    for (number, (at_ms, verb)) in (1_u128..).zip(world.script.asked.clone()) {
-        world.carry(at_ms * 1_000, move |world| {
-            let ids = (number * 1_000_000..).zip(world.database.rows());
-            ids.for_each(|(id, row)| ask(world, row.id, Uuid::from_u128(id), verb.clone(), None));
-        });
-    }
-    if let Some(contest) = world.script.contest.clone() {
-        world.carry(contest.looked_at_ms * 1_000, move |world| race::look(world, &contest.asked));
-    }
+    follow_script(world);
     for number in 0..knobs.operations {
         world.carry(some_time(), move |world| operate(world, number));
     }
@@ -90,6 +82,19 @@ pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
     }
     for _ in 0..knobs.failovers {
         world.after(some_time(), fail_over);
+    }
+}
+
+/// What the script says that people ask.
+fn follow_script(world: &Rc<World>) {
+    for (number, (at_ms, verb)) in (1_u128..).zip(world.script.asked.clone()) {
+        world.carry(at_ms * 1_000, move |world| {
+            let ids = (number * 1_000_000..).zip(world.database.rows());
+            ids.for_each(|(id, row)| ask(world, row.id, Uuid::from_u128(id), verb.clone(), None));
+        });
+    }
+    if let Some(contest) = world.script.contest.clone() {
+        world.carry(contest.looked_at_ms * 1_000, move |world| race::look(world, &contest.asked));
     }
 }
 

@@ -116,10 +116,8 @@ impl Stretch {
 
     fn stands_at(&self) -> Option<i64> {
         let positions = self.reader.position().ok()?;
-        match positions.find_partition(&self.topic, self.partition)?.offset() {
-            Offset::Offset(at) => Some(at),
-            _ => None,
-        }
+        let at = positions.find_partition(&self.topic, self.partition)?.offset();
+        if let Offset::Offset(at) = at { Some(at) } else { None }
     }
 }
 
