@@ -1,23 +1,28 @@
-//! HTTP beside a running engine: health, readiness, metrics. Reading only.
+//! HTTP beside a running engine: thin over `operations`, as the command line is. Health and metrics for supervisors; everything else
+//! below `/v1`, for whoever shows a token.
+
+mod admin;
+mod ask;
+mod changes;
+mod guard;
+mod health;
+mod problem;
+mod router;
+mod saga;
+mod sagas;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::time::Instant;
+use tokio::net::TcpListener;
 
 use crate::engine::Health;
+use crate::operations::{self, Exit, Failure, Places};
 
-/// The loop must have turned within this: OPERATIONS.md section 16.
-const LIVE_WITHIN: Duration = Duration::from_secs(30);
+use guard::Door;
 
-/// The loop's turns as they were seen last, and when they had last changed.
-type Seen = Mutex<(u64, Instant)>;
+pub use router::document;
 
 /// Makes this process count. Once a process.
 ///
@@ -27,55 +32,46 @@ pub fn install_metrics() -> Result<PrometheusHandle, String> {
     PrometheusBuilder::new().install_recorder().map_err(|error| error.to_string())
 }
 
-/// Answers on `address` until it is dropped.
-pub async fn serve(address: SocketAddr, health: Arc<Health>, metrics: PrometheusHandle) {
-    let (live, seen) = (Arc::clone(&health), Arc::new(Seen::new((health.turns(), Instant::now()))));
-    let ready = Arc::clone(&health);
-    let app = Router::new()
-        .route(
-            "/healthz",
-            get(move || {
-                let is_live = is_live(live.turns(), &seen);
-                async move { answer(is_live, "the loop turns", "the loop has not turned for 30 s") }
-            }),
-        )
-        .route(
-            "/readyz",
-            get(move || async move { answer(ready.is_ready(), "ready", "not ready: connecting or draining") }),
-        )
-        .route("/metrics", get(move || async move { scrape(&health, &metrics) }));
-    match tokio::net::TcpListener::bind(address).await {
-        Ok(listener) => {
-            tracing::info!(%address, "listening");
-            if let Err(error) = axum::serve(listener, app).await {
-                tracing::error!(%error, "listener ended");
-            }
+/// An address that is listened on, and what answers there.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    door: Door,
+}
+
+impl Listener {
+    /// Listens, and answers once it is served. An address that others reach needs a token to have been made: else everybody could act,
+    /// or nobody.
+    ///
+    /// # Errors
+    /// The address is taken or not this machine's (exit 2), nobody has a token (2), the database does not answer (6).
+    pub async fn bind(address: SocketAddr, places: &Places) -> Result<Self, Failure> {
+        let door = Door::new(places.desk()?, address);
+        if !door.is_local {
+            operations::check_reachable(&door.desk.reading).await?;
         }
-        Err(error) => tracing::error!(%address, %error, "cannot listen"),
+        let listener = TcpListener::bind(address).await;
+        let listener =
+            listener.map_err(|error| Failure::new(Exit::Usage, format!("listen on {address}: {error}"), ""))?;
+        Ok(Self { listener, door })
     }
-    // The engine goes on without it.
-    std::future::pending::<()>().await;
-}
 
-fn is_live(turns: u64, seen: &Seen) -> bool {
-    let (now, mut seen) = (Instant::now(), seen.lock().expect("nothing panics while it looks"));
-    if seen.0 != turns {
-        *seen = (turns, now);
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
-    now - seen.1 < LIVE_WITHIN
-}
 
-fn answer(is_well: bool, well: &'static str, unwell: &'static str) -> impl IntoResponse {
-    if is_well { (StatusCode::OK, well) } else { (StatusCode::SERVICE_UNAVAILABLE, unwell) }
-}
-
-fn scrape(health: &Health, metrics: &PrometheusHandle) -> impl IntoResponse + use<> {
-    metrics.run_upkeep();
-    let version = env!("CARGO_PKG_VERSION");
-    let ready = u8::from(health.is_ready());
-    let build = format!(
-        "# HELP sagabus_build_info This binary.\n# TYPE sagabus_build_info gauge\nsagabus_build_info{{version=\"{version}\"}} 1\n\
-         # HELP sagabus_ready Whether the engine is registered and knows where to read.\n# TYPE sagabus_ready gauge\nsagabus_ready {ready}\n"
-    );
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], build + &metrics.render())
+    /// Answers until it is dropped.
+    pub async fn serve(self, health: Arc<Health>, metrics: PrometheusHandle) {
+        let app = router::router(self.door, health, metrics);
+        tracing::info!(address = ?self.listener.local_addr().ok(), "listening");
+        if let Err(error) = axum::serve(self.listener, app).await {
+            tracing::error!(%error, "listener ended");
+        }
+        // The engine goes on without it.
+        std::future::pending::<()>().await;
+    }
 }

@@ -10,12 +10,14 @@ use crate::bus::From;
 use crate::core::Timestamp;
 use crate::operations::{SeekTo, TimeFormat, Times};
 
+use super::audit::AuditVerb;
 use super::bulk::BulkVerb;
 use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
 use super::repair::RepairVerb;
 use super::replay::ReplayVerb;
 use super::see::SeeVerb;
+use super::tokens::TokensVerb;
 
 /// A saga orchestrator for Kafka with a Postgres-backed state machine.
 #[derive(Debug, Parser)]
@@ -97,9 +99,12 @@ pub(super) enum Verb {
     /// views of the same name; fold_differences, compensation_order_violations and conflicting_replies need the fold.
     /// (hash_breaks comes with the hash chain.) Engines may work meanwhile. Exit 6: the database does not answer.
     Verify(VerifyArguments),
-    /// What became of every record.
+    /// Who did what, and what became of every record.
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Who is let in over HTTP.
+    #[command(subcommand)]
+    Tokens(TokensVerb),
     /// Services that take part in sagas.
     #[command(subcommand)]
     Participant(ParticipantVerb),
@@ -123,7 +128,7 @@ pub(super) struct ServeArguments {
     /// Folder of *.saga.yaml files.
     #[arg(long, env = "SAGABUS_DEFINITIONS", value_name = "DIR")]
     pub(super) definitions: PathBuf,
-    /// Where /healthz, /readyz and /metrics answer.
+    /// Where HTTP answers: /v1 and /openapi.json; /healthz, /readyz, /metrics. Beyond this machine only once a token was made.
     #[arg(long, env = "SAGABUS_LISTEN", value_name = "ADDR")]
     pub(super) listen: Option<SocketAddr>,
     /// A stable name: a restarted process of this name takes over its predecessor at once.
@@ -151,7 +156,7 @@ pub(super) struct DevArguments {
     /// Plain lines instead of the live view, also on a terminal.
     #[arg(long)]
     pub(super) plain: bool,
-    /// Where /healthz, /readyz and /metrics answer.
+    /// Where HTTP answers: /v1 and /openapi.json; /healthz, /readyz, /metrics. On this machine alone.
     #[arg(long, env = "SAGABUS_LISTEN", value_name = "ADDR")]
     pub(super) listen: Option<SocketAddr>,
 }
@@ -265,19 +270,6 @@ pub(super) struct VerifyArguments {
     pub(super) limit: usize,
     #[command(flatten)]
     pub(super) output: OutputArguments,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum AuditVerb {
-    /// Prove that every consumed record ended as exactly one verdict; exit 1 if a partition does not balance.
-    ///
-    /// Each partition: next - first = verdicts + gaps, no count is negative, as many messages are parked as verdicts say, all of them
-    /// between first and next, no partition between others is missing. With Kafka reachable also: next lies in the log. Without, the
-    /// database alone is checked, and standard error says so. Reads only.
-    Balance {
-        #[command(flatten)]
-        output: OutputArguments,
-    },
 }
 
 #[derive(Clone, Copy, Debug, Args)]

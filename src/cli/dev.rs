@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::api::Listener;
 use crate::dev::{self, DevOptions};
 use crate::engine::Stop;
-use crate::operations::{Exit, Failure};
+use crate::operations::{Exit, Failure, Places};
 
 use super::arguments::{Arguments, DevArguments, Verb};
 use super::run::on_signal;
 
 fn options(arguments: &DevArguments) -> DevOptions {
-    DevOptions { once: arguments.once, plain: arguments.plain, listen: arguments.listen }
+    DevOptions { once: arguments.once, plain: arguments.plain }
 }
 
 /// Where the live view's logs go: `sagabus-dev.log` in the folder for temporary files.
@@ -27,13 +28,19 @@ pub(super) async fn run(arguments: DevArguments) -> Result<ExitCode, Failure> {
     let options = options(&arguments);
     let stop = Arc::new(Stop::default());
     let listen = arguments.listen;
-    let beside = |health| {
+    let beside = |health, database_url| {
         let stop = Arc::clone(&stop);
+        let places = Places { database_url: Some(database_url), ..Places::default() };
         async move {
             let http = async {
-                match listen {
-                    Some(address) => crate::api::serve(address, health, metrics).await,
-                    None => std::future::pending().await,
+                let Some(address) = listen else { return std::future::pending().await };
+                match Listener::bind(address, &places).await {
+                    Ok(listener) => listener.serve(health, metrics).await,
+                    Err(error) => {
+                        // Everything else goes on without it.
+                        tracing::error!(%address, %error, "cannot listen");
+                        std::future::pending().await
+                    }
                 }
             };
             tokio::join!(http, on_signal(stop));

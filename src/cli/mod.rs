@@ -1,6 +1,7 @@
 //! The command line: thin over `operations`. Data go to standard output, everything else to standard error.
 
 mod arguments;
+mod audit;
 mod bench;
 mod bulk;
 mod checks;
@@ -16,6 +17,7 @@ mod replay;
 mod run;
 mod see;
 mod selection;
+mod tokens;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

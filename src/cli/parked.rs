@@ -113,7 +113,7 @@ pub(super) struct Which {
 
 impl Which {
     fn filter(self, state: Option<ParkedState>) -> ParkedFilter {
-        ParkedFilter { state, topic: self.topic, key: self.key, reason_prefix: self.why }
+        ParkedFilter { state, topic: self.topic, key: self.key, reason_prefix: self.why, before: None }
     }
 }
 

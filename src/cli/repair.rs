@@ -192,12 +192,10 @@ async fn one(places: &Places, on: &OneSaga, verb: Verb, act: Act, who: &str) -> 
         act.consent.ask(&format!("{} {}?", tried.verb, on.saga))?;
         operation.expect_seq = Some(tried.seq);
     }
-    operations::act(&console, id, &operation).await?;
+    let acted = operations::act(&console, id, &operation).await?;
     match act.output.output {
         OutputFormat::Table => output::note(&format!("decided: {} {id}", tried.verb)),
-        OutputFormat::Json => output::json(&serde_json::json!({
-            "operationId": operation.id, "sagaId": id, "verb": tried.verb, "outcome": "decided",
-        })),
+        OutputFormat::Json => output::json(&acted),
     }
     Ok(ExitCode::SUCCESS)
 }

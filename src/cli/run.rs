@@ -4,14 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::Listener;
 use crate::core::Phase;
 use crate::definition::{json_schema, lint_files, read_folder};
 use crate::engine::Stop;
 use crate::operations::{self, Exit, Failure, Places, ServeOptions, Times};
 
 use super::arguments::{
-    Arguments, AuditVerb, DefinitionsVerb, OutputFormat, SagaArguments, ServeArguments, StartArguments, TopicsVerb,
-    Verb,
+    Arguments, DefinitionsVerb, OutputFormat, SagaArguments, ServeArguments, StartArguments, TopicsVerb, Verb,
 };
 use super::{output, render};
 
@@ -55,7 +55,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Repair(verb) => super::repair::run(&places, verb, &who).await,
         Verb::Bulk(verb) => super::bulk::run(&places, verb, &who).await,
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,
-        Verb::Audit(AuditVerb::Balance { output: format }) => super::checks::balance(&places, format.output).await,
+        Verb::Audit(verb) => super::audit::run(&places, verb).await,
+        Verb::Tokens(verb) => super::tokens::run(&places, verb).await,
         Verb::Participant(verb) => super::participant::run(&places, verb).await,
         Verb::Completions { shell } => Ok(super::manual::completions(shell)),
         Verb::Man { to } => super::manual::pages(&to),
@@ -64,10 +65,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCode, Failure> {
     let metrics = crate::api::install_metrics().map_err(|error| Failure::new(Exit::Failed, error, ""))?;
-    let listen = arguments.listen;
+    let listener = match arguments.listen {
+        Some(address) => Some(Listener::bind(address, places).await?),
+        None => None,
+    };
     let options = ServeOptions {
         definitions: arguments.definitions,
-        listen,
         instance: arguments.instance,
         from: arguments.from,
         dev: arguments.dev,
@@ -79,8 +82,8 @@ async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCod
         let stop = Arc::clone(&stop);
         async move {
             let http = async {
-                match listen {
-                    Some(address) => crate::api::serve(address, health, metrics).await,
+                match listener {
+                    Some(listener) => listener.serve(health, metrics).await,
                     None => std::future::pending().await,
                 }
             };

@@ -338,7 +338,7 @@ fn print_one<T: Serialize>(format: OutputArguments, value: &T, table: impl Fn(&T
     }
 }
 
-fn print_many<T: Serialize>(
+pub(super) fn print_many<T: Serialize>(
     format: ListOutputArguments,
     values: &[T],
     name: impl Fn(&T) -> String,

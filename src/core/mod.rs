@@ -20,6 +20,7 @@ mod saga;
 mod time;
 
 pub use decide::Decision;
+pub use decide::MOVED_ON;
 pub use decide::Refusal;
 pub use decide::Rules;
 pub use decide::allowed;

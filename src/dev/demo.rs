@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -43,8 +42,6 @@ pub struct DevOptions {
     pub once: Option<usize>,
     /// Plain lines, also on a terminal.
     pub plain: bool,
-    /// Where HTTP answers.
-    pub listen: Option<SocketAddr>,
 }
 
 impl DevOptions {
@@ -82,7 +79,7 @@ struct Stage {
     health: Arc<Health>,
 }
 
-/// Runs the demonstration until `stop` is requested, or so many sagas have ended. `beside` runs along (HTTP). True when everything
+/// Runs the demonstration until `stop` is requested, or so many sagas have ended. `beside` runs along (HTTP), and is given the engine's database. True when everything
 /// ended as it should and the ledger balances.
 ///
 /// # Errors
@@ -90,10 +87,10 @@ struct Stage {
 pub async fn run<F: Future<Output = ()>>(
     options: &DevOptions,
     stop: Arc<Stop>,
-    beside: impl FnOnce(Arc<Health>) -> F,
+    beside: impl FnOnce(Arc<Health>, String) -> F,
 ) -> Result<bool, DevError> {
     let mut stage = Stage::build(Arc::clone(&stop)).await?;
-    let beside = beside(Arc::clone(&stage.health));
+    let beside = beside(Arc::clone(&stage.health), stage.postgres.url("sagabus"));
     let outcome = tokio::select! {
         outcome = stage.play(options) => outcome,
         () = beside => Ok(false),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Operation, Verb};
@@ -14,6 +16,20 @@ use super::failure::{Exit, Failure};
 const WAIT: Duration = Duration::from_secs(10);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// An action that was decided, as programs read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Acted {
+    /// The action.
+    pub operation_id: Uuid,
+    /// The saga.
+    pub saga_id: Uuid,
+    /// What was asked.
+    pub verb: &'static str,
+    /// `decided`.
+    pub outcome: &'static str,
+}
 
 /// An action with an id that no other asking has: from who asks, of what, in which process, when.
 pub fn operation(saga_id: Uuid, verb: Verb, who: &str, reason: &str, expect_seq: Option<u32>) -> Operation {
@@ -27,13 +43,15 @@ pub fn operation(saga_id: Uuid, verb: Verb, who: &str, reason: &str, expect_seq:
 ///
 /// # Errors
 /// Refused (exit 4), no such saga (3), nobody decided in time (6).
-pub async fn act(console: &Console, saga_id: Uuid, operation: &Operation) -> Result<(), Failure> {
+pub async fn act(console: &Console, saga_id: Uuid, operation: &Operation) -> Result<Acted, Failure> {
     let name = operation.verb.name();
     console.ask(saga_id, name, operation).await?;
     let until = Instant::now() + WAIT;
     while Instant::now() < until {
         match console.outcome(operation.id).await? {
-            (OperationState::Decided, _) => return Ok(()),
+            (OperationState::Decided, _) => {
+                return Ok(Acted { operation_id: operation.id, saga_id, verb: name, outcome: "decided" });
+            }
             (OperationState::Refused, message) => {
                 let message = format!("{name} refused: {}", message.unwrap_or_default());
                 return Err(Failure::new(Exit::Refused, message, ""));

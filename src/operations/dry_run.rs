@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{
@@ -13,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::history::named_fact;
 
 /// What would follow, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DryRun {
     /// The saga.
@@ -37,7 +38,7 @@ pub struct DryRun {
 }
 
 /// A command that would be sent, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandJson {
     /// `ce_id`.
@@ -54,11 +55,12 @@ pub struct CommandJson {
     /// From 1.
     pub attempt: u16,
     /// The record's value, byte for byte.
+    #[schema(value_type = Value)]
     pub data: Box<RawValue>,
 }
 
 /// Why an action is refused, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusalJson {
     /// `refused` or `changed`.

@@ -2,6 +2,7 @@
 //! next: WHAT happens WHEN by itself; or what you can do*. Pure.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Backward, Definition, Forward, Phase, Rules, Saga, StepIx, StepKind, Transition, allowed};
@@ -10,7 +11,7 @@ use super::gates::{Gate, Next, gates};
 use super::moments::Times;
 
 /// Why a saga stands where it stands, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// The saga.

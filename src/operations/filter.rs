@@ -125,6 +125,7 @@ mod tests {
             code: Some("NO=1".to_owned()),
             started_after: Some(Timestamp::from_millis(1_800_000)),
             started_before: Some(now),
+            ..SagaFilter::default()
         };
         assert_eq!(filter(&conditions, now), expected);
     }

@@ -4,6 +4,7 @@
 //! a place) is looked for among the newest sagas; a command's id among all, since it carries a digest of its saga's id.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Fact, Rules, Saga, Transition, Trigger, command_named, step_state_name};
@@ -20,7 +21,7 @@ use super::read::{ListedJson, listed_saga};
 const PAGE: usize = 1_000;
 
 /// What was found, as programs read it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FoundJson {
     /// Sagas.
@@ -30,7 +31,7 @@ pub struct FoundJson {
 }
 
 /// A saga at a glance, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FoundSaga {
     /// As in a list.

@@ -1,6 +1,7 @@
 //! What an open saga waits for: every gate that is not met, each with its numbers (OPERATIONS.md section 4). Pure.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::core::{
     Action, Backward, Block, BlockKind, Definition, Fact, Flight, Forward, OnExhausted, Outcome, Phase, Saga, StepIx,
@@ -10,7 +11,7 @@ use crate::core::{
 use super::moments::Moment;
 
 /// Kinds of gates, the one that people should hear of first first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum GateKind {
     /// A person froze the saga.
@@ -34,7 +35,7 @@ pub enum GateKind {
 }
 
 /// A gate that is not met, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Gate {
     /// Its kind.
@@ -60,7 +61,7 @@ pub struct Gate {
 }
 
 /// Something that happens by itself.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Next {
     /// When.

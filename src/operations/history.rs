@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::core::{Definition, Fact, Transition};
 
 use super::moments::Moment;
 
 /// A journal row, as programs read it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct JournalRow {
     /// From 1.
     pub seq: u32,

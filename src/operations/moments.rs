@@ -1,6 +1,9 @@
 //! Moments as people and programs read them. The present is an argument.
 
 use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::core::Timestamp;
 
@@ -13,6 +16,17 @@ impl Serialize for Moment {
         serializer.collect_str(&self.0)
     }
 }
+
+impl PartialSchema for Moment {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        text.description(Some("RFC 3339 in UTC with milliseconds, by the database's clock.")).into()
+    }
+}
+
+impl ToSchema for Moment {}
 
 /// How moments are shown to people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Action, command_id, outstanding};
@@ -14,6 +15,7 @@ use super::dry_run::check_step;
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
 use super::opened::Opened;
+use super::pages::{Page, PageToken};
 
 /// A record that was sent down the line this often and is still parked needs a closer look (OPERATIONS.md section 9).
 const REDRIVES_MAX: u64 = 3;
@@ -23,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A parked message, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParkedJson {
     /// Its number.
@@ -159,6 +161,17 @@ fn kept_headers(text: &str) -> Option<Vec<KeptHeader>> {
 pub async fn parked(console: &Console, filter: &ParkedFilter, limit: usize) -> Result<Vec<ParkedJson>, Failure> {
     let found = console.parked(filter, limit).await?;
     Ok(found.into_iter().map(parked_json).collect())
+}
+
+/// A page of the records put aside, newest first.
+///
+/// # Errors
+/// The database does not answer, or the token is of another list (exit 2).
+pub async fn parked_page(console: &Console, size: usize, token: Option<&str>) -> Result<Page<ParkedJson>, Failure> {
+    let here = PageToken::begin("parked", crate::engine::wall_clock()).go_on(token)?;
+    let filter = ParkedFilter { before: here.number(), ..ParkedFilter::default() };
+    let found = console.parked(&filter, size.saturating_add(1)).await?;
+    Ok(Page::of(found, size, |last| here.after_number(last.id)).map(parked_json))
 }
 
 pub(super) fn parked_json(parked: ListedParked) -> ParkedJson {

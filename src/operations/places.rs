@@ -1,9 +1,25 @@
 //! Where Kafka and Postgres are.
 
+use std::time::Duration;
+
 use crate::bus::KafkaSettings;
 use crate::store::Console;
 
 use super::failure::{Exit, Failure};
+
+/// A statement that a request asks for ends after this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Statements of requests at once; the others wait.
+const READERS: u32 = 6;
+
+/// What requests are answered from.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// Connections that cannot write.
+    pub reading: Console,
+    /// Connections that ask engines, and tell the audit.
+    pub asking: Console,
+}
 
 /// Where Kafka and Postgres are, as configured.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +66,16 @@ impl Places {
     /// It is not configured, or does not answer.
     pub async fn console(&self) -> Result<Console, Failure> {
         Ok(Console::connect(self.database_url()?).await?)
+    }
+
+    /// Connections for requests: they connect when they are first used, and outlive the database's outages.
+    ///
+    /// # Errors
+    /// It is not configured, or its address cannot be read.
+    pub fn desk(&self) -> Result<Desk, Failure> {
+        let url = self.database_url()?;
+        let reading = Console::read_only_lazily(url, REQUEST_TIMEOUT, READERS)?;
+        Ok(Desk { reading, asking: Console::lazily(url)? })
     }
 
     /// A connection that cannot write, for checks: they may take their time.

@@ -1,10 +1,11 @@
 //! Looking: lists, one saga with its graph and journal, parked messages, replays. Nothing is changed.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Definition, Phase, Saga, SagaError, StepKind, step_state_name};
-use crate::store::{Console, ListedSaga, SagaFilter};
+use crate::store::{Console, ListedDefinition, ListedSaga, SagaFilter};
 
 use super::explain::explain;
 use super::failure::{Exit, Failure};
@@ -13,7 +14,7 @@ use super::moments::{Moment, Times};
 use super::opened::Opened;
 
 /// A saga in a list, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedJson {
     /// The saga's id.
@@ -31,11 +32,23 @@ pub struct ListedJson {
     /// When it ended.
     pub finished_at: Option<Moment>,
     /// What went wrong first.
-    pub error: Option<SagaError>,
+    pub error: Option<ErrorJson>,
+}
+
+/// What went wrong, as programs read it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorJson {
+    /// The step's name; `None` when no step is to blame.
+    pub step: Option<String>,
+    /// A short stable word.
+    pub code: String,
+    /// For people.
+    pub message: String,
 }
 
 /// A step of one saga, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepJson {
     /// Its name.
@@ -53,7 +66,7 @@ pub struct StepJson {
 }
 
 /// One saga with everything about it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
     /// As in a list.
@@ -67,7 +80,7 @@ pub struct Shown {
     pub journal: Vec<JournalRow>,
 }
 
-fn listed(saga: &ListedSaga) -> ListedJson {
+pub(super) fn listed(saga: &ListedSaga) -> ListedJson {
     let row = &saga.row;
     ListedJson {
         id: row.id,
@@ -81,6 +94,11 @@ fn listed(saga: &ListedSaga) -> ListedJson {
     }
 }
 
+fn error_json(error: &SagaError) -> ErrorJson {
+    let step = error.step.as_deref().map(str::to_owned);
+    ErrorJson { step, code: error.code.to_string(), message: error.message.clone() }
+}
+
 /// A folded saga as in a list.
 pub fn listed_saga(definition: &Definition, saga: &Saga) -> ListedJson {
     ListedJson {
@@ -91,7 +109,7 @@ pub fn listed_saga(definition: &Definition, saga: &Saga) -> ListedJson {
         phase: saga.phase.name(),
         started_at: Moment(saga.started_at),
         finished_at: saga.finished_at.map(Moment),
-        error: saga.error.clone(),
+        error: saga.error.as_ref().map(error_json),
     }
 }
 
@@ -107,7 +125,7 @@ pub async fn list(console: &Console, filter: &SagaFilter, limit: usize) -> Resul
 }
 
 /// How many sagas there are in a phase of a definition, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CountJson {
     /// The definition's name.
     pub definition: String,
@@ -125,6 +143,43 @@ pub async fn count(console: &Console, filter: &SagaFilter) -> Result<Vec<CountJs
     let found = console.counts(filter).await?;
     let json = |(definition, phase, sagas): (String, Phase, i64)| CountJson { definition, phase: phase.name(), sagas };
     Ok(found.into_iter().map(json).collect())
+}
+
+/// A definition in a list, as programs read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DefinitionJson {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// SHA-256 of its content: 64 hexadecimal digits.
+    pub hash: String,
+    /// Whether it starts sagas.
+    pub is_active: bool,
+    /// Open sagas that are pinned to it.
+    pub open_sagas: i64,
+    /// When it was deployed.
+    pub deployed_at: Moment,
+}
+
+/// Every definition that was ever deployed, and whether the list is cut.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn definitions(console: &Console, limit: usize) -> Result<(Vec<DefinitionJson>, bool), Failure> {
+    let mut found = console.definitions(limit.saturating_add(1)).await?;
+    let is_cut = found.len() > limit;
+    found.truncate(limit);
+    let json = |found: ListedDefinition| DefinitionJson {
+        name: found.name,
+        version: found.version,
+        hash: found.hash.to_string(),
+        is_active: found.is_active,
+        open_sagas: found.open_sagas,
+        deployed_at: Moment(found.deployed_at),
+    };
+    Ok((found.into_iter().map(json).collect(), is_cut))
 }
 
 /// The one saga that an id or a business key means.

@@ -1,6 +1,5 @@
 //! `serve`: checks, definitions, the engine, and what looks after them while it runs.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +27,6 @@ const WATCH: Duration = Duration::from_secs(2);
 pub struct ServeOptions {
     /// The folder of definitions.
     pub definitions: PathBuf,
-    /// Where `/healthz`, `/readyz` and `/metrics` answer.
-    pub listen: Option<SocketAddr>,
     /// A stable name.
     pub instance: Option<String>,
     /// Where trigger topics begin that were never read.
@@ -67,7 +64,10 @@ pub async fn serve<F: Future<Output = ()>>(
     let beside = beside(engine.health());
     // A task of its own, since it asks Kafka and compiles: it ends with this function.
     let mut watching = JoinSet::new();
+    let sealing = console.clone();
     watching.spawn(watch(places.clone(), console, options.clone()));
+    // So is the sealing of the audit.
+    watching.spawn(super::chain::keep_sealing(sealing));
     // So are the online checks, which compute, and the work on jobs. Nobody waits for these: they may fail, and the engine goes on.
     let mut helpers = JoinSet::new();
     if !options.verify_every.is_zero() {

@@ -1,13 +1,14 @@
 //! When each command of a saga was ready, sent and answered. Pure.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::core::{Action, Definition, Fact, StepIx, Timestamp, Transition};
 
 use super::moments::Moment;
 
 /// One attempt in one direction, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bar {
     /// The step's name.

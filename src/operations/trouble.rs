@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Fact, Phase, Rules, Saga, Sha256, Timestamp, Transition, allowed};
@@ -19,7 +20,7 @@ use super::verify::PAGE;
 const IDS: usize = 1_000;
 
 /// Something that went wrong in a saga that has not ended, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Trouble {
     /// The saga.
@@ -47,7 +48,7 @@ pub struct Trouble {
 }
 
 /// Sagas that failed alike, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureGroup {
     /// `G` and some digits that stay the same for the same definition, step, direction and code.

@@ -6,9 +6,12 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the phases that it expects")]
 #![expect(clippy::disallowed_methods, reason = "tests read where the services are")]
 
+mod api;
 mod aside;
+mod audit_chain;
 mod barrier;
 mod bus_conformance;
+mod changes;
 mod cli;
 mod console;
 mod console_story;

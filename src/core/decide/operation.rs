@@ -9,13 +9,16 @@ use super::super::saga::{Action, Backward, Block, BlockKind, Forward, Phase};
 use super::draft::Draft;
 use super::{Refusal, advance, repair};
 
+/// How the reason begins when an action is refused because it was asked for of an earlier state.
+pub const MOVED_ON: &str = "the saga has moved on";
+
 /// Carries out `operation`, or leaves the draft as it was.
 ///
 /// # Errors
 /// The state does not allow it, or the saga has moved on: with the verbs that are allowed.
 pub(super) fn operation(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), Refusal> {
     if let Some(expected) = operation.expect_seq.filter(|expected| *expected != draft.saga.seq) {
-        let reason = format!("the saga has moved on from journal row {expected} to {}", draft.saga.seq);
+        let reason = format!("{MOVED_ON} from journal row {expected} to {}", draft.saga.seq);
         return Err(refusal(draft, "changed", &reason));
     }
     let before = draft.saga.clone();

@@ -44,6 +44,17 @@ pub struct Found {
     pub first: Vec<Offender>,
 }
 
+/// A session that cannot write.
+fn reading(url: &str, name: &str, statement_timeout: Option<Duration>) -> Result<PgConnectOptions, ConsoleError> {
+    let options: PgConnectOptions = url.parse().map_err(failed("read the database's address"))?;
+    let timeout_ms = statement_timeout.map_or(0, |timeout| timeout.as_millis());
+    Ok(options.application_name(name).options([
+        ("default_transaction_read_only", "on"),
+        ("statement_timeout", timeout_ms.to_string().as_str()),
+        ("lock_timeout", "2000"),
+    ]))
+}
+
 /// A saga and its journal as of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -63,16 +74,19 @@ impl Console {
     /// # Errors
     /// The address cannot be read, or the database does not answer.
     pub async fn read_only(url: &str, statement_timeout: Option<Duration>) -> Result<Self, ConsoleError> {
-        let attempt = failed("connect to the database");
-        let options: PgConnectOptions = url.parse().map_err(&attempt)?;
-        let timeout_ms = statement_timeout.map_or(0, |timeout| timeout.as_millis());
-        let options = options.application_name("sagabus-verify").options([
-            ("default_transaction_read_only", "on"),
-            ("statement_timeout", timeout_ms.to_string().as_str()),
-            ("lock_timeout", "2000"),
-        ]);
+        let options = reading(url, "sagabus-verify", statement_timeout)?;
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5));
-        Ok(Self { pool: pool.connect_with(options).await.map_err(attempt)? })
+        Ok(Self { pool: pool.connect_with(options).await.map_err(failed("connect to the database"))? })
+    }
+
+    /// A pool of `connections` for reading, as `read_only`, that connects when it is first asked.
+    ///
+    /// # Errors
+    /// The address cannot be read.
+    pub fn read_only_lazily(url: &str, statement_timeout: Duration, connections: u32) -> Result<Self, ConsoleError> {
+        let options = reading(url, "sagabus-http", Some(statement_timeout))?;
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
+        Ok(Self { pool: pool.connect_lazy_with(options) })
     }
 
     /// Open sagas that nothing will look at.

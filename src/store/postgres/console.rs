@@ -100,6 +100,15 @@ impl Console {
         Ok(Self { pool: pool.map_err(failed("connect to the database"))? })
     }
 
+    /// A pool that connects when it is first asked: what answers requests outlives its database's outages.
+    ///
+    /// # Errors
+    /// The address cannot be read.
+    pub fn lazily(url: &str) -> Result<Self, ConsoleError> {
+        let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(std::time::Duration::from_secs(5));
+        Ok(Self { pool: pool.connect_lazy(url).map_err(failed("read the database's address"))? })
+    }
+
     /// One saga's journal: its rows in order, each an encoded `Transition`.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The store on Postgres: one statement a method, each in a file of its own below `sql/`.
 
+mod audit;
+mod changes;
 mod checks;
 mod commit;
 mod connection;
@@ -12,7 +14,15 @@ mod plans;
 mod rows;
 mod search;
 mod store;
+mod tokens;
 
+pub use audit::AuditEntry;
+pub use audit::AuditRow;
+pub use audit::Head;
+pub use audit::Sealed;
+pub use changes::ChangedRow;
+pub use changes::Horizon;
+pub use changes::Stretch;
 pub use checks::Found;
 pub use checks::Offender;
 pub use checks::Snapshot;
@@ -32,5 +42,9 @@ pub use parked::OpenedParked;
 pub use parked::ParkedFilter;
 pub use parked::ParkedState;
 pub use parked::PastRedrive;
+pub use search::ListedDefinition;
 pub use search::ListedSaga;
 pub use search::SagaFilter;
+pub use tokens::NewToken;
+pub use tokens::TokenRow;
+pub use tokens::TokenState;

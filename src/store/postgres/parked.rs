@@ -80,6 +80,8 @@ pub struct ParkedFilter {
     pub key: Option<String>,
     /// How their reason begins.
     pub reason_prefix: Option<String>,
+    /// With a number below: where the page before it ended.
+    pub before: Option<i64>,
 }
 
 /// A record put aside, with everything that is known of it.
@@ -168,7 +170,8 @@ impl Console {
             .bind(filter.state.map(ParkedState::name))
             .bind(filter.topic.as_deref())
             .bind(filter.key.as_deref().map(str::as_bytes))
-            .bind(filter.reason_prefix.as_deref());
+            .bind(filter.reason_prefix.as_deref())
+            .bind(filter.before.unwrap_or(i64::MAX));
         let found: Vec<ParkedColumns> = query.fetch_all(&self.pool).await.map_err(failed("list parked messages"))?;
         Ok(found.into_iter().map(listed).collect())
     }

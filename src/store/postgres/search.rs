@@ -3,17 +3,18 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::core::{Phase, Timestamp};
+use crate::core::{Phase, Sha256, Timestamp};
 
 use super::super::SagaRow;
 use super::console::{Console, ConsoleError, failed};
-use super::rows::{SagaColumns, moment, saga_row};
+use super::rows::{SagaColumns, moment, saga_row, sha256, timestamp};
 
 const SAGA_SELECT_LIST: &str = include_str!("sql/saga_select_list.sql");
 const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
 const SAGA_SELECT_TROUBLED: &str = include_str!("sql/saga_select_troubled.sql");
 const SAGA_SELECT_COMMANDED: &str = include_str!("sql/saga_select_commanded.sql");
 const SAGA_COUNT_PHASE: &str = include_str!("sql/saga_count_phase.sql");
+const DEFINITION_SELECT_LIST: &str = include_str!("sql/definition_select_list.sql");
 const JOURNAL_SELECT_FIRST: &str = include_str!("sql/journal_select_first.sql");
 
 /// A saga in a list.
@@ -40,6 +41,18 @@ pub struct SagaFilter {
     pub started_after: Option<Timestamp>,
     /// Begun earlier.
     pub started_before: Option<Timestamp>,
+    /// Of one of these definitions.
+    pub within: Option<Vec<String>>,
+    /// Older than this id: where the page before it ended.
+    pub before: Option<Uuid>,
+}
+
+impl SagaFilter {
+    /// The same, of these definitions alone.
+    #[must_use]
+    pub fn within(self, definitions: Option<&[String]>) -> Self {
+        Self { within: definitions.map(<[String]>::to_vec), ..self }
+    }
 }
 
 type ListedColumns = (
@@ -81,7 +94,9 @@ impl Console {
             .bind(filter.code.as_deref().map(code_member))
             .bind(filter.started_after.map(moment))
             .bind(filter.started_before.map(moment))
-            .bind(limit);
+            .bind(limit)
+            .bind(filter.within.as_deref())
+            .bind(filter.before.unwrap_or(Uuid::max()));
         let found: Vec<ListedColumns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
         found.into_iter().map(listed).collect::<Result<_, _>>().map_err(attempt)
     }
@@ -97,7 +112,8 @@ impl Console {
             .bind(filter.key_prefix.as_deref())
             .bind(filter.code.as_deref().map(code_member))
             .bind(filter.started_after.map(moment))
-            .bind(filter.started_before.map(moment));
+            .bind(filter.started_before.map(moment))
+            .bind(filter.within.as_deref());
         let found: Vec<(String, i16, i64)> = query.fetch_all(&self.pool).await.map_err(failed("count sagas"))?;
         Ok(found
             .into_iter()
@@ -153,3 +169,40 @@ impl Console {
         query.fetch_all(&self.pool).await.map_err(failed("look through triggers"))
     }
 }
+
+/// A definition in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedDefinition {
+    /// SHA-256 of its content.
+    pub hash: Sha256,
+    /// The saga's name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// Whether it starts sagas.
+    pub is_active: bool,
+    /// Open sagas that are pinned to it.
+    pub open_sagas: i64,
+    /// When it was deployed.
+    pub deployed_at: Timestamp,
+}
+
+impl Console {
+    /// Every definition that was ever deployed, by name, the newest version first; at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn definitions(&self, limit: usize) -> Result<Vec<ListedDefinition>, ConsoleError> {
+        let attempt = failed("list definitions");
+        let query = sqlx::query_as(DEFINITION_SELECT_LIST).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let found: Vec<DefinitionColumns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
+        let listed = |(hash, name, version, is_active, open_sagas, at): DefinitionColumns| {
+            let version = u32::try_from(version).unwrap_or_default();
+            let hash = sha256(&hash)?;
+            Ok(ListedDefinition { hash, name, version, is_active, open_sagas, deployed_at: timestamp(at) })
+        };
+        found.into_iter().map(listed).collect::<Result<_, _>>().map_err(attempt)
+    }
+}
+
+type DefinitionColumns = (Vec<u8>, String, i32, bool, i64, DateTime<Utc>);

@@ -3,6 +3,8 @@
 pub(crate) mod barrier_participant;
 pub(crate) mod database;
 pub(crate) mod faulty;
+pub(crate) mod http;
+pub(crate) mod listening;
 pub(crate) mod participants;
 pub(crate) mod served;
 pub(crate) mod world;

@@ -1,5 +1,5 @@
--- Records put aside, newest first: in this state, of this topic, with this key, whose reason begins so.
+-- Records put aside, newest first, below a number: in this state, of this topic, with this key, whose reason begins so.
 SELECT id, topic, partition, "offset", reason, key, parked_at, state FROM parked_message
 WHERE ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR topic = $3) AND ($4::bytea IS NULL OR key = $4)
-  AND ($5::text IS NULL OR starts_with(reason, $5))
+  AND ($5::text IS NULL OR starts_with(reason, $5)) AND id < $6
 ORDER BY id DESC LIMIT $1

@@ -1,0 +1,180 @@
+//! One saga: everything about it, as it stands at the seq of the answer's `ETag`; and what is done to it.
+
+#![expect(unused_qualifications, reason = "the macro `utoipa::path` writes the names of parameters in full")]
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::operations::{
+    self, Acted, ActionRequest, Bar, Caller, DryRun, Explanation, GraphFormat, JournalRow, NotPerformed, Performed,
+    Shown, Times,
+};
+
+use super::ask::{Asked, SagaId, Said, if_match, json, tagged};
+use super::guard::Door;
+use super::problem::Problem;
+
+/// No query.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Which rows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Rows {
+    /// Only the facts that say that something went wrong.
+    #[serde(default)]
+    failed: bool,
+}
+
+/// In which language.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Drawing {
+    /// In which language; mermaid, if nothing is said.
+    #[serde(default)]
+    #[param(inline)]
+    format: Language,
+}
+
+/// Languages of graphs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Language {
+    #[default]
+    Mermaid,
+    Dot,
+    Ascii,
+}
+
+/// Whether it is only tried.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Trying {
+    /// Answer what would follow, and write nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// One saga: what it waits for, its steps, its journal.
+#[utoipa::path(get, path = "/v1/sagas/{id}", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
+    responses((status = OK, body = Shown, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
+pub(super) async fn show_saga(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    SagaId(id): SagaId,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Response, Problem> {
+    let opened = operations::open_for(&door.desk, &caller, id).await?;
+    Ok(tagged(opened.saga.seq, json(&operations::show(&opened, Times::iso(opened.now)))))
+}
+
+/// A saga's journal.
+#[utoipa::path(get, path = "/v1/sagas/{id}/journal", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Rows),
+    responses((status = OK, body = Vec<JournalRow>, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
+pub(super) async fn journal(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    SagaId(id): SagaId,
+    Asked(asked): Asked<Rows>,
+) -> Result<Response, Problem> {
+    let opened = operations::open_for(&door.desk, &caller, id).await?;
+    let read = if asked.failed { operations::failed_only } else { operations::history };
+    Ok(tagged(opened.saga.seq, json(&read(opened.definition(), &opened.journal))))
+}
+
+/// When each step was ready, sent and answered.
+#[utoipa::path(get, path = "/v1/sagas/{id}/timeline", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
+    responses((status = OK, body = Vec<Bar>, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
+pub(super) async fn timeline(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    SagaId(id): SagaId,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Response, Problem> {
+    let opened = operations::open_for(&door.desk, &caller, id).await?;
+    Ok(tagged(opened.saga.seq, json(&operations::timeline(opened.definition(), &opened.journal))))
+}
+
+/// Why a saga stands where it stands: what it waits for, since when, what happens next, what can be done.
+#[utoipa::path(get, path = "/v1/sagas/{id}/explanation", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
+    responses((status = OK, body = Explanation, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
+pub(super) async fn explanation(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    SagaId(id): SagaId,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Response, Problem> {
+    let opened = operations::open_for(&door.desk, &caller, id).await?;
+    let times = Times::iso(opened.now);
+    let told = operations::explain(opened.plan.rules(), &opened.saga, &opened.journal, times);
+    Ok(tagged(opened.saga.seq, json(&told)))
+}
+
+/// A saga's steps as a graph, with the state of each.
+#[utoipa::path(get, path = "/v1/sagas/{id}/graph", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Drawing),
+    responses((status = OK, body = String, content_type = "text/plain", headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
+pub(super) async fn graph(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    SagaId(id): SagaId,
+    Asked(asked): Asked<Drawing>,
+) -> Result<Response, Problem> {
+    let opened = operations::open_for(&door.desk, &caller, id).await?;
+    let format = match asked.format {
+        Language::Mermaid => GraphFormat::Mermaid,
+        Language::Dot => GraphFormat::Dot,
+        Language::Ascii => GraphFormat::Ascii,
+    };
+    let text = operations::graph(opened.definition(), &opened.saga, format);
+    Ok(tagged(opened.saga.seq, text.into_response()))
+}
+
+/// What came of an action: decided, or with `dryRun` what would follow.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum ActionAnswer {
+    /// An engine decided it.
+    Decided(Acted),
+    /// What would follow.
+    Tried(Box<DryRun>),
+}
+
+/// Asks an engine to act on a saga: one of the twelve verbs of repair.
+///
+/// `If-Match` names the seq that the saga was read at: 428 without, 412 when it has moved on. 409 with the phase, the reason and the
+/// verbs that can, when the state does not allow it. 503 when no engine decides within 10 s: it stays asked for. `abandon`, and
+/// `retry` with `force`, need the role approver.
+#[utoipa::path(post, path = "/v1/sagas/{id}/actions", tag = "repair",
+    params(("id" = Uuid, Path, description = "The saga's id."), ("If-Match" = String, Header, description = "The saga's ETag."), Trying),
+    request_body = ActionRequest, responses((status = OK, body = ActionAnswer)))]
+pub(super) async fn act(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    SagaId(id): SagaId,
+    Asked(asked): Asked<Trying>,
+    headers: HeaderMap,
+    Said(request): Said<ActionRequest>,
+) -> Result<Response, Problem> {
+    let expect_seq = if_match(&headers)?;
+    match operations::perform(&door.desk, &caller, id, &request, (expect_seq, asked.dry_run)).await {
+        Ok(Performed::Decided(acted)) => Ok(json(&ActionAnswer::Decided(acted))),
+        Ok(Performed::Tried(tried)) => Ok(tagged(tried.seq, json(&ActionAnswer::Tried(tried)))),
+        Err(why) => {
+            if let NotPerformed::Forbidden(said) = &why {
+                let verb = request.verb().map_or("act", |verb| verb.name());
+                let target = id.to_string();
+                operations::denied(&door.desk.asking, &caller.who, verb, &target, &request.reason, said).await?;
+            }
+            Err(why.into())
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! An action on one saga as programs ask for it: checked field by field, allowed or not, then decided by an engine or tried.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::core::{Json, MOVED_ON, Operation, Resolution, Verb, allowed};
+
+use super::access::{Caller, Role};
+use super::act::{Acted, act, operation};
+use super::dry_run::{DryRun, check_step, dry_run};
+use super::failure::{Exit, Failure};
+use super::opened::{Opened, open};
+use super::places::Desk;
+
+/// The verbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "`core::Verb` says what each does")]
+pub enum ActionName {
+    Republish,
+    Retry,
+    Edit,
+    Skip,
+    Complete,
+    Fail,
+    Compensate,
+    Cancel,
+    Pause,
+    Resume,
+    Resolve,
+    Abandon,
+}
+
+/// How a stuck step ended, as a person found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FoundOutcome {
+    /// Its effect is there.
+    Done,
+    /// Its effect is not there: it never was, or was undone by hand.
+    Undone,
+    /// Its effect stays as it is, knowingly.
+    Left,
+}
+
+/// An action that is asked for. What an action does not take is refused, and so is a field that there is not.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ActionRequest {
+    /// What to do.
+    pub action: ActionName,
+    /// Why; stored.
+    #[schema(min_length = 1)]
+    pub reason: String,
+    /// The step, by its name: of `republish`, `edit`, `skip`, `complete`, `fail`, `resolve`; of `retry`, where it may be absent: all
+    /// that failed.
+    #[schema(nullable = false)]
+    pub step: Option<String>,
+    /// Of `retry`: repeat a step that has succeeded. Needs the role approver.
+    #[schema(nullable = false)]
+    pub force: Option<bool>,
+    /// Of `edit`: the data of the next attempt.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub data: Option<Json>,
+    /// Of `complete`, and of `skip` where successors read it: the step's reply.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub reply: Option<Json>,
+    /// Of `fail`: a short stable word.
+    #[schema(nullable = false)]
+    pub code: Option<String>,
+    /// Of `resolve`: what a person found.
+    #[schema(nullable = false)]
+    pub outcome: Option<FoundOutcome>,
+}
+
+/// What was asked, and what came of it.
+#[derive(Clone, Debug)]
+pub enum Performed {
+    /// An engine decided it.
+    Decided(Acted),
+    /// What would follow; nothing was written.
+    Tried(Box<DryRun>),
+}
+
+/// Why an action was not carried out.
+#[derive(Clone, Debug)]
+pub enum NotPerformed {
+    /// The caller may not.
+    Forbidden(String),
+    /// The saga's state does not allow it, or it has moved on.
+    Refused {
+        /// `refused` or `changed`.
+        code: &'static str,
+        /// Where the saga stands.
+        phase: &'static str,
+        /// For people.
+        message: String,
+        /// The verbs that would be carried out.
+        can: Vec<&'static str>,
+    },
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotPerformed {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl ActionRequest {
+    /// The verb with what it takes.
+    ///
+    /// # Errors
+    /// Something is missing, too much, or no JSON within the limits: for people.
+    pub fn verb(&self) -> Result<Verb, String> {
+        let takes: &[&str] = match self.action {
+            ActionName::Republish => &["step"],
+            ActionName::Retry => &["step", "force"],
+            ActionName::Edit => &["step", "data"],
+            ActionName::Skip | ActionName::Complete => &["step", "reply"],
+            ActionName::Fail => &["step", "code"],
+            ActionName::Resolve => &["step", "outcome"],
+            ActionName::Compensate
+            | ActionName::Cancel
+            | ActionName::Pause
+            | ActionName::Resume
+            | ActionName::Abandon => &[],
+        };
+        let said = [
+            ("step", self.step.is_some()),
+            ("force", self.force.is_some()),
+            ("data", self.data.is_some()),
+            ("reply", self.reply.is_some()),
+            ("code", self.code.is_some()),
+            ("outcome", self.outcome.is_some()),
+        ];
+        if let Some((name, _)) = said.iter().find(|(name, is_said)| *is_said && !takes.contains(name)) {
+            let takes = if takes.is_empty() { "nothing".to_owned() } else { takes.join(", ") };
+            return Err(format!("this action takes no {name}; it takes {takes}"));
+        }
+        let step = || text("step", self.step.as_deref());
+        Ok(match self.action {
+            ActionName::Republish => Verb::Republish { step: step()? },
+            ActionName::Retry => Verb::Retry { step: self.step.clone(), force: self.force.unwrap_or_default() },
+            ActionName::Edit => Verb::Edit { step: step()?, data: checked("data", self.data.as_ref())? },
+            ActionName::Skip => {
+                let reply = self.reply.as_ref().map(|reply| checked("reply", Some(reply))).transpose()?;
+                Verb::Skip { step: step()?, reply }
+            }
+            ActionName::Complete => Verb::Complete { step: step()?, reply: checked("reply", self.reply.as_ref())? },
+            ActionName::Fail => Verb::Fail { step: step()?, code: text("code", self.code.as_deref())? },
+            ActionName::Compensate => Verb::Compensate,
+            ActionName::Cancel => Verb::Cancel,
+            ActionName::Pause => Verb::Pause,
+            ActionName::Resume => Verb::Resume,
+            ActionName::Resolve => {
+                let outcome = match self.outcome.ok_or("outcome is missing: done, undone or left")? {
+                    FoundOutcome::Done => Resolution::Done,
+                    FoundOutcome::Undone => Resolution::Undone,
+                    FoundOutcome::Left => Resolution::Left,
+                };
+                Verb::Resolve { step: step()?, outcome }
+            }
+            ActionName::Abandon => Verb::Abandon,
+        })
+    }
+}
+
+fn text(name: &str, said: Option<&str>) -> Result<String, String> {
+    let said = said.filter(|said| !said.is_empty()).ok_or_else(|| format!("{name} is missing"))?;
+    if said.contains('\0') { Err(format!("{name} holds a zero byte")) } else { Ok(said.to_owned()) }
+}
+
+fn checked(name: &str, said: Option<&Json>) -> Result<Json, String> {
+    let said = said.ok_or_else(|| format!("{name} is missing"))?;
+    Json::foreign(said.get().trim().as_bytes()).map_err(|error| format!("{name}: {error}"))
+}
+
+/// The role that a verb needs.
+pub fn role_of(verb: &Verb) -> Role {
+    match verb {
+        Verb::Abandon | Verb::Retry { force: true, .. } => Role::Approver,
+        Verb::Republish { .. }
+        | Verb::Retry { .. }
+        | Verb::Edit { .. }
+        | Verb::Skip { .. }
+        | Verb::Complete { .. }
+        | Verb::Fail { .. }
+        | Verb::Compensate
+        | Verb::Cancel
+        | Verb::Pause
+        | Verb::Resume
+        | Verb::Resolve { .. } => Role::Operator,
+    }
+}
+
+/// A saga that exists for this caller.
+///
+/// # Errors
+/// There is none for them (exit 3), or the database does not answer.
+pub async fn open_for(desk: &Desk, caller: &Caller, id: Uuid) -> Result<Opened, Failure> {
+    let opened = open(&desk.reading, id).await?;
+    if caller.may_see(&opened.definition().name) {
+        return Ok(opened);
+    }
+    Err(Failure::new(Exit::NotFound, format!("there is no saga {id}"), ""))
+}
+
+/// Asks an engine for the action on the saga as it stands at `expect_seq`, or tries it when `is_dry_run`. Who gives up waiting has
+/// asked all the same.
+///
+/// # Errors
+/// The request cannot be, the caller may not, the state does not allow it, the saga has moved on, or no engine decides.
+pub async fn perform(
+    desk: &Desk,
+    caller: &Caller,
+    id: Uuid,
+    request: &ActionRequest,
+    (expect_seq, is_dry_run): (u32, bool),
+) -> Result<Performed, NotPerformed> {
+    let usage = |message: String| Failure::new(Exit::Usage, message, "");
+    let verb = request.verb().map_err(usage)?;
+    let reason = request.reason.trim();
+    if reason.is_empty() || reason.contains('\0') {
+        return Err(usage("reason is empty: say why, it is stored".to_owned()).into());
+    }
+    let opened = open_for(desk, caller, id).await?;
+    caller.check(role_of(&verb)).map_err(NotPerformed::Forbidden)?;
+    if let Some(step) = verb.step() {
+        check_step(opened.definition(), step)?;
+    }
+    let operation = operation(id, verb, &caller.who, reason, Some(expect_seq));
+    if is_dry_run {
+        let tried = tried(&opened, &operation);
+        return match tried.refusal {
+            None => Ok(Performed::Tried(Box::new(tried))),
+            Some(refusal) => {
+                let phase = tried.phase;
+                Err(NotPerformed::Refused { code: refusal.code, phase, message: refusal.message, can: refusal.can })
+            }
+        };
+    }
+    match act(&desk.asking, id, &operation).await {
+        Ok(acted) => Ok(Performed::Decided(acted)),
+        Err(failure) if failure.exit == Exit::Refused => Err(refused(desk, id, failure.message).await?),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn tried(opened: &Opened, operation: &Operation) -> DryRun {
+    dry_run(opened.plan.rules(), &opened.saga, operation, opened.now)
+}
+
+/// What an engine refused, with where the saga stands now and what can be done now.
+async fn refused(desk: &Desk, id: Uuid, message: String) -> Result<NotPerformed, Failure> {
+    let Opened { plan, saga, now, .. } = open(&desk.reading, id).await?;
+    let code = if message.contains(MOVED_ON) { "changed" } else { "refused" };
+    Ok(NotPerformed::Refused { code, phase: saga.phase.name(), message, can: allowed(plan.rules(), &saga, now) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Verb, String> {
+        let request: ActionRequest = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        request.verb()
+    }
+
+    #[test]
+    fn each_action_takes_its_own_fields_and_no_others() {
+        let step = || "a".to_owned();
+        let json = || Json::parse(b"1").unwrap();
+        let told = [
+            (r#"{"action":"republish","reason":"r","step":"a"}"#, Verb::Republish { step: step() }),
+            (r#"{"action":"retry","reason":"r"}"#, Verb::Retry { step: None, force: false }),
+            (
+                r#"{"action":"retry","reason":"r","step":"a","force":true}"#,
+                Verb::Retry { step: Some(step()), force: true },
+            ),
+            (r#"{"action":"edit","reason":"r","step":"a","data":1}"#, Verb::Edit { step: step(), data: json() }),
+            (r#"{"action":"skip","reason":"r","step":"a"}"#, Verb::Skip { step: step(), reply: None }),
+            (
+                r#"{"action":"skip","reason":"r","step":"a","reply":1}"#,
+                Verb::Skip { step: step(), reply: Some(json()) },
+            ),
+            (
+                r#"{"action":"complete","reason":"r","step":"a","reply":1}"#,
+                Verb::Complete { step: step(), reply: json() },
+            ),
+            (r#"{"action":"fail","reason":"r","step":"a","code":"C"}"#, Verb::Fail { step: step(), code: "C".into() }),
+            (r#"{"action":"compensate","reason":"r"}"#, Verb::Compensate),
+            (r#"{"action":"cancel","reason":"r"}"#, Verb::Cancel),
+            (r#"{"action":"pause","reason":"r"}"#, Verb::Pause),
+            (r#"{"action":"resume","reason":"r"}"#, Verb::Resume),
+            (
+                r#"{"action":"resolve","reason":"r","step":"a","outcome":"left"}"#,
+                Verb::Resolve { step: step(), outcome: Resolution::Left },
+            ),
+            (r#"{"action":"abandon","reason":"r"}"#, Verb::Abandon),
+        ];
+        for (text, verb) in told {
+            assert_eq!(read(text), Ok(verb), "{text}");
+        }
+        let refused = [
+            (r#"{"action":"cancel","reason":"r","step":"a"}"#, "takes no step; it takes nothing"),
+            (r#"{"action":"retry","reason":"r","code":"C"}"#, "takes no code; it takes step, force"),
+            (r#"{"action":"edit","reason":"r","step":"a"}"#, "data is missing"),
+            (r#"{"action":"fail","reason":"r","code":"C"}"#, "step is missing"),
+            (r#"{"action":"resolve","reason":"r","step":"a"}"#, "outcome is missing"),
+            (r#"{"action":"delete","reason":"r"}"#, "unknown variant"),
+            (r#"{"action":"cancel"}"#, "missing field `reason`"),
+            (r#"{"action":"cancel","reason":"r","seq":1}"#, "unknown field `seq`"),
+        ];
+        for (text, why) in refused {
+            assert!(read(text).unwrap_err().contains(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_ends_a_saga_or_repeats_an_effect_needs_an_approver() {
+        assert_eq!(role_of(&Verb::Abandon), Role::Approver);
+        assert_eq!(role_of(&Verb::Retry { step: None, force: true }), Role::Approver);
+        assert_eq!(role_of(&Verb::Retry { step: None, force: false }), Role::Operator);
+    }
+}

@@ -1,0 +1,2 @@
+-- Whether a token was ever made.
+SELECT EXISTS (SELECT FROM token)

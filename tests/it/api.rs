@@ -1,0 +1,393 @@
+//! HTTP on a real Postgres: who is let in to what, pages, problems, actions, secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use sagabus::api::{Listener, document};
+use sagabus::operations::{Exit, Places, Role};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::support::database::TestDatabase;
+use super::support::http::{Answer, ask};
+use super::support::listening::{Listening, TRADE, deploy, insert_sagas};
+use super::verify::{Busy, mixed};
+
+const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
+
+/// Every route with the least role that it lets in, and whether it needs a token for all definitions.
+const ROUTES: [(&str, &str, Role, bool); 18] = [
+    ("GET", "/v1/sagas", Role::Viewer, false),
+    ("GET", "/v1/sagas/count", Role::Viewer, false),
+    ("GET", "/v1/sagas/{id}", Role::Viewer, false),
+    ("GET", "/v1/sagas/{id}/journal", Role::Viewer, false),
+    ("GET", "/v1/sagas/{id}/timeline", Role::Viewer, false),
+    ("GET", "/v1/sagas/{id}/explanation", Role::Viewer, false),
+    ("GET", "/v1/sagas/{id}/graph", Role::Viewer, false),
+    ("GET", "/v1/find", Role::Viewer, false),
+    ("GET", "/v1/stuck", Role::Viewer, false),
+    ("GET", "/v1/failure-groups", Role::Viewer, false),
+    ("GET", "/v1/definitions", Role::Viewer, false),
+    ("GET", "/v1/changes", Role::Viewer, false),
+    ("GET", "/v1/parked-messages", Role::Viewer, true),
+    ("POST", "/v1/sagas/{id}/actions", Role::Operator, false),
+    ("GET", "/v1/tokens", Role::Admin, true),
+    ("POST", "/v1/tokens", Role::Admin, true),
+    ("POST", "/v1/tokens/{name}/revoke", Role::Admin, true),
+    ("GET", "/v1/audit", Role::Admin, true),
+];
+
+fn places(database: &TestDatabase) -> Places {
+    Places { database_url: Some(database.url.clone()), ..Places::default() }
+}
+
+#[test]
+fn the_document_is_the_one_that_is_kept() {
+    let kept = "tests/golden/openapi.json";
+    let written = format!("{}\n", serde_json::to_string_pretty(&document()).unwrap());
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        std::fs::write(kept, &written).unwrap();
+    }
+    let is_kept = std::fs::read_to_string(kept).is_ok_and(|text| text == written);
+    assert!(is_kept, "{kept} is another one: look at the difference, then INSTA_UPDATE=always");
+    assert!(written.contains("\"openapi\": \"3.1"));
+}
+
+/// Operations of the document: method and path, with the role that it names.
+fn documented() -> BTreeMap<(String, String), String> {
+    let document = serde_json::to_value(document()).unwrap();
+    let mut found = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if path.starts_with("/v1/") {
+                let role = operation["security"][0]["bearer"][0].as_str().unwrap_or("none").to_owned();
+                found.insert((method.to_uppercase(), path.clone()), role);
+            }
+        }
+    }
+    found
+}
+
+async fn try_route(listening: &Listening, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let path = path.replace("{id}", NOBODY).replace("{name}", "nobody");
+    let path = if path == "/v1/find" { "/v1/find?q=nothing".to_owned() } else { path };
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let headers: Vec<(&str, &str)> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+    // An empty object is a request that no route accepts: whoever is let in is told so, and nothing happens.
+    let body = (method == "POST").then_some("{}");
+    ask(listening.address, method, &path, &headers, body).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_is_tried_as_every_role() {
+    let table: BTreeMap<(String, String), String> = ROUTES
+        .iter()
+        .map(|(method, path, role, _)| (((*method).to_owned(), (*path).to_owned()), role.name().to_owned()))
+        .collect();
+    assert_eq!(documented(), table, "each route is in the table of this test, with its role");
+
+    let database = TestDatabase::migrated("api_roles").await;
+    deploy(&database).await;
+    let listening = Listening::guarded(&database).await;
+    let scoped = listening.token("scoped", Role::Admin, Some(&[TRADE])).await;
+    let mut denied = 0;
+    for (method, path, least, whole) in ROUTES {
+        let without = try_route(&listening, method, path, None).await;
+        assert_eq!(without.status, 401, "{method} {path}: {without:?}");
+        assert_eq!(without.header("www-authenticate"), Some("Bearer"));
+        assert_eq!(try_route(&listening, method, path, Some("sagabus_00")).await.status, 401, "{method} {path}");
+        for role in Role::ALL {
+            let answer = try_route(&listening, method, path, Some(listening.of(role))).await;
+            let is_let_in = !matches!(answer.status, 401 | 403);
+            assert_eq!(is_let_in, role >= least, "{method} {path} as {role}: {answer:?}");
+            assert!(answer.status < 500, "{method} {path} as {role}: {answer:?}");
+            denied += i64::from(!is_let_in);
+        }
+        let answer = try_route(&listening, method, path, Some(&scoped)).await;
+        assert_eq!(answer.status == 403, whole, "{method} {path} for some definitions: {answer:?}");
+        denied += i64::from(whole);
+    }
+    assert!(denied > 15, "{denied}");
+    assert_eq!(database.count("SELECT count(*) FROM audit WHERE outcome = 'denied'").await, denied, "each is told");
+    for open in ["/version", "/openapi.json", "/healthz", "/metrics"] {
+        assert_eq!(ask(listening.address, "GET", open, &[], None).await.status, 200, "{open}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_good_until_it_is_revoked_and_the_first_one_closes_the_door() {
+    let database = TestDatabase::migrated("api_tokens").await;
+    let listening = Listening::on(&database).await;
+    let local = |headers: &'static [(&str, &str)]| ask(listening.address, "GET", "/v1/sagas", headers, None);
+    assert_eq!(local(&[]).await.status, 200, "on this machine, as long as there is no token");
+    assert_eq!(local(&[("host", "evil.example")]).await.status, 403, "a foreign name for this machine");
+    let places = places(&database);
+    let everywhere = || Listener::bind("0.0.0.0:0".parse().unwrap(), &places);
+    let refused = everywhere().await.unwrap_err();
+    assert_eq!(refused.exit, Exit::Usage);
+    assert!(refused.hint.contains("sagabus tokens create"), "{refused}");
+
+    let made = r#"{"name":"ada","role":"admin","reason":"first"}"#;
+    for foreign in [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example")] {
+        assert_eq!(ask(listening.address, "POST", "/v1/tokens", &[foreign], Some(made)).await.status, 403);
+    }
+    let made = ask(listening.address, "POST", "/v1/tokens", &[], Some(made)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let token = made.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(local(&[]).await.status, 401, "the first token closes the door");
+    assert_eq!(listening.get(&token, "/v1/sagas").await.status, 200);
+    assert!(everywhere().await.is_ok());
+
+    let expired = r#"{"name":"bob","role":"viewer","expiresAt":"2020-01-01T00:00:00Z","reason":"old"}"#;
+    let expired = listening.post(&token, "/v1/tokens", &[], expired).await.json()["token"].as_str().unwrap().to_owned();
+    let answer = listening.get(&expired, "/v1/sagas").await;
+    assert!(answer.status == 401 && answer.body.contains("expired"), "{answer:?}");
+    let again = listening.post(&token, "/v1/tokens", &[], r#"{"name":"bob","role":"viewer","reason":"again"}"#).await;
+    assert_eq!((again.status, &again.json()["code"]), (409, &"refused".into()), "a name is never given twice");
+    assert_eq!(listening.post(&token, "/v1/tokens/ada/revoke", &[], r#"{"reason":"lost"}"#).await.status, 204);
+    assert_eq!(listening.get(&token, "/v1/sagas").await.status, 401, "at once");
+    assert_eq!(local(&[]).await.status, 401, "the door stays closed");
+    let told = "SELECT count(*) FROM audit WHERE who = 'token:bob' AND outcome = 'denied' AND message LIKE '%expired'";
+    assert_eq!(database.count(told).await, 1, "whose token it was is known");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_for_some_definitions_sees_no_others() {
+    let database = TestDatabase::migrated("api_scope").await;
+    deploy(&database).await;
+    insert_sagas(&database, TRADE, 1..4).await;
+    insert_sagas(&database, "order-fulfilment", 10..12).await;
+    let others = database.count("SELECT count(*) FROM saga WHERE definition_name <> 'trade-settlement'").await;
+    let listening = Listening::guarded(&database).await;
+    let scoped = listening.token("scoped", Role::Approver, Some(&[TRADE])).await;
+    let count = |answer: Answer| answer.json()["items"].as_array().unwrap().len();
+    let all = count(listening.get(listening.of(Role::Viewer), "/v1/sagas").await);
+    assert_eq!(i64::try_from(all).unwrap(), 3 + others);
+    assert_eq!(count(listening.get(&scoped, "/v1/sagas").await), 3);
+    assert_eq!(count(listening.get(&scoped, "/v1/definitions").await), 1);
+    let counted = listening.get(&scoped, "/v1/sagas/count").await.json();
+    assert_eq!((counted.as_array().unwrap().len(), &counted[0]["sagas"]), (1, &3.into()));
+}
+
+/// Walks a list to its end; `between` runs before each next page.
+async fn walk(listening: &Listening, path: &str, mut between: impl AsyncFnMut(usize)) -> Vec<Value> {
+    let (mut found, mut next, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = listening.get(listening.of(Role::Viewer), &format!("{path}{next}")).await.json();
+        found.extend(page["items"].as_array().unwrap().iter().cloned());
+        let Some(token) = page["nextPageToken"].as_str() else { return found };
+        next = format!("&pageToken={token}");
+        pages += 1;
+        between(pages).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_visit_every_saga_once_while_others_begin() {
+    let database = TestDatabase::migrated("api_pages").await;
+    deploy(&database).await;
+    insert_sagas(&database, TRADE, 1_000..1_250).await;
+    let listening = Listening::guarded(&database).await;
+    // Newer ones, and some whose triggers say to be older: in front of the walk and behind it.
+    let found = walk(&listening, "/v1/sagas?pageSize=7&startedAfter=1h", async |page| {
+        insert_sagas(&database, TRADE, 2_000 + page * 10..2_000 + page * 10 + 3).await;
+        insert_sagas(&database, TRADE, 500 + page..501 + page).await;
+    })
+    .await;
+    let keys: Vec<&str> = found.iter().map(|saga| saga["businessKey"].as_str().unwrap()).collect();
+    let once: BTreeSet<&str> = keys.iter().copied().collect();
+    assert_eq!(once.len(), keys.len(), "none twice");
+    for number in 1_000..1_250 {
+        assert!(once.contains(format!("k{number}").as_str()), "k{number}");
+    }
+    assert!(!keys.iter().any(|key| key.starts_with("k2")), "what begins later is newer than the first page");
+
+    database
+        .run(
+            "INSERT INTO parked_message (topic, partition, \"offset\", reason, headers) \
+             SELECT 't', 0, n, 'malformed: x', '' FROM generate_series(1, 25) n",
+        )
+        .await;
+    let parked = walk(&listening, "/v1/parked-messages?pageSize=4", async |page| {
+        let more = "INSERT INTO parked_message (topic, partition, \"offset\", reason, headers) VALUES ('t', 0, 99, 'malformed: y', '')";
+        assert!(page < 20);
+        database.run(more).await;
+    })
+    .await;
+    let offsets: Vec<u64> = parked.iter().map(|parked| parked["offset"].as_u64().unwrap()).collect();
+    assert_eq!(offsets, (1..=25).rev().collect::<Vec<u64>>());
+}
+
+/// The problem of an answer, with the id of a saga and of a defect hidden.
+fn problem(answer: &Answer, id: &str) -> String {
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
+    let problem = answer.json();
+    assert_eq!(problem["status"], answer.status, "{problem}");
+    serde_json::to_string_pretty(&problem).unwrap().replace(id, "SAGA")
+}
+
+/// Asks while the engine is at work.
+async fn asked(busy: &mut Busy, request: impl Future<Output = Answer> + Send + 'static) -> Answer {
+    let request = tokio::spawn(request);
+    while !request.is_finished() {
+        busy.turn().await;
+    }
+    request.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_is_tried_decided_or_refused_and_every_problem_has_one_shape() {
+    let mut busy = Busy::start("api_actions", mixed()).await;
+    let listening = Arc::new(Listening::guarded(&busy.database).await);
+    busy.trigger("order-7");
+    let operator = listening.of(Role::Operator).to_owned();
+    let until = sagabus::engine::wall_clock().plus_millis(30_000);
+    let stuck = loop {
+        busy.turn().await;
+        let found = listening.get(&operator, "/v1/stuck").await.json();
+        if !found["items"].as_array().unwrap().is_empty() {
+            break found["items"][0].clone();
+        }
+        assert!(sagabus::engine::wall_clock() < until, "the saga becomes stuck");
+    };
+    let id = stuck["sagaId"].as_str().unwrap().to_owned();
+    let saga = format!("/v1/sagas/{id}");
+    let shown = listening.get(&operator, &saga).await;
+    let tag = shown.header("etag").unwrap().to_owned();
+    assert_eq!(shown.json()["journal"].as_array().unwrap().len().to_string(), tag.trim_matches('"'));
+    for part in ["journal", "timeline", "explanation", "graph"] {
+        let answer = listening.get(&operator, &format!("{saga}/{part}")).await;
+        assert_eq!((answer.status, answer.header("etag")), (200, Some(tag.as_str())), "{part}");
+    }
+    let found = listening.get(&operator, "/v1/find?q=order-7").await.json();
+    assert_eq!(found["sagas"][0]["id"], id.as_str());
+    let groups = listening.get(&operator, "/v1/failure-groups").await.json();
+    assert_eq!((&groups["items"][0]["sagas"], &groups["isCut"]), (&1.into(), &false.into()));
+
+    let act = |token: &str, query: &str, headers: &[(&str, &str)], body: &str| {
+        let (listening, token, path) = (Arc::clone(&listening), token.to_owned(), format!("{saga}/actions{query}"));
+        let headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let body = body.to_owned();
+        async move {
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            listening.post(&token, &path, &headers, &body).await
+        }
+    };
+    let matched = [("if-match", tag.as_str())];
+    let resolve = r#"{"action":"resolve","step":"clearing","outcome":"undone","reason":"cancelled by phone"}"#;
+    let tried = act(&operator, "?dryRun=true", &matched, resolve).await;
+    assert_eq!((tried.status, &tried.json()["phaseAfter"]), (200, &"compensating".into()), "{tried:?}");
+    assert_eq!(busy.database.count("SELECT count(*) FROM operation").await, 0, "nothing is written");
+
+    // Each refusal, as it is kept.
+    let cancel = r#"{"action":"cancel","reason":"x"}"#;
+    let mut told = Vec::new();
+    let mut tell = |name: &str, status: u16, answer: Answer| {
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        told.push(format!("{name}: {}", problem(&answer, &id)));
+    };
+    tell("no If-Match", 428, act(&operator, "", &[], resolve).await);
+    tell("no ETag", 400, act(&operator, "", &[("if-match", "*")], resolve).await);
+    tell("unknown field", 400, act(&operator, "", &matched, r#"{"action":"cancel","reason":"x","why":1}"#).await);
+    tell(
+        "foreign field",
+        400,
+        act(&operator, "", &matched, r#"{"action":"cancel","reason":"x","step":"order"}"#).await,
+    );
+    tell("no such step", 400, act(&operator, "", &matched, &resolve.replace("clearing", "clering")).await);
+    tell("unknown parameter", 400, act(&operator, "?really=true", &matched, resolve).await);
+    let abandon = r#"{"action":"abandon","reason":"settled on paper"}"#;
+    tell("not an approver", 403, act(&operator, "", &matched, abandon).await);
+    tell("tried and refused", 409, act(&operator, "?dryRun=true", &matched, cancel).await);
+    let refused = asked(&mut busy, act(&operator, "", &matched, cancel)).await;
+    tell("refused", 409, refused);
+    let moved = asked(&mut busy, act(&operator, "", &[("if-match", "\"1\"")], resolve)).await;
+    tell("moved on", 412, moved);
+    tell("no such saga", 404, listening.get(&operator, &format!("/v1/sagas/{NOBODY}")).await);
+    tell("no id", 400, listening.get(&operator, "/v1/sagas/order-7").await);
+    tell("no such condition", 400, listening.get(&operator, "/v1/sagas?phase=lost").await);
+    tell("foreign page token", 400, listening.get(&operator, &format!("/v1/sagas?pageToken={}", "0".repeat(64))).await);
+    tell("too many", 400, listening.get(&operator, "/v1/sagas?pageSize=1001").await);
+    tell("nobody", 401, ask(listening.address, "GET", "/v1/sagas", &[], None).await);
+    tell("nowhere", 404, listening.get(&operator, "/v2/sagas").await);
+    tell("no such method", 405, listening.post(&operator, "/v1/sagas", &[], "{}").await);
+    super::console::golden("problems", &told.join("\n"));
+
+    let decided = asked(&mut busy, act(&operator, "", &matched, resolve)).await;
+    assert_eq!((decided.status, &decided.json()["outcome"]), (200, &"decided".into()), "{decided:?}");
+    let again = asked(&mut busy, act(&operator, "", &matched, resolve)).await;
+    assert_eq!(again.status, 412, "it has moved on: {again:?}");
+    let told = "SELECT count(*) FROM audit WHERE who = 'token:operator'";
+    let (denied, decided) =
+        (format!("{told} AND verb = 'abandon' AND outcome = 'denied'"), format!("{told} AND outcome = 'decided'"));
+    assert_eq!((busy.database.count(&denied).await, busy.database.count(&decided).await), (1, 1));
+}
+
+/// Everything that is logged, to be searched.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_token_is_ever_logged_or_stored() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let database = TestDatabase::migrated("api_secrets").await;
+    let listening = Listening::guarded(&database).await;
+    let admin = listening.of(Role::Admin).to_owned();
+    let made = listening.post(&admin, "/v1/tokens", &[], r#"{"name":"ada","role":"viewer","reason":"r"}"#).await;
+    let ada = made.json()["token"].as_str().unwrap().to_owned();
+    let forged = format!("sagabus_{}", "7".repeat(64));
+    for token in [&admin, &ada, &forged] {
+        for path in ["/v1/sagas", "/v1/tokens", "/v1/audit", "/nowhere"] {
+            let answer = listening.get(token, path).await;
+            assert!(!answer.body.contains(token.as_str()), "{path}: {answer:?}");
+        }
+    }
+    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(logged.contains("request without a caller"), "it is listened to: {logged}");
+    for token in [&admin, &ada, &forged] {
+        let secret = token.strip_prefix("sagabus_").unwrap();
+        assert!(!logged.contains(secret));
+        for table in ["token", "audit", "operation"] {
+            let held = format!("SELECT count(*) FROM {table} t WHERE strpos(t::text, '{secret}') > 0");
+            assert_eq!(database.count(&held).await, 0, "{table}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_is_503_and_a_saga_that_cannot_be_read_a_defect_with_an_id() {
+    let nowhere = Places { database_url: Some("postgres://x@127.0.0.1:1/x".to_owned()), ..Places::default() };
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &nowhere).await.unwrap();
+    let address = listener.address().unwrap();
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
+    tokio::spawn(listener.serve(Arc::default(), metrics));
+    let away = ask(address, "GET", "/v1/sagas", &[], None).await;
+    assert_eq!((away.status, &away.json()["code"]), (503, &"unavailable".into()), "{away:?}");
+
+    let database = TestDatabase::migrated("api_defect").await;
+    deploy(&database).await;
+    insert_sagas(&database, TRADE, 1..2).await;
+    let listening = Listening::guarded(&database).await;
+    let id = "0199d3a0-0000-7000-8000-000000000001";
+    let broken = listening.get(listening.of(Role::Viewer), &format!("/v1/sagas/{id}")).await;
+    assert_eq!((broken.status, &broken.json()["code"]), (500, &"defect".into()), "{broken:?}");
+    let name = broken.json()["instance"].as_str().unwrap().trim_start_matches("urn:uuid:").to_owned();
+    assert!(Uuid::try_parse(&name).is_ok() && broken.json()["detail"].as_str().unwrap().contains(&name), "{broken:?}");
+}
