@@ -226,103 +226,114 @@ fn problem(answer: &Answer, id: &str) -> String {
     serde_json::to_string_pretty(&problem).unwrap().replace(id, "SAGA")
 }
 
-/// Asks while the engine is at work.
-async fn asked(busy: &mut Busy, request: impl Future<Output = Answer> + Send + 'static) -> Answer {
-    let request = tokio::spawn(request);
-    while !request.is_finished() {
-        busy.turn().await;
+/// A saga that is stuck at undoing `clearing`, beside an engine that is turned by hand.
+struct StuckSaga {
+    busy: Busy,
+    listening: Arc<Listening>,
+    id: String,
+    /// Its ETag.
+    tag: String,
+}
+
+const RESOLVE: &str = r#"{"action":"resolve","step":"clearing","outcome":"undone","reason":"cancelled by phone"}"#;
+const CANCEL: &str = r#"{"action":"cancel","reason":"x"}"#;
+
+impl StuckSaga {
+    async fn begin(name: &str) -> Self {
+        let mut busy = Busy::start(name, mixed()).await;
+        let listening = Arc::new(Listening::guarded(&busy.database).await);
+        busy.trigger("order-7");
+        let until = sagabus::engine::wall_clock().plus_millis(30_000);
+        loop {
+            busy.turn().await;
+            let found = listening.get(listening.of(Role::Viewer), "/v1/stuck").await.json();
+            if let Some(id) = found["items"][0]["sagaId"].as_str() {
+                let shown = listening.get(listening.of(Role::Viewer), &format!("/v1/sagas/{id}")).await;
+                let tag = shown.header("etag").unwrap().to_owned();
+                assert_eq!(shown.json()["journal"].as_array().unwrap().len().to_string(), tag.trim_matches('"'));
+                return Self { busy, listening, id: id.to_owned(), tag };
+            }
+            assert!(sagabus::engine::wall_clock() < until, "the saga becomes stuck");
+        }
     }
-    request.await.unwrap()
+
+    async fn get(&self, path: &str) -> Answer {
+        self.listening.get(self.listening.of(Role::Operator), path).await
+    }
+
+    /// Asks for an action, while the engine is at work.
+    async fn act(&mut self, query: &str, matched: Option<&str>, body: &str) -> Answer {
+        let (listening, path) = (Arc::clone(&self.listening), format!("/v1/sagas/{}/actions{query}", self.id));
+        let (matched, body) = (matched.map(str::to_owned), body.to_owned());
+        let request = tokio::spawn(async move {
+            let headers: Vec<(&str, &str)> = matched.iter().map(|tag| ("if-match", tag.as_str())).collect();
+            listening.post(listening.of(Role::Operator), &path, &headers, &body).await
+        });
+        while !request.is_finished() {
+            self.busy.turn().await;
+        }
+        request.await.unwrap()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_action_is_tried_decided_or_refused_and_every_problem_has_one_shape() {
-    let mut busy = Busy::start("api_actions", mixed()).await;
-    let listening = Arc::new(Listening::guarded(&busy.database).await);
-    busy.trigger("order-7");
-    let operator = listening.of(Role::Operator).to_owned();
-    let until = sagabus::engine::wall_clock().plus_millis(30_000);
-    let stuck = loop {
-        busy.turn().await;
-        let found = listening.get(&operator, "/v1/stuck").await.json();
-        if !found["items"].as_array().unwrap().is_empty() {
-            break found["items"][0].clone();
-        }
-        assert!(sagabus::engine::wall_clock() < until, "the saga becomes stuck");
-    };
-    let id = stuck["sagaId"].as_str().unwrap().to_owned();
-    let saga = format!("/v1/sagas/{id}");
-    let shown = listening.get(&operator, &saga).await;
-    let tag = shown.header("etag").unwrap().to_owned();
-    assert_eq!(shown.json()["journal"].as_array().unwrap().len().to_string(), tag.trim_matches('"'));
+async fn an_action_is_tried_and_decided_as_of_the_seq_that_was_read() {
+    let mut stuck = StuckSaga::begin("api_actions").await;
     for part in ["journal", "timeline", "explanation", "graph"] {
-        let answer = listening.get(&operator, &format!("{saga}/{part}")).await;
-        assert_eq!((answer.status, answer.header("etag")), (200, Some(tag.as_str())), "{part}");
+        let answer = stuck.get(&format!("/v1/sagas/{}/{part}", stuck.id)).await;
+        assert_eq!((answer.status, answer.header("etag")), (200, Some(stuck.tag.as_str())), "{part}");
     }
-    let found = listening.get(&operator, "/v1/find?q=order-7").await.json();
-    assert_eq!(found["sagas"][0]["id"], id.as_str());
-    let groups = listening.get(&operator, "/v1/failure-groups").await.json();
+    assert_eq!(stuck.get("/v1/find?q=order-7").await.json()["sagas"][0]["id"], stuck.id.as_str());
+    let groups = stuck.get("/v1/failure-groups").await.json();
     assert_eq!((&groups["items"][0]["sagas"], &groups["isCut"]), (&1.into(), &false.into()));
 
-    let act = |token: &str, query: &str, headers: &[(&str, &str)], body: &str| {
-        let (listening, token, path) = (Arc::clone(&listening), token.to_owned(), format!("{saga}/actions{query}"));
-        let headers: Vec<(String, String)> =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let body = body.to_owned();
-        async move {
-            let headers: Vec<(&str, &str)> =
-                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            listening.post(&token, &path, &headers, &body).await
-        }
-    };
-    let matched = [("if-match", tag.as_str())];
-    let resolve = r#"{"action":"resolve","step":"clearing","outcome":"undone","reason":"cancelled by phone"}"#;
-    let tried = act(&operator, "?dryRun=true", &matched, resolve).await;
+    let tag = stuck.tag.clone();
+    let tried = stuck.act("?dryRun=true", Some(&tag), RESOLVE).await;
     assert_eq!((tried.status, &tried.json()["phaseAfter"]), (200, &"compensating".into()), "{tried:?}");
-    assert_eq!(busy.database.count("SELECT count(*) FROM operation").await, 0, "nothing is written");
+    let database = &stuck.busy.database;
+    assert_eq!(database.count("SELECT count(*) FROM operation").await, 0, "nothing is written");
+    let decided = stuck.act("", Some(&tag), RESOLVE).await;
+    assert_eq!((decided.status, &decided.json()["outcome"]), (200, &"decided".into()), "{decided:?}");
+    let again = stuck.act("", Some(&tag), RESOLVE).await;
+    assert_eq!(again.status, 412, "it has moved on: {again:?}");
+    let told = "SELECT count(*) FROM audit WHERE who = 'token:operator' AND outcome = 'decided'";
+    assert_eq!(stuck.busy.database.count(told).await, 1);
+}
 
-    // Each refusal, as it is kept.
-    let cancel = r#"{"action":"cancel","reason":"x"}"#;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_problem_has_one_shape() {
+    let mut stuck = StuckSaga::begin("api_problems").await;
+    let (id, tag) = (stuck.id.clone(), stuck.tag.clone());
+    let matched = Some(tag.as_str());
     let mut told = Vec::new();
     let mut tell = |name: &str, status: u16, answer: Answer| {
         assert_eq!(answer.status, status, "{name}: {answer:?}");
         told.push(format!("{name}: {}", problem(&answer, &id)));
     };
-    tell("no If-Match", 428, act(&operator, "", &[], resolve).await);
-    tell("no ETag", 400, act(&operator, "", &[("if-match", "*")], resolve).await);
-    tell("unknown field", 400, act(&operator, "", &matched, r#"{"action":"cancel","reason":"x","why":1}"#).await);
-    tell(
-        "foreign field",
-        400,
-        act(&operator, "", &matched, r#"{"action":"cancel","reason":"x","step":"order"}"#).await,
-    );
-    tell("no such step", 400, act(&operator, "", &matched, &resolve.replace("clearing", "clering")).await);
-    tell("unknown parameter", 400, act(&operator, "?really=true", &matched, resolve).await);
+    let foreign = r#"{"action":"cancel","reason":"x","step":"order"}"#;
     let abandon = r#"{"action":"abandon","reason":"settled on paper"}"#;
-    tell("not an approver", 403, act(&operator, "", &matched, abandon).await);
-    tell("tried and refused", 409, act(&operator, "?dryRun=true", &matched, cancel).await);
-    let refused = asked(&mut busy, act(&operator, "", &matched, cancel)).await;
-    tell("refused", 409, refused);
-    let moved = asked(&mut busy, act(&operator, "", &[("if-match", "\"1\"")], resolve)).await;
-    tell("moved on", 412, moved);
-    tell("no such saga", 404, listening.get(&operator, &format!("/v1/sagas/{NOBODY}")).await);
-    tell("no id", 400, listening.get(&operator, "/v1/sagas/order-7").await);
-    tell("no such condition", 400, listening.get(&operator, "/v1/sagas?phase=lost").await);
-    tell("foreign page token", 400, listening.get(&operator, &format!("/v1/sagas?pageToken={}", "0".repeat(64))).await);
-    tell("too many", 400, listening.get(&operator, "/v1/sagas?pageSize=1001").await);
-    tell("nobody", 401, ask(listening.address, "GET", "/v1/sagas", &[], None).await);
-    tell("nowhere", 404, listening.get(&operator, "/v2/sagas").await);
-    tell("no such method", 405, listening.post(&operator, "/v1/sagas", &[], "{}").await);
+    tell("no If-Match", 428, stuck.act("", None, RESOLVE).await);
+    tell("no ETag", 400, stuck.act("", Some("*"), RESOLVE).await);
+    tell("unknown field", 400, stuck.act("", matched, r#"{"action":"cancel","reason":"x","why":1}"#).await);
+    tell("foreign field", 400, stuck.act("", matched, foreign).await);
+    tell("no such step", 400, stuck.act("", matched, &RESOLVE.replace("clearing", "clering")).await);
+    tell("unknown parameter", 400, stuck.act("?really=true", matched, RESOLVE).await);
+    tell("not an approver", 403, stuck.act("", matched, abandon).await);
+    tell("tried and refused", 409, stuck.act("?dryRun=true", matched, CANCEL).await);
+    tell("refused", 409, stuck.act("", matched, CANCEL).await);
+    tell("moved on", 412, stuck.act("", Some("\"1\""), RESOLVE).await);
+    tell("no such saga", 404, stuck.get(&format!("/v1/sagas/{NOBODY}")).await);
+    tell("no id", 400, stuck.get("/v1/sagas/order-7").await);
+    tell("no such condition", 400, stuck.get("/v1/sagas?phase=lost").await);
+    tell("foreign page token", 400, stuck.get(&format!("/v1/sagas?pageToken={}", "0".repeat(64))).await);
+    tell("too many", 400, stuck.get("/v1/sagas?pageSize=1001").await);
+    tell("nobody", 401, ask(stuck.listening.address, "GET", "/v1/sagas", &[], None).await);
+    tell("nowhere", 404, stuck.get("/v2/sagas").await);
+    let operator = stuck.listening.of(Role::Operator).to_owned();
+    tell("no such method", 405, stuck.listening.post(&operator, "/v1/sagas", &[], "{}").await);
     super::console::golden("problems", &told.join("\n"));
-
-    let decided = asked(&mut busy, act(&operator, "", &matched, resolve)).await;
-    assert_eq!((decided.status, &decided.json()["outcome"]), (200, &"decided".into()), "{decided:?}");
-    let again = asked(&mut busy, act(&operator, "", &matched, resolve)).await;
-    assert_eq!(again.status, 412, "it has moved on: {again:?}");
-    let told = "SELECT count(*) FROM audit WHERE who = 'token:operator'";
-    let (denied, decided) =
-        (format!("{told} AND verb = 'abandon' AND outcome = 'denied'"), format!("{told} AND outcome = 'decided'"));
-    assert_eq!((busy.database.count(&denied).await, busy.database.count(&decided).await), (1, 1));
+    let denied = "SELECT count(*) FROM audit WHERE who = 'token:operator' AND verb = 'abandon' AND outcome = 'denied'";
+    assert_eq!(stuck.busy.database.count(denied).await, 1);
 }
 
 /// Everything that is logged, to be searched.
