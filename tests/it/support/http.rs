@@ -37,9 +37,10 @@ pub(crate) async fn ask(
     let (mut stream, head, rest) = open(address, method, path, headers, body).await;
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let mut bytes = rest;
-    if !head.contains("text/event-stream") {
-        stream.read_to_end(&mut bytes).await.unwrap();
+    if head.contains("text/event-stream") {
+        return Answer { status, head, body: String::new() };
     }
+    stream.read_to_end(&mut bytes).await.unwrap();
     let text = String::from_utf8(bytes).unwrap();
     let body = if head.contains("transfer-encoding: chunked") { unchunked(&text) } else { text };
     Answer { status, head, body }
