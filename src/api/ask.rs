@@ -1,5 +1,7 @@
 //! What requests say, read strictly: what is not known is refused, and every refusal is a problem like any other.
 
+#![expect(clippy::result_large_err, reason = "a problem is made once a request, and is its answer")]
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};

@@ -1,5 +1,6 @@
 //! Many sagas: lists, counts, what is found, what went wrong; definitions and parked messages.
 
+#![expect(clippy::result_large_err, reason = "a problem is made once a request, and is its answer")]
 #![expect(unused_qualifications, reason = "the macro `utoipa::path` writes the names of parameters in full")]
 
 use axum::Extension;
@@ -27,13 +28,13 @@ macro_rules! which {
         #[into_params(parameter_in = Query)]
         pub(super) struct $name {
             /// Only sagas in this phase.
-            #[param(nullable = false)]
+            #[param(nullable = false, pattern = "^(running|compensating|stuck|paused|completed|compensated|compensated_with_skips|cancelled|abandoned)$")]
             phase: Option<String>,
             /// Only sagas of this definition.
             #[param(nullable = false)]
             definition: Option<String>,
             /// Only sagas whose business key begins so: `order-*`.
-            #[param(nullable = false)]
+            #[param(nullable = false, pattern = r"^[^\x00]*\*$")]
             key: Option<String>,
             /// Only sagas in which this went wrong first.
             #[param(nullable = false)]
@@ -69,7 +70,7 @@ which! { WhichPage {
     #[param(nullable = false, minimum = 1, maximum = 1000)]
     page_size: Option<usize>,
     /// `nextPageToken` of the page before, with the same filter.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^[0-9a-f]{64}$")]
     page_token: Option<String>,
 } }
 
@@ -88,7 +89,7 @@ pub(super) struct Paged {
     #[param(nullable = false, minimum = 1, maximum = 1000)]
     pub(super) page_size: Option<usize>,
     /// `nextPageToken` of the page before.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^[0-9a-f]{64}$")]
     pub(super) page_token: Option<String>,
 }
 
@@ -108,6 +109,7 @@ pub(super) struct Limited {
 #[into_params(parameter_in = Query)]
 pub(super) struct AtHand {
     /// A saga's id, a business key, a command's id, a trace id, or `TOPIC/PARTITION/OFFSET`.
+    #[param(min_length = 1)]
     q: String,
     /// How many sagas' triggers are looked through: 10000, at most 100000.
     #[param(nullable = false, minimum = 0, maximum = 100_000)]

@@ -177,10 +177,8 @@ impl Walk {
         let (place, id) = (Some(head.place), Some(*audit_id));
         if head.place != self.head.place + 1 {
             self.find(place, None, format!("places {} to {} are missing", self.head.place + 1, head.place - 1));
-        } else if let Some(row) = row {
-            if self::link(&self.head.hash, head.place, row) != head.hash {
-                self.find(place, id, "the entry, or its place, is not what was sealed".to_owned());
-            }
+        } else if row.as_ref().is_some_and(|row| self::link(&self.head.hash, head.place, row) != head.hash) {
+            self.find(place, id, "the entry, or its place, is not what was sealed".to_owned());
         }
         match row {
             None => self.find(place, id, "the entry is not there any more".to_owned()),

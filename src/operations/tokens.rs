@@ -20,7 +20,7 @@ pub struct TokenRequest {
     /// What they may.
     pub role: Role,
     /// The definitions that it is for; absent: all.
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_items = 1)]
     pub definitions: Option<Vec<String>>,
     /// Until when it is good, RFC 3339; absent: until it is revoked.
     #[schema(nullable = false, format = DateTime)]
