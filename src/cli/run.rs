@@ -56,7 +56,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Bulk(verb) => super::bulk::run(&places, verb, &who).await,
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,
         Verb::Audit(verb) => super::audit::run(&places, verb).await,
-        Verb::Tokens(verb) => super::tokens::run(&places, verb).await,
+        Verb::Tokens(verb) => super::tokens::run(&places, verb, &who).await,
         Verb::Participant(verb) => super::participant::run(&places, verb).await,
         Verb::Completions { shell } => Ok(super::manual::completions(shell)),
         Verb::Man { to } => super::manual::pages(&to),

@@ -9,7 +9,6 @@ use crate::operations::{self, Failure, Places, Role, Times, TokenJson, TokenRequ
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments, duration};
 use super::output;
 use super::render::{printable, table};
-use super::run::who;
 use super::see::print_many;
 
 #[derive(Debug, Subcommand)]
@@ -65,12 +64,12 @@ fn expiry(text: &str) -> Result<String, String> {
 }
 
 /// Does what the command line says.
-pub(super) async fn run(places: &Places, verb: TokensVerb) -> Result<ExitCode, Failure> {
+pub(super) async fn run(places: &Places, verb: TokensVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
         TokensVerb::Create { name, role, definitions, expires, reason, output: format } => {
             let definitions = if definitions.is_empty() { None } else { Some(definitions) };
             let request = TokenRequest { name, role, definitions, expires_at: expires, reason };
-            let made = operations::create_token(&places.console().await?, &request, &who()).await?;
+            let made = operations::create_token(&places.console().await?, &request, who).await?;
             match format.output {
                 OutputFormat::Json => output::json(&made),
                 OutputFormat::Table => output::print(&made.token),
@@ -83,7 +82,7 @@ pub(super) async fn run(places: &Places, verb: TokensVerb) -> Result<ExitCode, F
             print_many(format, &found, |token| token.name.clone(), |found| listed(found, times));
         }
         TokensVerb::Revoke { name, reason } => {
-            operations::revoke_token(&places.console().await?, &name, &who(), &reason).await?;
+            operations::revoke_token(&places.console().await?, &name, who, &reason).await?;
             output::note(&format!("revoked: {name}"));
         }
     }
