@@ -391,12 +391,6 @@ mod tests {
     }
 
     #[test]
-    fn five_phases_are_final() {
-        let open = [Phase::Running, Phase::Compensating, Phase::Stuck, Phase::Paused];
-        assert!(Phase::ALL.into_iter().all(|phase| phase.is_final() != open.contains(&phase)));
-    }
-
-    #[test]
     fn a_direction_is_named_as_its_header_says() {
         assert_eq!((Action::Do.name(), Action::Undo.name()), ("do", "undo"));
     }

@@ -210,6 +210,12 @@ fn issuing_keeps_what_was_decided_and_leaves_alone_what_is_not_ready() {
 }
 
 #[test]
+fn five_phases_are_final() {
+    let open = [Phase::Running, Phase::Compensating, Phase::Stuck, Phase::Paused];
+    assert!(Phase::ALL.into_iter().all(|phase| phase.is_final() != open.contains(&phase)));
+}
+
+#[test]
 fn a_saga_that_was_abandoned_is_never_due() {
     let mut saga = Driven::start("a; b after a");
     assert!(next_due(&saga.definition, &saga.saga).is_some());
