@@ -125,8 +125,13 @@ async fn a_job_stops_when_too_many_are_stuck_again_goes_on_at_a_word_and_is_with
     assert!(job["message"].as_str().unwrap().contains("went wrong, more than 5 percent"), "{job}");
     assert!(job["job"]["released"].as_u64().unwrap() < u64::try_from(SAGAS).unwrap(), "{job}");
     ends(&busy, &["jobs", "pause", "p1", "--reason", "x", "--yes"], 4, "it is paused");
-    ends(&busy, &["jobs", "resume", "p1", "--reason", "they were known", "--yes"], 0, "");
-    let (exit, job) = watched(&mut busy, "p1").await;
+    // What a person had seen is forgiven; what goes wrong since may stop it once more.
+    let (mut exit, mut job, mut words) = (exit, job, 0);
+    while job["state"] == "paused" && words < 3 {
+        words += 1;
+        ends(&busy, &["jobs", "resume", "p1", "--reason", "they were known", "--yes"], 0, "");
+        (exit, job) = watched(&mut busy, "p1").await;
+    }
     assert_eq!((exit, &job["job"]["applied"]), (0, &SAGAS.into()), "{job}");
     assert!(job["job"]["stuckAgain"].as_u64().unwrap() > 0, "{job}");
 
