@@ -152,6 +152,8 @@ pub(crate) enum Of {
     Dead(Vec<i64>),
     /// Any, by this engine.
     Engine(&'static str),
+    /// Any, by this engine since it came back: its former registrations are these.
+    Restarted(&'static str, Vec<i64>),
 }
 
 /// How a stage differs from the others.
@@ -303,6 +305,13 @@ impl Stage {
         let statement = match of {
             Of::Engine(name) => {
                 format!("{first} JOIN writer w ON w.id = j.writer WHERE w.instance = '{name}' AND j.at > {at}")
+            }
+            Of::Restarted(name, writers) => {
+                let dead = writers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                format!(
+                    "{first} JOIN writer w ON w.id = j.writer \
+                     WHERE w.instance = '{name}' AND w.id NOT IN ({dead}) AND j.at > {at}"
+                )
             }
             Of::Dead(writers) => {
                 let dead = writers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -92,6 +92,8 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
             error,
             sqlx::Error::Encode(_)
                 | sqlx::Error::TypeNotFound { .. }
+                | sqlx::Error::ColumnNotFound(_)
+                | sqlx::Error::ColumnIndexOutOfBounds { .. }
                 | sqlx::Error::ColumnDecode { .. }
                 | sqlx::Error::Decode(_)
         );

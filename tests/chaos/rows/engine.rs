@@ -22,8 +22,10 @@ pub(super) async fn killed_in_place(world: &mut World, tries: u32) -> Outcome {
         stage.pass(odd_millis(number)).await;
         let place = (number % 2) as usize;
         let dead = stage.writers(world, place).await;
+        let name = stage.engines[place].name;
         let since = stage.engines[place].signal(Signal::SIGKILL);
-        outcome.fired(stage.resumed(world, since, &Of::Dead(dead)).await);
+        // Its open sagas may wait for a participant that is asked again after its time-out: the engine's own next row tells.
+        outcome.fired(stage.resumed(world, since, &Of::Restarted(name, dead)).await);
     }
     outcome.finish(world, stage).await
 }

@@ -118,7 +118,7 @@ const HEALED_TO_BOTH: &str = "healed to a row of each engine";
 
 /// Limits without a promise are there to find what hangs.
 pub(crate) const ROWS: [Row; 35] = [
-    row("A1", "kill -9, restarted in place", TO_ITS_SAGAS, 20, 4, 3_000, Run::KilledInPlace).quick(),
+    row("A1", "kill -9, restarted in place", "kill to its next row", 20, 4, 3_000, Run::KilledInPlace).quick(),
     row("A1", "kill -9, taken over by its peer", TO_ITS_SAGAS, 20, 16, 12_000, Run::KilledForGood),
     row("A1", "kill -9 at each named point", TO_ITS_ROW, 80, 4, 10_000, Run::KilledAtPoints),
     row("A3", "stopped for 16 s, then goes on", "stop to the next row of its sagas", 5, 24, 12_000, Run::Zombie),
