@@ -140,8 +140,8 @@ impl From<NotPerformed> for Problem {
         match why {
             NotPerformed::Forbidden(detail) => Self::forbidden(detail),
             NotPerformed::Failed(failure) => failure.into(),
-            NotPerformed::Refused { code, phase, message, can } => {
-                let kind = if code == "changed" { CHANGED } else { REFUSED };
+            NotPerformed::Refused { has_changed, phase, message, can } => {
+                let kind = if has_changed { CHANGED } else { REFUSED };
                 Self { phase: Some(phase), can: Some(can), ..Self::new(kind, message) }
             }
         }

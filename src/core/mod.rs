@@ -19,8 +19,8 @@ mod retry;
 mod saga;
 mod time;
 
+pub use decide::CHANGED;
 pub use decide::Decision;
-pub use decide::MOVED_ON;
 pub use decide::Refusal;
 pub use decide::Rules;
 pub use decide::allowed;

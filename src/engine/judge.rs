@@ -257,8 +257,8 @@ impl Bench<'_> {
                 OperationState::Refused
             }
         };
-        let message = refusal.map(|refusal| refusal.message);
-        OperationOutcome { id: operation.id, state, message, seq_before: before, seq_after: after }
+        let (code, message) = refusal.map(|refusal| (refusal.code, refusal.message)).unzip();
+        OperationOutcome { id: operation.id, state, code, message, seq_before: before, seq_after: after }
     }
 
     fn redriven(&mut self, redriven: &Redriven) -> RedriveOutcome {

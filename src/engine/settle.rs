@@ -288,6 +288,7 @@ fn set_aside(batch: &mut Batch, judged: &Judged, sqlstate: &str, message: &str) 
         .map(|pending| OperationOutcome {
             id: pending.operation.id,
             state: OperationState::Refused,
+            code: Some("store"),
             message: Some(message.clone()),
             seq_before: None,
             seq_after: None,

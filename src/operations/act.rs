@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Operation, Verb};
-use crate::store::{Console, OperationState};
+use crate::store::{Answered, Console, OperationState};
 
 use super::failure::{Exit, Failure};
 
@@ -39,28 +39,46 @@ pub fn operation(saga_id: Uuid, verb: Verb, who: &str, reason: &str, expect_seq:
     Operation { id, verb, who: who.to_owned(), reason: reason.to_owned(), expect_seq }
 }
 
+/// What an engine made of an action.
+pub(super) enum Decision {
+    /// It was carried out.
+    Acted(Acted),
+    /// It was not: in one word, and for people.
+    Refused { code: String, message: String },
+}
+
 /// Asks for the action on a saga, and waits until an engine has decided.
 ///
 /// # Errors
 /// Refused (exit 4), no such saga (3), nobody decided in time (6).
 pub async fn act(console: &Console, saga_id: Uuid, operation: &Operation) -> Result<Acted, Failure> {
+    match decision(console, saga_id, operation).await? {
+        Decision::Acted(acted) => Ok(acted),
+        Decision::Refused { message, .. } => Err(Failure::new(Exit::Refused, message, "")),
+    }
+}
+
+/// As `act`, with a refusal as an answer.
+pub(super) async fn decision(console: &Console, saga_id: Uuid, operation: &Operation) -> Result<Decision, Failure> {
     let name = operation.verb.name();
     console.ask(saga_id, name, operation).await?;
     let until = Instant::now() + WAIT;
     while Instant::now() < until {
-        match console.outcome(operation.id).await? {
-            (OperationState::Decided, _) => {
-                return Ok(Acted { operation_id: operation.id, saga_id, verb: name, outcome: "decided" });
+        let Answered { state, code, message } = console.outcome(operation.id).await?;
+        match state {
+            OperationState::Decided => {
+                let acted = Acted { operation_id: operation.id, saga_id, verb: name, outcome: "decided" };
+                return Ok(Decision::Acted(acted));
             }
-            (OperationState::Refused, message) => {
+            OperationState::Refused => {
                 let message = format!("{name} refused: {}", message.unwrap_or_default());
-                return Err(Failure::new(Exit::Refused, message, ""));
+                return Ok(Decision::Refused { code: code.unwrap_or_default(), message });
             }
-            (OperationState::Unknown, message) => {
+            OperationState::Unknown => {
                 let message = message.unwrap_or_else(|| "there is no such saga".to_owned());
                 return Err(Failure::new(Exit::NotFound, message, ""));
             }
-            (OperationState::Pending, _) => tokio::time::sleep(LOOK).await,
+            OperationState::Pending => tokio::time::sleep(LOOK).await,
         }
     }
     let hint = "is a sagabus serve running on this database? the action stays asked for, and is decided when one is";

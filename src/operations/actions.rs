@@ -4,10 +4,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::core::{Json, MOVED_ON, Operation, Resolution, Verb, allowed};
+use crate::core::{CHANGED, Json, Operation, Resolution, Verb, allowed};
 
 use super::access::{Caller, Role};
-use super::act::{Acted, act, operation};
+use super::act::{Acted, Decision, decision, operation};
 use super::dry_run::{DryRun, check_step, dry_run};
 use super::failure::{Exit, Failure};
 use super::opened::{Opened, open};
@@ -90,8 +90,8 @@ pub enum NotPerformed {
     Forbidden(String),
     /// The saga's state does not allow it, or it has moved on.
     Refused {
-        /// `refused` or `changed`.
-        code: &'static str,
+        /// It has moved on.
+        has_changed: bool,
         /// Where the saga stands.
         phase: &'static str,
         /// For people.
@@ -238,14 +238,18 @@ pub async fn perform(
             None => Ok(Performed::Tried(Box::new(tried))),
             Some(refusal) => {
                 let phase = tried.phase;
-                Err(NotPerformed::Refused { code: refusal.code, phase, message: refusal.message, can: refusal.can })
+                Err(NotPerformed::Refused {
+                    has_changed: refusal.code == CHANGED,
+                    phase,
+                    message: refusal.message,
+                    can: refusal.can,
+                })
             }
         };
     }
-    match act(&desk.asking, id, &operation).await {
-        Ok(acted) => Ok(Performed::Decided(acted)),
-        Err(failure) if failure.exit == Exit::Refused => Err(refused(desk, id, failure.message).await?),
-        Err(failure) => Err(failure.into()),
+    match decision(&desk.asking, id, &operation).await? {
+        Decision::Acted(acted) => Ok(Performed::Decided(acted)),
+        Decision::Refused { code, message } => Err(refused(desk, id, &code, message).await?),
     }
 }
 
@@ -254,10 +258,10 @@ fn tried(opened: &Opened, operation: &Operation) -> DryRun {
 }
 
 /// What an engine refused, with where the saga stands now and what can be done now.
-async fn refused(desk: &Desk, id: Uuid, message: String) -> Result<NotPerformed, Failure> {
+async fn refused(desk: &Desk, id: Uuid, code: &str, message: String) -> Result<NotPerformed, Failure> {
     let Opened { plan, saga, now, .. } = open(&desk.reading, id).await?;
-    let code = if message.contains(MOVED_ON) { "changed" } else { "refused" };
-    Ok(NotPerformed::Refused { code, phase: saga.phase.name(), message, can: allowed(plan.rules(), &saga, now) })
+    let has_changed = code == CHANGED;
+    Ok(NotPerformed::Refused { has_changed, phase: saga.phase.name(), message, can: allowed(plan.rules(), &saga, now) })
 }
 
 #[cfg(test)]

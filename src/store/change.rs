@@ -200,7 +200,9 @@ pub struct OperationOutcome {
     pub id: Uuid,
     /// What became of it.
     pub state: OperationState,
-    /// Why it was refused.
+    /// Why it was refused, in one word.
+    pub code: Option<&'static str>,
+    /// Why it was refused, for people.
     pub message: Option<String>,
     /// The saga's journal before.
     pub seq_before: Option<u32>,

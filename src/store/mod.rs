@@ -37,6 +37,7 @@ pub use plan::PlanPace;
 pub use plan::PlanProgress;
 pub use plan::PlanRow;
 pub use plan::PlanState;
+pub use postgres::Answered;
 pub use postgres::AuditEntry;
 pub use postgres::AuditRow;
 pub use postgres::Balance;

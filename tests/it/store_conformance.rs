@@ -90,7 +90,7 @@ impl Bench for OnPostgres {
     }
 
     async fn outcome(&self, id: Uuid) -> OperationState {
-        self.1.outcome(id).await.unwrap().0
+        self.1.outcome(id).await.unwrap().state
     }
 
     async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError> {
@@ -372,8 +372,14 @@ async fn an_operation_is_decided_once(bench: &impl Bench) {
     let operation = Operation { id, verb: Verb::Cancel, who: "ada".into(), reason: "test".into(), expect_seq: None };
     bench.ask(key("x"), operation).await;
     assert_eq!(a.asked(10).await.unwrap().operations.len(), 1);
-    let outcome =
-        OperationOutcome { id, state: OperationState::Decided, message: None, seq_before: Some(1), seq_after: Some(2) };
+    let outcome = OperationOutcome {
+        id,
+        state: OperationState::Decided,
+        code: None,
+        message: None,
+        seq_before: Some(1),
+        seq_after: Some(2),
+    };
     let decided =
         |seq| Change { journal: vec![facts("x", seq)], operations: vec![outcome.clone()], ..Change::default() };
     commit(&mut a, &mut fence_a, &decided(2)).await.unwrap();

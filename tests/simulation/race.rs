@@ -88,7 +88,8 @@ pub(crate) fn audit(world: &World) {
         let outcome = outcome(one);
         let message = outcome.message.unwrap_or_default();
         let is_refused = outcome.state == OperationState::Refused;
-        let is_moved = message.starts_with(&format!("the saga has moved on from journal row {} to ", one.seen));
+        let says_moved = message.starts_with(&format!("the saga has moved on from journal row {} to ", one.seen));
+        let is_moved = outcome.code == Some("changed") && says_moved;
         let is_by_state = outcome.seq_before == Some(one.seen) && !is_moved;
         if is_refused && !(message.contains("; can: ") && (is_moved || is_by_state)) {
             world.violated(format!("an operator was refused without a reason: {message}"));

@@ -28,7 +28,7 @@ use draft::Draft;
 
 pub use advance::waits_for;
 pub use issue::{issue, issue_all};
-pub use operation::MOVED_ON;
+pub use operation::CHANGED;
 pub use start::start;
 
 /// What the rules need to know of a definition: its steps, and the seam that renders its data.

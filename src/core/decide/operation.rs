@@ -9,8 +9,8 @@ use super::super::saga::{Action, Backward, Block, BlockKind, Forward, Phase};
 use super::draft::Draft;
 use super::{Refusal, advance, repair};
 
-/// How the reason begins when an action is refused because it was asked for of an earlier state.
-pub const MOVED_ON: &str = "the saga has moved on";
+/// The code of an action that is refused because it was asked for of an earlier row of the journal.
+pub const CHANGED: &str = "changed";
 
 /// Carries out `operation`, or leaves the draft as it was.
 ///
@@ -18,8 +18,8 @@ pub const MOVED_ON: &str = "the saga has moved on";
 /// The state does not allow it, or the saga has moved on: with the verbs that are allowed.
 pub(super) fn operation(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), Refusal> {
     if let Some(expected) = operation.expect_seq.filter(|expected| *expected != draft.saga.seq) {
-        let reason = format!("{MOVED_ON} from journal row {expected} to {}", draft.saga.seq);
-        return Err(refusal(draft, "changed", &reason));
+        let reason = format!("the saga has moved on from journal row {expected} to {}", draft.saga.seq);
+        return Err(refusal(draft, CHANGED, &reason));
     }
     let before = draft.saga.clone();
     draft.push(Fact::Operated { operation: operation.clone() });

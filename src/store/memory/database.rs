@@ -62,6 +62,7 @@ impl MemoryDatabase {
         let outcome = OperationOutcome {
             id: operation.id,
             state: OperationState::Pending,
+            code: None,
             message: None,
             seq_before: None,
             seq_after: None,

@@ -79,7 +79,8 @@ pub(super) async fn commit(
         .bind(change.redriven.iter().map(|outcome| outcome.id).collect::<Vec<Uuid>>())
         .bind(change.redriven.iter().map(|outcome| outcome.verdict.name()).collect::<Vec<&str>>())
         .bind(change.redriven.iter().map(|outcome| outcome.message.as_deref()).collect::<Vec<Option<&str>>>())
-        .bind(change.redriven.iter().map(|outcome| outcome.stays_parked).collect::<Vec<bool>>());
+        .bind(change.redriven.iter().map(|outcome| outcome.stays_parked).collect::<Vec<bool>>())
+        .bind(change.operations.iter().map(|outcome| outcome.code).collect::<Vec<Option<&str>>>());
     let (batch, now): (i64, DateTime<Utc>) = query.fetch_one(connection).await?;
     Ok(Receipt { batch, now: timestamp(now) })
 }

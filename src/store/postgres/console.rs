@@ -38,6 +38,17 @@ pub struct Console {
     pub(super) pool: PgPool,
 }
 
+/// An operator's action as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// What became of it.
+    pub state: OperationState,
+    /// Why it was refused, in one word.
+    pub code: Option<String>,
+    /// Why it was refused, for people.
+    pub message: Option<String>,
+}
+
 /// A partition's counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balance {
@@ -134,11 +145,11 @@ impl Console {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn outcome(&self, id: Uuid) -> Result<(OperationState, Option<String>), ConsoleError> {
+    pub async fn outcome(&self, id: Uuid) -> Result<Answered, ConsoleError> {
         let query = sqlx::query_as(OPERATION_SELECT).bind(id);
-        let (state, message): (String, Option<String>) =
+        let (state, code, message): (String, Option<String>, Option<String>) =
             query.fetch_one(&self.pool).await.map_err(failed("look after an operation"))?;
-        Ok((OperationState::parse(&state).unwrap_or(OperationState::Pending), message))
+        Ok(Answered { state: OperationState::parse(&state).unwrap_or(OperationState::Pending), code, message })
     }
 
     /// Deploys definitions, all or none; `replaces` lets other content take the place of the same version.

@@ -27,6 +27,7 @@ pub use checks::Found;
 pub use checks::Offender;
 pub use checks::Snapshot;
 pub use connection::PostgresStore;
+pub use console::Answered;
 pub use console::Balance;
 pub use console::Console;
 pub use console::ConsoleError;

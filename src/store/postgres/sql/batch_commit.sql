@@ -71,8 +71,8 @@ shrunk AS (
     WHERE (SELECT ok FROM g2) AND e.writer_id = d.w AND e.batch = d.b AND e.owner = $1
 ),
 decided AS (
-    UPDATE operation o SET state = d.state, message = d.message, decided_at = clock_timestamp()
-    FROM unnest($44::uuid[], $45::text[], $46::text[]) AS d(id, state, message)
+    UPDATE operation o SET state = d.state, code = d.code, message = d.message, decided_at = clock_timestamp()
+    FROM unnest($44::uuid[], $45::text[], $60::text[], $46::text[]) AS d(id, state, code, message)
     WHERE (SELECT ok FROM g3) AND o.id = d.id AND o.state = 'pending'
     RETURNING o.id, o.saga_id, o.verb, o.who, o.reason, d.state, d.message
 ),

@@ -1,2 +1,2 @@
 -- What became of an operator's action.
-SELECT state, message FROM operation WHERE id = $1
+SELECT state, code, message FROM operation WHERE id = $1
