@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bus::From;
-use crate::core::Timestamp;
-use crate::operations::{SeekTo, TimeFormat, Times};
+use crate::core::{NoTimestamp, Timestamp};
+use crate::operations::{self, Condition, SeekTo, TimeFormat, Times};
+use crate::store::SagaFilter;
 
 use super::audit::AuditVerb;
 use super::bulk::BulkVerb;
@@ -260,6 +261,22 @@ pub(super) struct SagaArguments {
     pub(super) output: OutputArguments,
 }
 
+/// Sagas by what is true of them.
+#[derive(Clone, Debug, Args)]
+pub(super) struct WhereArguments {
+    /// Only sagas for which this is true; may be said several times: phase=NAME, definition=NAME, key=PREFIX*, code=CODE,
+    /// started-after=TIME, started-before=TIME (RFC 3339, or how long ago: 1h30m).
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = Condition::parse)]
+    conditions: Vec<Condition>,
+}
+
+impl WhereArguments {
+    /// All of it together, seen from `now`.
+    pub(super) fn filter(&self, now: Timestamp) -> SagaFilter {
+        operations::filter(&self.conditions, now)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct VerifyArguments {
     /// Fold only this many sagas, drawn by lot. Default: all.
@@ -344,14 +361,8 @@ fn from(text: &str) -> Result<From, String> {
     match text {
         "earliest" => Ok(From::Earliest),
         "latest" => Ok(From::Latest),
-        text => moment(text).map(From::Time).map_err(|error| format!("neither earliest, latest nor {error}")),
+        text => text.parse().map(From::Time).map_err(|_| format!("neither earliest, latest nor {}", NoTimestamp)),
     }
-}
-
-pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|at| Timestamp::from_micros(at.timestamp_micros()))
-        .map_err(|_| "a time such as 2026-01-31T12:00:00Z".to_owned())
 }
 
 fn seek_to(text: &str) -> Result<SeekTo, String> {

@@ -7,10 +7,8 @@ use clap::Subcommand;
 use crate::core::Sha256;
 use crate::operations::{self, AuditJson, AuditReport, Failure, HeadJson, Places, Times};
 
-use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
+use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments};
 use super::render::{or_dash, printable, table};
-use super::run::say_cut;
-use super::see::print_many;
 use super::{checks, output};
 
 #[derive(Debug, Subcommand)]
@@ -66,17 +64,14 @@ pub(super) async fn run(places: &Places, verb: AuditVerb) -> Result<ExitCode, Fa
         AuditVerb::Balance { output: format } => checks::balance(places, format.output).await,
         AuditVerb::List { limit, times, output: format } => {
             let (found, is_cut) = operations::audit(&places.reading().await?, limit).await?;
-            say_cut(is_cut, limit);
+            output::cut(is_cut, limit);
             let times = times.seen_from(crate::engine::wall_clock());
-            print_many(format, &found, |entry| entry.id.to_string(), |found| listed(found, times));
+            output::many(format.output, &found, |entry| entry.id.to_string(), |found| listed(found, times));
             Ok(ExitCode::SUCCESS)
         }
         AuditVerb::Verify { kept, output: format } => {
             let report = operations::verify_audit(&places.reading().await?, kept).await?;
-            match format.output {
-                OutputFormat::Json => output::json(&report),
-                OutputFormat::Table => output::print(verified(&report).trim_end()),
-            }
+            output::one(format.output, &report, verified);
             Ok(ExitCode::from(u8::from(!report.findings.is_empty())))
         }
         AuditVerb::Export => {

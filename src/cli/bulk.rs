@@ -11,9 +11,8 @@ use crate::core::Verb;
 use crate::operations::{self, Exit, Failure, Places, PlanJson, Rate, Steer, Times, plan_number};
 use crate::store::{Console, PlanPace, PlanState};
 
-use super::arguments::{ListFormat, ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
+use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
-use super::run::say_cut;
 use super::selection::Many;
 use super::{output, render};
 
@@ -178,7 +177,7 @@ pub(super) async fn plan(
         let number = draft.save(&console, &said, who).await?;
         operations::plan(&console, number).await?
     };
-    print(format, &planned, render::planned);
+    output::one(format, &planned, render::planned);
     if let Some(id) = planned.id.as_ref().filter(|_| planned.eligible > 0) {
         let second = if planned.needs_second_person { "; a second person has to" } else { "" };
         output::note(&format!(
@@ -193,14 +192,14 @@ pub(super) async fn run(places: &Places, verb: BulkVerb, who: &str) -> Result<Ex
     match verb {
         BulkVerb::Plan(PlanVerb::List(arguments)) => {
             let found = listed(places, false, arguments).await?;
-            print_many(arguments, &found, render::plans);
+            print_plans(arguments, &found, render::plans);
         }
         BulkVerb::Plan(PlanVerb::Show { plan: OnePlan { plan }, limit, times, output: format }) => {
             let mut shown = operations::show_plan(&places.reading().await?, plan, limit.saturating_add(1)).await?;
-            say_cut(shown.items.len() > limit, limit);
+            output::cut(shown.items.len() > limit, limit);
             shown.items.truncate(limit);
             let times = times.seen_from(crate::engine::wall_clock());
-            print(format.output, &shown, |shown| render::plan_shown(shown, times));
+            output::one(format.output, &shown, |shown| render::plan_shown(shown, times));
         }
         BulkVerb::Plan(PlanVerb::Approval { minimum_sagas, consent }) => {
             return approval(places, minimum_sagas, &consent, who).await;
@@ -208,7 +207,7 @@ pub(super) async fn run(places: &Places, verb: BulkVerb, who: &str) -> Result<Ex
         BulkVerb::Apply(arguments) => return apply(places, arguments, who).await,
         BulkVerb::Jobs(JobsVerb::List(arguments)) => {
             let found = listed(places, true, arguments).await?;
-            print_many(arguments, &found, render::jobs);
+            print_plans(arguments, &found, render::jobs);
         }
         BulkVerb::Jobs(JobsVerb::Watch { plan: OnePlan { plan }, output: format }) => {
             return watch(&places.reading().await?, plan, format.output).await;
@@ -222,7 +221,7 @@ pub(super) async fn run(places: &Places, verb: BulkVerb, who: &str) -> Result<Ex
 
 async fn listed(places: &Places, jobs_only: bool, arguments: PlansArguments) -> Result<Vec<PlanJson>, Failure> {
     let (found, is_cut) = operations::plans(&places.reading().await?, jobs_only, arguments.limit).await?;
-    say_cut(is_cut, arguments.limit);
+    output::cut(is_cut, arguments.limit);
     Ok(found)
 }
 
@@ -258,7 +257,7 @@ async fn apply(places: &Places, arguments: ApplyArguments, who: &str) -> Result<
         output::note(render::planned(&planned).trim_end());
         operations::check_apply(&console, number, who).await?;
         if consent.dry_run {
-            print(format, &planned, |planned| {
+            output::one(format, &planned, |planned| {
                 format!("{} of {} sagas at {}", planned.verb, planned.eligible, pace.rate)
             });
             return Ok(ExitCode::SUCCESS);
@@ -286,7 +285,7 @@ async fn steer(places: &Places, steer: Steer, arguments: SteerArguments, who: &s
     }
     if !consent.dry_run {
         let steered = operations::steer(&console, number, steer, who, &reason).await?;
-        print(format.output, &steered, render::progress);
+        output::one(format.output, &steered, render::progress);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -340,19 +339,8 @@ fn draw(bar: &ProgressBar, seen: &PlanJson, line: &str) {
     bar.set_message(line.to_owned());
 }
 
-fn print<T: serde::Serialize>(format: OutputFormat, value: &T, table: impl Fn(&T) -> String) {
-    match format {
-        OutputFormat::Json => output::json(value),
-        OutputFormat::Table => output::print(table(value).trim_end()),
-    }
-}
-
-fn print_many(arguments: PlansArguments, plans: &[PlanJson], table: impl Fn(&[PlanJson], Times) -> String) {
+fn print_plans(arguments: PlansArguments, plans: &[PlanJson], table: impl Fn(&[PlanJson], Times) -> String) {
     let times = arguments.times.seen_from(crate::engine::wall_clock());
-    match arguments.output.output {
-        ListFormat::Json => output::json(&plans),
-        ListFormat::Jsonl => output::json_lines(plans),
-        ListFormat::Name => plans.iter().filter_map(|plan| plan.id.as_deref()).for_each(output::print),
-        ListFormat::Table => output::print(table(plans, times).trim_end()),
-    }
+    let name = |plan: &PlanJson| plan.id.clone().unwrap_or_default();
+    output::many(arguments.output.output, plans, name, |plans| table(plans, times));
 }

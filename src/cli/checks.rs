@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::operations::{self, Failure, Places};
 
 use super::arguments::{OutputFormat, VerifyArguments};
-use super::output;
+use super::{output, render};
 
 /// How often a long fold says how far it is.
 const SAY: Duration = Duration::from_secs(2);
@@ -24,10 +24,7 @@ pub(super) async fn verify(places: &Places, arguments: VerifyArguments) -> Resul
         }
     };
     let report = operations::verify(&console, arguments.sample, arguments.limit, progress).await?;
-    match arguments.output.output {
-        OutputFormat::Json => output::json(&report),
-        OutputFormat::Table => output::verified(&report),
-    }
+    output::one(arguments.output.output, &report, render::verified);
     Ok(ExitCode::from(u8::from(report.wrong > 0)))
 }
 
@@ -36,9 +33,6 @@ pub(super) async fn balance(places: &Places, format: OutputFormat) -> Result<Exi
     let console = places.reading().await?;
     let report = operations::balance(places, &console).await?;
     report.notes.iter().for_each(|note| output::note(note));
-    match format {
-        OutputFormat::Json => output::json(&report),
-        OutputFormat::Table => output::balanced(&report),
-    }
+    output::one(format, &report, render::balanced);
     Ok(ExitCode::from(u8::from(!report.offenders.is_empty())))
 }

@@ -7,6 +7,7 @@ mod bulk;
 mod checks;
 mod consent;
 mod dev;
+mod input;
 mod manual;
 mod output;
 mod parked;

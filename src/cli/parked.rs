@@ -1,7 +1,6 @@
 //! Records put aside: the verbs that look at them and send them down the line again.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,10 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::operations::{self, Edit, Exit, Failure, Places};
 use crate::store::{Console, ParkedFilter, ParkedState};
 
-use super::arguments::{ListFormat, ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
+use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments};
 use super::consent::Consent;
-use super::run::say_cut;
-use super::{output, render};
+use super::{input, output, render};
 
 const RULES: &str = "An engine judges: `sagabus serve` has to run on this database. Several messages enter the line in the order of their \
     logs. One that would be put aside again stays parked.\n\n\
@@ -186,24 +184,15 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
             };
             let console = places.reading().await?;
             let mut found = operations::parked(&console, &which.filter(state), limit.saturating_add(1)).await?;
-            say_cut(found.len() > limit, limit);
+            output::cut(found.len() > limit, limit);
             found.truncate(limit);
-            match format.output {
-                ListFormat::Json => output::json(&found),
-                ListFormat::Jsonl => output::json_lines(&found),
-                ListFormat::Name => found.iter().for_each(|parked| output::print(&parked.id.to_string())),
-                ListFormat::Table => output::print(&render::parked(&found)),
-            }
+            output::many(format.output, &found, |parked| parked.id.to_string(), render::parked);
             Ok(ExitCode::SUCCESS)
         }
         ParkedVerb::Show { id, times, output: format } => {
             let shown = operations::show_parked(&places.reading().await?, id).await?;
-            match format.output {
-                OutputFormat::Json => output::json(&shown),
-                OutputFormat::Table => {
-                    output::print(&render::parked_shown(&shown, times.seen_from(crate::engine::wall_clock())))
-                }
-            }
+            let times = times.seen_from(crate::engine::wall_clock());
+            output::one(format.output, &shown, |shown| render::parked_shown(shown, times));
             Ok(ExitCode::SUCCESS)
         }
         ParkedVerb::Redrive { chosen, again } => {
@@ -216,7 +205,7 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
             let reason = again.consent.reason()?;
             let set = header.into_iter().map(|(name, value)| (name, Some(value)));
             let headers: Vec<_> = set.chain(no_header.into_iter().map(|name| (name, None))).collect();
-            let value = file.map(|file| read_bytes(&file)).transpose()?;
+            let value = file.map(|file| input::bytes("--file", &file)).transpose()?;
             if value.is_none() && headers.is_empty() {
                 let hint = "say --file, --header or --no-header; as it is it is sent by parked redrive";
                 return Err(Failure::new(Exit::Usage, "nothing is edited", hint));
@@ -260,10 +249,7 @@ async fn redrive(
     }
     again.consent.ask(&format!("{verb} {} parked messages?", ids.len()))?;
     let judged = operations::redrive(console, ids, (verb, edit), (who, reason), again.force).await?;
-    match again.output.output {
-        OutputFormat::Json => output::json(&judged),
-        OutputFormat::Table => output::print(&render::redriven(&judged)),
-    }
+    output::one(again.output.output, &judged, |judged| render::redriven(judged));
     Ok(match judged.iter().filter(|one| one.stays_parked).count() {
         0 => ExitCode::SUCCESS,
         all if all == judged.len() => ExitCode::from(Exit::Refused as u8),
@@ -274,13 +260,4 @@ async fn redrive(
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("say NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
-}
-
-fn read_bytes(file: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let read = match file.to_str() {
-        Some("-") => std::io::stdin().read_to_end(&mut bytes).map(|_| bytes),
-        Some(_) | None => std::fs::read(file),
-    };
-    read.map_err(|error| Failure::new(Exit::Usage, format!("--file {}: {error}", file.display()), ""))
 }

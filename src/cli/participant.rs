@@ -11,8 +11,8 @@ use crate::operations::{self, Failure, Places};
 use crate::participant::Language;
 
 use super::arguments::duration;
-use super::output;
-use super::run::file_or_text;
+use super::input::file_or_text;
+use super::{output, render};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ParticipantVerb {
@@ -133,7 +133,7 @@ async fn test(places: &Places, arguments: TestArguments) -> Result<ExitCode, Fai
     };
     let report = kit::run(places, options, output::note).await?;
     match arguments.output {
-        ReportFormat::Table => output::kit(&report),
+        ReportFormat::Table => output::print(render::kit(&report).trim_end()),
         ReportFormat::Json => output::json(&report),
         ReportFormat::Junit => output::print(report.junit().trim_end()),
     }

@@ -1,6 +1,6 @@
 //! An operator's action: its arguments; for one saga its dry run, the one question on a terminal, and the asking; for many, a plan.
 
-use std::io::Read as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -11,7 +11,7 @@ use crate::operations::{self, DryRun, Exit, Failure, Opened, Places};
 use super::arguments::{OneSaga, OutputArguments, OutputFormat};
 use super::consent::Consent;
 use super::selection::{OnStep, Sagas, Said};
-use super::{output, render};
+use super::{input, output, render};
 
 /// What every action says behind its own help.
 const RULES: &str = "An engine decides: `sagabus serve` has to run on this database. On a terminal the dry run is shown, one question is \
@@ -245,19 +245,10 @@ fn parts(verb: RepairVerb) -> Result<(Said, Verb, Act), Failure> {
 /// JSON from a file, from standard input, or as it is said; checked before anything is asked for.
 fn read_json(flag: &str, said: String) -> Result<Json, Failure> {
     let failed = |error: String| Failure::new(Exit::Usage, format!("{flag}: {error}"), "give JSON, or a file of it");
-    let text = if said == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(|error| failed(format!("read standard input: {error}")))?;
-        text
-    } else {
-        super::run::file_or_text(said)
-    };
+    let text = if said == "-" { input::text(flag, Path::new("-"))? } else { input::file_or_text(said) };
     Json::foreign(text.trim().as_bytes()).map_err(failed)
 }
 
 fn show(tried: &DryRun, format: OutputFormat) {
-    match format {
-        OutputFormat::Table => output::print(render::dry_run(tried).trim_end()),
-        OutputFormat::Json => output::json(tried),
-    }
+    output::one(format, tried, render::dry_run);
 }

@@ -8,11 +8,9 @@ use clap::{Args, Subcommand};
 
 use crate::bus::LogPlace;
 use crate::core::{Timestamp, fold};
-use crate::operations::{
-    self, Condition, Exit, Failure, LookBack, LookedBack, Opened, Places, ReplayReport, Replayable,
-};
+use crate::operations::{self, Backfill, Backfilled, Exit, Failure, Opened, Places, ReplayReport, Replayable};
 
-use super::arguments::{OutputArguments, OutputFormat, TimeArguments};
+use super::arguments::{OutputArguments, OutputFormat, TimeArguments, WhereArguments};
 use super::consent::Consent;
 use super::{output, render};
 
@@ -134,19 +132,11 @@ pub(super) struct StretchArguments {
     #[arg(long, value_name = "OFFSET", requires = "partition", conflicts_with = "to_time")]
     to_offset: Option<i64>,
     /// From this moment on (RFC 3339).
-    #[arg(long, value_name = "TIME", value_parser = super::arguments::moment)]
+    #[arg(long, value_name = "TIME")]
     from_time: Option<Timestamp>,
     /// Up to before this moment (RFC 3339).
-    #[arg(long, value_name = "TIME", value_parser = super::arguments::moment)]
+    #[arg(long, value_name = "TIME")]
     to_time: Option<Timestamp>,
-}
-
-/// Sagas by what is true of them.
-#[derive(Clone, Debug, Args)]
-pub(super) struct WhereArguments {
-    /// Only sagas for which this is true, as `list` takes it; may be said several times. Default: all.
-    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = Condition::parse)]
-    conditions: Vec<Condition>,
 }
 
 /// Does what the command line says.
@@ -199,7 +189,7 @@ async fn named(places: &Places, what: &str) -> Result<Vec<Replayable>, Failure> 
 }
 
 async fn chosen(places: &Places, which: &WhereArguments, limit: usize) -> Result<Vec<Replayable>, Failure> {
-    let filter = operations::filter(&which.conditions, crate::engine::wall_clock());
+    let filter = which.filter(crate::engine::wall_clock());
     operations::replayables(&places.reading().await?, &filter, limit).await
 }
 
@@ -213,14 +203,11 @@ async fn redrive(
     let place = |offset: Option<i64>, at: Option<Timestamp>| offset.map(LogPlace::Offset).or(at.map(LogPlace::Time));
     let (from, to) = (place(stretch.from_offset, stretch.from_time), place(stretch.to_offset, stretch.to_time));
     let StretchArguments { topic, partition, .. } = stretch;
-    let back = LookBack { topic, partition, from, to, max_active, is_dry_run: consent.dry_run };
-    consent.ask(&format!("send what is missing of {} down the line?", back.topic))?;
-    let progress = |sum: &LookedBack| output::note(&format!("{} records read", sum.read));
-    let sum = operations::look_back(places, &back, (who, &reason), progress).await?;
-    match format {
-        OutputFormat::Json => output::json(&sum),
-        OutputFormat::Table => output::print(render::looked_back(&sum).trim_end()),
-    }
+    let wanted = Backfill { topic, partition, from, to, max_active, is_dry_run: consent.dry_run };
+    consent.ask(&format!("send what is missing of {} down the line?", wanted.topic))?;
+    let progress = |sum: &Backfilled| output::note(&format!("{} records read", sum.read));
+    let sum = operations::backfill(places, &wanted, (who, &reason), progress).await?;
+    output::one(format, &sum, render::backfilled);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -234,10 +221,7 @@ async fn verify(places: &Places) -> Result<ExitCode, Failure> {
 }
 
 fn told(report: &ReplayReport, format: OutputFormat) -> ExitCode {
-    match format {
-        OutputFormat::Json => output::json(report),
-        OutputFormat::Table => output::print(render::replayed(report).trim_end()),
-    }
+    output::one(format, report, render::replayed);
     ExitCode::from(u8::from(report.differs + report.cannot > 0))
 }
 

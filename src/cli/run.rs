@@ -13,7 +13,7 @@ use crate::operations::{self, Exit, Failure, Places, ServeOptions, Times};
 use super::arguments::{
     Arguments, DefinitionsVerb, OutputFormat, SagaArguments, ServeArguments, StartArguments, TopicsVerb, Verb,
 };
-use super::{output, render};
+use super::{input, output, render};
 
 /// Does what the command line says.
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -162,7 +162,7 @@ async fn topics(places: &Places, verb: TopicsVerb, who: &str) -> Result<ExitCode
 
 async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCode, Failure> {
     let console = places.console().await?;
-    let data = file_or_text(arguments.data);
+    let data = input::file_or_text(arguments.data);
     let (business_key, id) =
         operations::start(places, &console, &arguments.name, &data, arguments.key.as_deref()).await?;
     let phase = match arguments.wait {
@@ -185,12 +185,6 @@ async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCod
     }
 }
 
-pub(super) fn say_cut(is_cut: bool, limit: usize) {
-    if is_cut {
-        output::note(&format!("the list is cut at {limit}: --limit shows more"));
-    }
-}
-
 async fn run_show(places: &Places, arguments: SagaArguments) -> Result<ExitCode, Failure> {
     let console = places.reading().await?;
     let saga = operations::find_one(&console, &arguments.one.saga, arguments.one.definition.as_deref()).await?;
@@ -203,11 +197,6 @@ async fn run_show(places: &Places, arguments: SagaArguments) -> Result<ExitCode,
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The text of the file that is named, or what is said itself.
-pub(super) fn file_or_text(said: String) -> String {
-    std::fs::read_to_string(&said).unwrap_or(said)
 }
 
 /// The name of the user, as the system knows it.

@@ -4,17 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::core::Phase;
-use crate::operations::{self, Condition, Exit, Failure, GraphFormat, Opened, Places, Times, parse_phase};
+use crate::operations::{self, Exit, Failure, GraphFormat, Opened, Places, Times, parse_phase};
 use crate::store::{Console, SagaFilter};
 
 use super::arguments::{
-    ListFormat, ListOutputArguments, OneSaga, OutputArguments, OutputFormat, SagaArguments, TimeArguments,
+    ListOutputArguments, OneSaga, OutputArguments, OutputFormat, SagaArguments, TimeArguments, WhereArguments,
 };
-use super::run::say_cut;
 use super::{output, render};
 
 /// How often `--follow` looks.
@@ -122,10 +120,8 @@ pub(super) enum SeeVerb {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct WhichArguments {
-    /// Only sagas for which this is true; may be said several times: phase=NAME, definition=NAME, key=PREFIX*, code=CODE,
-    /// started-after=TIME, started-before=TIME (RFC 3339, or how long ago: 1h30m).
-    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = Condition::parse)]
-    conditions: Vec<Condition>,
+    #[command(flatten)]
+    conditions: WhereArguments,
     /// Only sagas in this phase.
     #[arg(long, value_parser = parse_phase)]
     phase: Option<Phase>,
@@ -192,7 +188,7 @@ pub(super) enum GraphLanguage {
 
 impl WhichArguments {
     fn filter(&self, times: Times) -> SagaFilter {
-        let mut filter = operations::filter(&self.conditions, times.now);
+        let mut filter = self.conditions.filter(times.now);
         filter.phase = self.phase.or(filter.phase);
         filter.definition = self.definition.clone().or(filter.definition);
         filter
@@ -208,25 +204,25 @@ pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Fail
             let seen = times.seen_from(now.now);
             let format = if output.output == OutputFormat::Json { now.format } else { seen.format };
             let found = operations::find(&console, &anything, newest, format).await?;
-            print_one(output, &found, |found| render::found(found, seen));
+            output::one(output.output, &found, |found| render::found(found, seen));
         }
         SeeVerb::List(list) => {
             let filter = list.which.filter(now);
             let (found, is_cut) = operations::list(&console, &filter, list.limit).await?;
-            say_cut(is_cut, list.limit);
+            output::cut(is_cut, list.limit);
             let times = list.times.seen_from(now.now);
-            print_many(list.output, &found, |saga| saga.id.to_string(), |found| render::sagas(found, times));
+            output::many(list.output.output, &found, |saga| saga.id.to_string(), |found| render::sagas(found, times));
         }
         SeeVerb::Count { which, output } => {
             let found = operations::count(&console, &which.filter(now)).await?;
-            print_one(output, &found, |found| render::counts(found));
+            output::one(output.output, &found, |found| render::counts(found));
         }
         SeeVerb::Explain(SagaArguments { one, times, output }) => {
             let Opened { plan, saga, journal, now, .. } = open(&console, &one).await?;
             let seen = times.seen_from(now);
             let times = if output.output == OutputFormat::Json { Times::iso(now) } else { seen };
             let explanation = operations::explain(plan.rules(), &saga, &journal, times);
-            print_one(output, &explanation, |explanation| render::explanation(explanation, times));
+            output::one(output.output, &explanation, |explanation| render::explanation(explanation, times));
         }
         SeeVerb::History { one, follow, failed, reverse, times, output } => {
             history(&console, &one, (follow, failed, reverse), times, output).await?;
@@ -243,13 +239,18 @@ pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Fail
         SeeVerb::Timeline { one, output } => {
             let opened = open(&console, &one).await?;
             let bars = operations::timeline(opened.definition(), &opened.journal);
-            print_one(output, &bars, |bars| render::timeline(bars, opened.now));
+            output::one(output.output, &bars, |bars| render::timeline(bars, opened.now));
         }
         SeeVerb::Stuck(list) => {
             let (found, is_cut) = operations::stuck(&console, &list.which.filter(now), list.limit).await?;
-            say_cut(is_cut, list.limit);
+            output::cut(is_cut, list.limit);
             let times = list.times.seen_from(now.now);
-            print_many(list.output, &found, |found| found.saga_id.to_string(), |found| render::troubles(found, times));
+            output::many(
+                list.output.output,
+                &found,
+                |found| found.saga_id.to_string(),
+                |found| render::troubles(found, times),
+            );
         }
         SeeVerb::Failures { show, list } => failures(&console, show, list).await?,
         SeeVerb::Diff { a, b, output } => {
@@ -259,7 +260,7 @@ pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Fail
                 (a.definition(), a.journal.as_slice()),
                 (b.definition(), b.journal.as_slice()),
             );
-            print_one(output, &found, |found| render::difference(found));
+            output::one(output.output, &found, |found| render::difference(found));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -277,10 +278,10 @@ async fn failures(console: &Console, show: Option<FailuresVerb>, list: FailuresA
     };
     let times = list.times.seen_from(crate::engine::wall_clock());
     let (mut found, is_cut) = operations::failures(console, list.limit).await?;
-    say_cut(is_cut, list.limit);
+    output::cut(is_cut, list.limit);
     let Some(group) = group else {
         let groups = operations::groups(&found);
-        print_many(list.output, &groups, |group| group.id.clone(), |groups| render::failures(groups, times));
+        output::many(list.output.output, &groups, |group| group.id.clone(), |groups| render::failures(groups, times));
         return Ok(());
     };
     found.retain(|trouble| operations::group_id(trouble) == group);
@@ -288,7 +289,7 @@ async fn failures(console: &Console, show: Option<FailuresVerb>, list: FailuresA
         let message = format!("there is no group {group} any more");
         return Err(Failure::new(Exit::NotFound, message, "sagabus failures shows those that there are"));
     }
-    print_many(list.output, &found, |found| found.saga_id.to_string(), |found| render::troubles(found, times));
+    output::many(list.output.output, &found, |found| found.saga_id.to_string(), |found| render::troubles(found, times));
     Ok(())
 }
 
@@ -328,26 +329,5 @@ async fn history(
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-fn print_one<T: Serialize>(format: OutputArguments, value: &T, table: impl Fn(&T) -> String) {
-    match format.output {
-        OutputFormat::Json => output::json(value),
-        OutputFormat::Table => output::print(table(value).trim_end()),
-    }
-}
-
-pub(super) fn print_many<T: Serialize>(
-    format: ListOutputArguments,
-    values: &[T],
-    name: impl Fn(&T) -> String,
-    table: impl Fn(&[T]) -> String,
-) {
-    match format.output {
-        ListFormat::Json => output::json(&values),
-        ListFormat::Jsonl => output::json_lines(values),
-        ListFormat::Name => values.iter().for_each(|value| output::print(&name(value))),
-        ListFormat::Table => output::print(table(values).trim_end()),
     }
 }

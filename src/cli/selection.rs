@@ -1,6 +1,5 @@
 //! Which sagas an action is for: one, or many, for which a plan is made.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +8,7 @@ use crate::core::Timestamp;
 use crate::operations::{self, Condition, Exit, Failure, Selection};
 
 use super::arguments::OneSaga;
+use super::input;
 
 /// One saga, or many.
 #[derive(Clone, Debug, Args)]
@@ -119,14 +119,7 @@ impl Many {
             filter.definition = self.definition.clone().or(filter.definition);
             return Ok(Selection::Where(filter));
         };
-        let text = if path.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| text)
-        } else {
-            std::fs::read_to_string(path)
-        };
-        let failed = |error| Failure::new(Exit::Usage, format!("read {}: {error}", path.display()), "");
-        let names = text.map_err(failed)?.lines().map(str::to_owned).collect();
+        let names = input::text("--file", path)?.lines().map(str::to_owned).collect();
         Ok(Selection::Named(names, self.definition.clone()))
     }
 }

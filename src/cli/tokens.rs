@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::operations::{self, Failure, Places, Role, Times, TokenJson, TokenRequest, parse_moment};
+use crate::core::{NoTimestamp, Timestamp};
+use crate::operations::{self, Failure, Places, Role, Times, TokenJson, TokenRequest};
 
-use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments, duration};
+use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments, duration};
 use super::output;
 use super::render::{printable, table};
-use super::see::print_many;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokensVerb {
@@ -60,7 +60,8 @@ fn expiry(text: &str) -> Result<String, String> {
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         return Ok(crate::engine::wall_clock().plus_millis(millis).to_string());
     }
-    parse_moment(text).map(|at| at.to_string())
+    let at: Timestamp = text.parse().map_err(|_| format!("neither how long, such as 90d, nor {NoTimestamp}"))?;
+    Ok(at.to_string())
 }
 
 /// Does what the command line says.
@@ -70,16 +71,13 @@ pub(super) async fn run(places: &Places, verb: TokensVerb, who: &str) -> Result<
             let definitions = if definitions.is_empty() { None } else { Some(definitions) };
             let request = TokenRequest { name, role, definitions, expires_at: expires, reason };
             let made = operations::create_token(&places.console().await?, &request, who).await?;
-            match format.output {
-                OutputFormat::Json => output::json(&made),
-                OutputFormat::Table => output::print(&made.token),
-            }
+            output::one(format.output, &made, |made| made.token.clone());
             output::note("only its hash is kept: it is not shown again");
         }
         TokensVerb::List { times, output: format } => {
             let found = operations::tokens(&places.reading().await?).await?;
             let times = times.seen_from(crate::engine::wall_clock());
-            print_many(format, &found, |token| token.name.clone(), |found| listed(found, times));
+            output::many(format.output, &found, |token| token.name.clone(), |found| listed(found, times));
         }
         TokensVerb::Revoke { name, reason } => {
             operations::revoke_token(&places.console().await?, &name, who, &reason).await?;

@@ -89,4 +89,5 @@ pub use saga::Phase;
 pub use saga::Saga;
 pub use saga::SagaError;
 pub use saga::StepState;
+pub use time::NoTimestamp;
 pub use time::Timestamp;

@@ -1,6 +1,7 @@
 //! A moment by the database's clock. Arithmetic saturates: a deadline in the year 9999 is a deadline, not a panic.
 
 use std::fmt;
+use std::str::FromStr;
 
 use chrono::Datelike as _;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,21 @@ impl Timestamp {
     }
 }
 
+/// What a text is that is no moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a time such as 2026-01-31T12:00:00Z")]
+pub struct NoTimestamp;
+
+impl FromStr for Timestamp {
+    type Err = NoTimestamp;
+
+    /// Reads RFC 3339.
+    fn from_str(text: &str) -> Result<Self, NoTimestamp> {
+        let moment = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| NoTimestamp)?;
+        Ok(Self(moment.timestamp_micros()))
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds, as people and headers read it; the bare number when the year has no RFC 3339 form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,8 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_shown_as_rfc_3339() {
-        assert_eq!(Timestamp::from_millis(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
+    fn a_moment_is_shown_and_read_as_rfc_3339() {
+        let moment = Timestamp::from_millis(1_700_000_000_123);
+        assert_eq!(moment.to_string(), "2023-11-14T22:13:20.123Z");
+        assert_eq!("2023-11-15T00:13:20.123+02:00".parse(), Ok(moment));
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(NoTimestamp));
     }
 
     #[test]

@@ -87,9 +87,7 @@ fn when(text: &str) -> Result<When, String> {
     if let Some(millis) = crate::definition::parse_duration(text) {
         return Ok(When::Ago(Duration::from_millis(millis)));
     }
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|at| When::At(Timestamp::from_micros(at.timestamp_micros())))
-        .map_err(|_| "neither a time such as 2026-01-31T12:00:00Z nor how long ago, such as 1h30m".to_owned())
+    text.parse().map(When::At).map_err(|no| format!("neither {no} nor how long ago, such as 1h30m"))
 }
 
 /// All conditions together, seen from `now`; of two of the same name the last one counts.

@@ -73,16 +73,6 @@ impl std::fmt::Debug for MadeToken {
     }
 }
 
-/// A moment as people write it: RFC 3339.
-///
-/// # Errors
-/// It is none.
-pub fn parse_moment(text: &str) -> Result<Timestamp, String> {
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|at| Timestamp::from_micros(at.timestamp_micros()))
-        .map_err(|_| format!("{text:?} is no time such as 2026-01-31T12:00:00Z"))
-}
-
 /// Makes a token and keeps its hash.
 ///
 /// # Errors
@@ -103,7 +93,8 @@ pub async fn create_token(console: &Console, request: &TokenRequest, who: &str) 
     {
         return Err(usage("a token for no definition is good for nothing".to_owned()));
     }
-    let expires_at = request.expires_at.as_deref().map(parse_moment).transpose().map_err(usage)?;
+    let expires_at = request.expires_at.as_deref().map(str::parse::<Timestamp>).transpose();
+    let expires_at = expires_at.map_err(|no| usage(format!("expiresAt is not {no}")))?;
     let token = random_token()?;
     let new = NewToken {
         hash: Sha256::of(token.as_bytes()),

@@ -57,7 +57,7 @@ pub fn received(record: &Record, event: &Event) -> Result<Received, Malformed> {
     };
     let attempt = required(Attribute::Attempt, "ce_sagaattempt")?.parse();
     let key = std::str::from_utf8(record.key().unwrap_or_default());
-    let expires_at = event.get(Attribute::ExpiryTime).and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    let expires_at = event.get(Attribute::ExpiryTime).and_then(|text| text.parse().ok());
     Ok(Received {
         id: uuid(Attribute::Id, "ce_id")?,
         saga_id: uuid(Attribute::CorrelationId, "ce_correlationid")?,
@@ -67,7 +67,7 @@ pub fn received(record: &Record, event: &Event) -> Result<Received, Malformed> {
         action,
         attempt: attempt.map_err(|_| Malformed::new("bad-attempt", "ce_sagaattempt is not a number"))?,
         reply_to: Arc::from(required(Attribute::ReplyTo, "ce_replyto")?),
-        expires_at: expires_at.map(|at| Timestamp::from_micros(at.timestamp_micros())),
+        expires_at,
         traceparent: event.get(Attribute::TraceParent).map(Arc::from),
         data: event.data(record)?,
         data_hash: Sha256::of(record.value().unwrap_or_default()),

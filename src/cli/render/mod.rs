@@ -1,5 +1,6 @@
 //! What people read: text from data, without a terminal, a clock or a database. `output` prints it.
 
+mod checks;
 mod facts;
 mod lists;
 mod parked;
@@ -7,6 +8,9 @@ mod plans;
 mod replay;
 mod saga;
 
+pub use checks::balanced;
+pub use checks::kit;
+pub use checks::verified;
 pub use facts::dry_run;
 pub use facts::history;
 pub use lists::counts;
@@ -21,8 +25,8 @@ pub use plans::plan_shown;
 pub use plans::planned;
 pub use plans::plans;
 pub use plans::progress;
+pub use replay::backfilled;
 pub use replay::frame;
-pub use replay::looked_back;
 pub use replay::replayed;
 pub use replay::saga;
 pub use saga::difference;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::operations::{self, LookedBack, ReplayReport, Shown, Times};
+use crate::operations::{self, Backfilled, ReplayReport, Shown, Times};
 
 use super::{history, lines, or_dash, printable, table};
 
@@ -60,7 +60,7 @@ pub fn replayed(report: &ReplayReport) -> String {
 }
 
 /// What became of the records of a stretch.
-pub fn looked_back(sum: &LookedBack) -> String {
+pub fn backfilled(sum: &Backfilled) -> String {
     let mut rows = table(&["RECORDS", "WHAT"]);
     rows.add_row([sum.read.to_string(), "read".to_owned()]);
     sum.left.iter().for_each(|(why, count)| _ = rows.add_row([count.to_string(), format!("left alone: {why}")]));
