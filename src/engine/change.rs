@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::core::{Differs, Effect, Fact, Input, Saga, Timestamp, Transition, effects, limits, next_due};
-use crate::store::{Change, JournalRow, ParkedMessage, SagaRow, SagaUpdate};
+use crate::core::{Differs, Effect, Fact, Input, Saga, Timestamp, Transition, effects, next_due};
+use crate::store::{Change, JournalRow, SagaRow, SagaUpdate};
 
-use super::batch::{Arrived, Batch};
+use super::batch::Batch;
 use super::cache::Row;
 use super::judge::{Judged, Work};
 use super::positions::{Moves, Positions};
+use super::redrive::put_aside;
 
 /// What to send for one journal row.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Dr
         moves.record(&arrived.partition, from, arrived.record.offset(), *verdict);
         let is_parked = arrived.meaning.is_parked(*verdict) && !defect!("parked record dropped");
         if let (true, Some(refusal)) = (is_parked, refusal) {
-            drafted.change.parked.push(parked(arrived, refusal.to_string()));
+            drafted.change.parked.push(put_aside(&arrived.record, refusal.to_string()));
         }
     }
     for empty in &batch.ends {
@@ -136,25 +137,4 @@ fn born(work: &Work, saga: &Saga, row: &Row) -> SagaRow {
 
 fn error_text(saga: &Saga) -> Option<String> {
     saga.error.as_ref().map(|error| serde_json::to_string(error).expect("an error is plain data"))
-}
-
-fn parked(arrived: &Arrived, reason: String) -> ParkedMessage {
-    let record = &arrived.record;
-    // A record within the limits is kept whole, so that it can be repaired; of a larger one the beginning is kept.
-    let is_whole = record.over_limits().is_none();
-    let keep = |bytes: &[u8]| match bytes.len() {
-        fits if fits <= limits::VALUE_BYTES => bytes.to_vec(),
-        _ => bytes[..limits::PARKED_BYTES].to_vec(),
-    };
-    ParkedMessage {
-        topic: Arc::clone(&arrived.partition.0),
-        partition: arrived.partition.1,
-        offset: record.offset(),
-        reason,
-        key: record.key().map(keep),
-        value: record.value().map(keep),
-        headers: record.kept_headers(),
-        written_at: record.timestamp(),
-        is_whole,
-    }
 }

@@ -52,6 +52,9 @@ pub use clock::Clock;
 pub use clock::SystemClock;
 pub use clock::wall_clock;
 pub use recovery::EngineError;
+pub use redrive::Reader;
+pub use redrive::Reading;
+pub use redrive::put_aside;
 pub use status::Health;
 pub use status::Stop;
 

@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Action, command_id, outstanding};
-use crate::store::{Console, ListedParked, NewRedrive, OpenedParked, ParkedFilter, ParkedState, PastRedrive};
+use crate::store::{
+    Console, JudgedRedrive, ListedParked, NewRedrive, OpenedParked, ParkedFilter, ParkedState, PastRedrive,
+};
 use crate::wire::{KeptHeader, KeptValue};
 
 use super::dry_run::check_step;
@@ -289,17 +291,26 @@ pub async fn redrive(
     let redrives: Vec<NewRedrive> =
         opened.iter().map(|opened| edit.apply(opened, id(opened))).collect::<Result<_, _>>()?;
     let asked = console.redrive(&redrives, verb, who, reason).await?;
-    let until = Instant::now() + WAIT;
+    let json = |one: JudgedRedrive| RedrivenJson {
+        id: one.message_id.unwrap_or_default(),
+        verdict: one.verdict.name(),
+        message: one.message,
+        stays_parked: one.stays_parked,
+    };
+    Ok(judged(console, &asked, WAIT).await?.into_iter().map(json).collect())
+}
+
+/// What engines made of what was asked for, once they have judged all of it.
+pub(super) async fn judged(
+    console: &Console,
+    asked: &[Uuid],
+    at_most: Duration,
+) -> Result<Vec<JudgedRedrive>, Failure> {
+    let until = Instant::now() + at_most;
     loop {
-        let judged = console.redriven(&asked).await?;
+        let judged = console.redriven(asked).await?;
         if judged.len() == asked.len() {
-            let json = |one: crate::store::JudgedRedrive| RedrivenJson {
-                id: one.message_id.unwrap_or_default(),
-                verdict: one.verdict.name(),
-                message: one.message,
-                stays_parked: one.stays_parked,
-            };
-            return Ok(judged.into_iter().map(json).collect());
+            return Ok(judged);
         }
         if Instant::now() >= until {
             let hint =
@@ -308,7 +319,7 @@ pub async fn redrive(
                 "{} of {} were not judged within {} s",
                 asked.len() - judged.len(),
                 asked.len(),
-                WAIT.as_secs()
+                at_most.as_secs()
             );
             return Err(Failure::new(Exit::Unreachable, message, hint));
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::core::{Operation, Sha256, Timestamp};
 
-use super::super::{DefinitionRow, Deployed, Deployment, OperationState, StoreError};
+use super::super::{Catalogue, DefinitionRow, Deployed, Deployment, OperationState, StoreError};
 use super::connection::classify;
 use super::rows::{definition_row, timestamp};
 
@@ -16,7 +16,6 @@ const OPERATION_INSERT: &str = include_str!("sql/operation_insert.sql");
 const OPERATION_SELECT: &str = include_str!("sql/operation_select.sql");
 const DEFINITION_DEPLOY: &str = include_str!("sql/definition_deploy.sql");
 const DEFINITION_SELECT_ONE: &str = include_str!("sql/definition_select_active.sql");
-const DEFINITION_SELECT_ALL_ACTIVE: &str = include_str!("sql/definition_select_all_active.sql");
 const INPUT_OFFSET_UPDATE_SOUGHT: &str = include_str!("sql/input_offset_update_sought.sql");
 const INPUT_OFFSET_SELECT_BALANCE: &str = include_str!("sql/input_offset_select_balance.sql");
 const SETTINGS_SELECT: &str = include_str!("sql/settings_select.sql");
@@ -184,17 +183,14 @@ impl Console {
         found.map(|(hash, name, version, body)| definition_row(&hash, name, version, body)).transpose().map_err(attempt)
     }
 
-    /// The definitions that start sagas.
+    /// The definitions in force.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn active_definitions(&self) -> Result<Vec<DefinitionRow>, ConsoleError> {
-        let attempt = failed("read the active definitions");
-        let query = sqlx::query_as(DEFINITION_SELECT_ALL_ACTIVE);
-        let found: Vec<(Vec<u8>, String, i32, String)> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
-        let row =
-            |(hash, name, version, body): (Vec<u8>, String, i32, String)| definition_row(&hash, name, version, body);
-        found.into_iter().map(row).collect::<Result<_, _>>().map_err(attempt)
+    pub async fn catalogue(&self) -> Result<Catalogue, ConsoleError> {
+        let attempt = failed("read the definitions in force");
+        let mut connection = self.pool.acquire().await.map_err(&attempt)?;
+        super::store::catalogue(&mut connection).await.map_err(attempt)
     }
 
     /// The definition with this hash.

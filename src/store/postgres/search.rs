@@ -1,5 +1,7 @@
 //! Sagas that people look for: by what they have in hand, or by what is true of them. Reads only.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -10,6 +12,7 @@ use super::console::{Console, ConsoleError, failed};
 use super::rows::{SagaColumns, moment, saga_row, sha256, timestamp};
 
 const SAGA_SELECT_LIST: &str = include_str!("sql/saga_select_list.sql");
+const SAGA_SELECT_PHASES: &str = include_str!("sql/saga_select_phases.sql");
 const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
 const SAGA_SELECT_TROUBLED: &str = include_str!("sql/saga_select_troubled.sql");
 const SAGA_SELECT_COMMANDED: &str = include_str!("sql/saga_select_commanded.sql");
@@ -119,6 +122,28 @@ impl Console {
             .into_iter()
             .filter_map(|(name, phase, count)| Some((name, Phase::from_number(phase)?, count)))
             .collect())
+    }
+
+    /// Where sagas stand: those with these ids, and those of these definitions with these business keys.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn phases(
+        &self,
+        ids: &[Uuid],
+        keys: &[(Arc<str>, Arc<str>)],
+    ) -> Result<Vec<(Uuid, String, String, Phase)>, ConsoleError> {
+        let attempt = failed("look where sagas stand");
+        let query = sqlx::query_as(SAGA_SELECT_PHASES)
+            .bind(ids)
+            .bind(keys.iter().map(|(name, _)| &**name).collect::<Vec<&str>>())
+            .bind(keys.iter().map(|(_, key)| &**key).collect::<Vec<&str>>());
+        let found: Vec<(Uuid, String, String, i16)> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
+        let read = |(id, name, key, phase)| {
+            let phase = Phase::from_number(phase).ok_or_else(|| sqlx::Error::Decode("an unknown phase".into()))?;
+            Ok((id, name, key, phase))
+        };
+        found.into_iter().map(read).collect::<Result<_, _>>().map_err(attempt)
     }
 
     /// Sagas with this id or business key.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::core::{Partition, Sha256};
@@ -57,6 +58,20 @@ fn partition_offset((topic, number, next_offset, is_stopped): OffsetColumns) -> 
         next_offset,
         state: if is_stopped { PartitionState::Stopped } else { PartitionState::Reading },
     }
+}
+
+/// The definitions in force.
+pub(super) async fn catalogue(connection: &mut PgConnection) -> Result<Catalogue, sqlx::Error> {
+    type Columns = (i64, Vec<u8>, String, i32, String, bool);
+    // Two snapshots: a deployment in between is noticed by the generation of the first, which is then behind.
+    let (generation,): (i64,) = sqlx::query_as(CATALOGUE_SELECT).fetch_one(&mut *connection).await?;
+    let found: Vec<Columns> = sqlx::query_as(DEFINITION_SELECT_CATALOGUE).fetch_all(connection).await?;
+    let mut catalogue = Catalogue { generation, ..Catalogue::default() };
+    for (_, hash, name, version, body, is_active) in found {
+        let row = definition_row(&hash, name, version, body)?;
+        if is_active { catalogue.active.push(row) } else { catalogue.pinned.push(row) }
+    }
+    Ok(catalogue)
 }
 
 impl Store for PostgresStore {
@@ -153,19 +168,7 @@ impl Store for PostgresStore {
     }
 
     async fn catalogue(&mut self) -> Result<Catalogue, StoreError> {
-        type Columns = (i64, Vec<u8>, String, i32, String, bool);
-        self.run(async |connection| {
-            // Two snapshots: a deployment in between is noticed by the generation of the first, which is then behind.
-            let (generation,): (i64,) = sqlx::query_as(CATALOGUE_SELECT).fetch_one(&mut *connection).await?;
-            let found: Vec<Columns> = sqlx::query_as(DEFINITION_SELECT_CATALOGUE).fetch_all(connection).await?;
-            let mut catalogue = Catalogue { generation, ..Catalogue::default() };
-            for (_, hash, name, version, body, is_active) in found {
-                let row = definition_row(&hash, name, version, body)?;
-                if is_active { catalogue.active.push(row) } else { catalogue.pinned.push(row) }
-            }
-            Ok(catalogue)
-        })
-        .await
+        self.run(async |connection| catalogue(connection).await).await
     }
 
     async fn definition(&mut self, hash: Sha256) -> Result<Option<DefinitionRow>, StoreError> {

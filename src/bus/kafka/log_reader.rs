@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::config::FromClientConfig as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
@@ -30,22 +31,21 @@ pub enum LogPlace {
     Time(Timestamp),
 }
 
-/// A reader of a stretch. Blocking: it belongs on a thread of its own.
-pub struct Stretch {
+/// Reads a stretch of one partition. Blocking: it belongs on a thread of its own.
+pub struct LogReader {
     reader: BaseConsumer,
     topic: Arc<str>,
-    partition: i32,
     next: i64,
     end: i64,
 }
 
-impl std::fmt::Debug for Stretch {
+impl std::fmt::Debug for LogReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stretch").field("topic", &self.topic).field("next", &self.next).finish_non_exhaustive()
+        f.debug_struct("LogReader").field("topic", &self.topic).field("next", &self.next).finish_non_exhaustive()
     }
 }
 
-impl Stretch {
+impl LogReader {
     /// Reads from `from` (`None`: the log's beginning) to before `to` (`None`: where it ends now).
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Stretch {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(next)).map_err(failed)?;
         reader.assign(&list).map_err(failed)?;
-        Ok(Self { reader, topic: Arc::from(topic), partition, next, end })
+        Ok(Self { reader, topic: Arc::from(topic), next, end })
     }
 
     /// The next records, at most so many; none at the end. Transaction markers are passed over.
@@ -93,18 +93,15 @@ impl Stretch {
         let (mut found, mut since) = (Vec::new(), Instant::now());
         while self.next < self.end && found.len() < most {
             match self.reader.poll(POLL) {
+                Some(Ok(message)) if message.offset() >= self.end => self.next = self.end,
                 Some(Ok(message)) => {
-                    if message_offset(&message) >= self.end {
-                        self.next = self.end;
-                        break;
-                    }
-                    self.next = message_offset(&message) + 1;
+                    self.next = message.offset() + 1;
                     found.push(copy(Arc::clone(&self.topic), &message));
                     since = Instant::now();
                 }
+                // Nothing but markers was left before the end.
+                Some(Err(KafkaError::PartitionEOF(_))) => self.next = self.end,
                 Some(Err(error)) => return Err(failed(&self.topic, error.to_string())),
-                // Nothing but markers may be left before the end: the reader stands behind them then.
-                None if self.stands_at().is_some_and(|at| at >= self.end) => self.next = self.end,
                 None if since.elapsed() > ASK_AT_MOST => {
                     return Err(failed(&self.topic, format!("no record within {} s", ASK_AT_MOST.as_secs())));
                 }
@@ -113,14 +110,4 @@ impl Stretch {
         }
         Ok(found)
     }
-
-    fn stands_at(&self) -> Option<i64> {
-        let positions = self.reader.position().ok()?;
-        let at = positions.find_partition(&self.topic, self.partition)?.offset();
-        if let Offset::Offset(at) = at { Some(at) } else { None }
-    }
-}
-
-fn message_offset(message: &rdkafka::message::BorrowedMessage<'_>) -> i64 {
-    rdkafka::message::Message::offset(message)
 }
