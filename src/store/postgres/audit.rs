@@ -70,10 +70,22 @@ pub struct Sealed {
     pub row: Option<AuditRow>,
 }
 
-type EntryColumns =
-    (i64, DateTime<Utc>, String, String, String, String, String, Option<String>, Option<i32>, Option<i32>);
+#[derive(sqlx::FromRow)]
+struct EntryColumns {
+    id: i64,
+    at: DateTime<Utc>,
+    who: String,
+    verb: String,
+    target: String,
+    reason: String,
+    outcome: String,
+    message: Option<String>,
+    seq_before: Option<i32>,
+    seq_after: Option<i32>,
+}
 
-fn audit_row((id, at, who, verb, target, reason, outcome, message, seq_before, seq_after): EntryColumns) -> AuditRow {
+fn audit_row(columns: EntryColumns) -> AuditRow {
+    let EntryColumns { id, at, who, verb, target, reason, outcome, message, seq_before, seq_after } = columns;
     let entry = AuditEntry { who, verb, target, reason, outcome, message };
     AuditRow { id, at: timestamp(at), entry, seq_before, seq_after }
 }
@@ -101,16 +113,8 @@ impl Console {
     pub async fn audit(&self, before: i64, limit: usize) -> Result<Vec<(AuditRow, Option<Head>)>, ConsoleError> {
         #[derive(sqlx::FromRow)]
         struct Columns {
-            id: i64,
-            at: DateTime<Utc>,
-            who: String,
-            verb: String,
-            target: String,
-            reason: String,
-            outcome: String,
-            message: Option<String>,
-            seq_before: Option<i32>,
-            seq_after: Option<i32>,
+            #[sqlx(flatten)]
+            entry: EntryColumns,
             place: Option<i64>,
             hash: Option<Vec<u8>>,
             sealed_at: Option<DateTime<Utc>>,
@@ -119,15 +123,13 @@ impl Console {
         let query = sqlx::query_as(AUDIT_SELECT_PAGE).bind(before).bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let found: Vec<Columns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
         let read = |found: Columns| {
-            let Columns { id, at, who, verb, target, reason, outcome, message, seq_before, seq_after, .. } = found;
-            let row = audit_row((id, at, who, verb, target, reason, outcome, message, seq_before, seq_after));
             let head = match (found.place, found.hash, found.sealed_at) {
                 (Some(place), Some(hash), Some(at)) => {
                     Some(Head { place, hash: sha256(&hash)?, sealed_at: timestamp(at) })
                 }
                 _ => None,
             };
-            Ok((row, head))
+            Ok((audit_row(found.entry), head))
         };
         found.into_iter().map(read).collect::<Result<_, _>>().map_err(attempt)
     }
@@ -150,16 +152,8 @@ impl Console {
     pub async fn overlooked(&self, newest: Timestamp, limit: usize) -> Result<(i64, Vec<AuditRow>), ConsoleError> {
         #[derive(sqlx::FromRow)]
         struct Columns {
-            id: i64,
-            at: DateTime<Utc>,
-            who: String,
-            verb: String,
-            target: String,
-            reason: String,
-            outcome: String,
-            message: Option<String>,
-            seq_before: Option<i32>,
-            seq_after: Option<i32>,
+            #[sqlx(flatten)]
+            entry: EntryColumns,
             unsealed: i64,
             is_older: bool,
         }
@@ -167,11 +161,8 @@ impl Console {
         let query = sqlx::query_as(AUDIT_SELECT_OVERLOOKED).bind(moment(newest)).bind(limit);
         let found: Vec<Columns> = query.fetch_all(&self.pool).await.map_err(failed("look for overlooked entries"))?;
         let unsealed = found.first().map_or(0, |found| found.unsealed);
-        let row = |found: Columns| {
-            let Columns { id, at, who, verb, target, reason, outcome, message, seq_before, seq_after, .. } = found;
-            audit_row((id, at, who, verb, target, reason, outcome, message, seq_before, seq_after))
-        };
-        Ok((unsealed, found.into_iter().filter(|found| found.is_older).map(row).collect()))
+        let older = found.into_iter().filter(|found| found.is_older);
+        Ok((unsealed, older.map(|found| audit_row(found.entry)).collect()))
     }
 
     /// The end of the chain; `None` when nothing is sealed.
