@@ -1,7 +1,7 @@
 //! A plan: the sagas that a condition, a failure group or a file names, and what an action would do to each. It is decided as a dry run
 //! is, saga by saga; nothing is asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -258,12 +258,23 @@ async fn selected(console: &Console, selection: &Selection) -> Result<Vec<Uuid>,
 /// Every line names one saga, or none is planned: a typing error must not look like a saga that needs nothing.
 async fn named(console: &Console, names: &[String], definition: Option<&str>) -> Result<Vec<Uuid>, Failure> {
     let (mut ids, mut wrong) = (BTreeSet::new(), Vec::new());
-    for (place, name) in names.iter().enumerate().filter(|(_, name)| !name.trim().is_empty()) {
-        let name = name.trim();
-        match console.find(name, definition).await?.as_slice() {
-            [saga] => _ = ids.insert(saga.row.id),
-            [] => wrong.push(format!("line {}: there is no saga {name}", place + 1)),
-            [_, ..] => wrong.push(format!("line {}: {name} is a business key of several definitions", place + 1)),
+    let lines: Vec<(usize, &str)> =
+        (1..).zip(names.iter().map(|name| name.trim())).filter(|(_, name)| !name.is_empty()).collect();
+    for page in lines.chunks(PAGE) {
+        let page_names: Vec<&str> = page.iter().map(|(_, name)| *name).collect();
+        let mut by_name: HashMap<String, Vec<Uuid>> = HashMap::new();
+        for saga in console.find(&page_names, definition).await? {
+            by_name.entry(saga.row.business_key.to_string()).or_default().push(saga.row.id);
+            by_name.entry(saga.row.id.to_string()).or_default().push(saga.row.id);
+        }
+        for (line, name) in page {
+            // An id may be spelt in several ways.
+            let by_id = || by_name.get(&Uuid::try_parse(name).ok()?.to_string());
+            match by_name.get(*name).or_else(by_id).map_or(&[] as &[Uuid], Vec::as_slice) {
+                [id] => _ = ids.insert(*id),
+                [] => wrong.push(format!("line {line}: there is no saga {name}")),
+                [_, ..] => wrong.push(format!("line {line}: {name} is a business key of several definitions")),
+            }
         }
     }
     if wrong.is_empty() {

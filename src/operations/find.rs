@@ -108,7 +108,7 @@ impl Clue {
 pub async fn find(console: &Console, text: &str, newest: usize, format: TimeFormat) -> Result<FoundJson, Failure> {
     let clue = Clue::of(text);
     let mut found = FoundJson::default();
-    let mut ids: Vec<Uuid> = console.find(text, None).await?.into_iter().map(|saga| saga.row.id).collect();
+    let mut ids: Vec<Uuid> = console.find(&[text], None).await?.into_iter().map(|saga| saga.row.id).collect();
     if ids.is_empty() {
         match &clue {
             Clue::Command(id) => {

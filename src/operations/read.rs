@@ -187,7 +187,7 @@ pub async fn definitions(console: &Console, limit: usize) -> Result<(Vec<Definit
 /// # Errors
 /// There is none (exit 3), or a key fits several definitions (exit 2).
 pub async fn find_one(console: &Console, id_or_key: &str, definition: Option<&str>) -> Result<ListedSaga, Failure> {
-    let mut found = console.find(id_or_key, definition).await?;
+    let mut found = console.find(&[id_or_key], definition).await?;
     match (found.pop(), found.len()) {
         (Some(saga), 0) => Ok(saga),
         (Some(last), _) => {

@@ -95,7 +95,7 @@ pub async fn wait_for_end(
 ) -> Result<Phase, Failure> {
     let until = Instant::now() + at_most;
     while Instant::now() < until {
-        let found = console.find(business_key, Some(name)).await?;
+        let found = console.find(&[business_key], Some(name)).await?;
         if let Some(saga) = found.first().filter(|saga| saga.row.phase.is_final() || saga.row.phase == Phase::Stuck) {
             return Ok(saga.row.phase);
         }

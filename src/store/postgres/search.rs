@@ -146,14 +146,14 @@ impl Console {
         found.into_iter().map(read).collect::<Result<_, _>>().map_err(attempt)
     }
 
-    /// Sagas with this id or business key.
+    /// Sagas with these ids or business keys, the newest first.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn find(&self, id_or_key: &str, definition: Option<&str>) -> Result<Vec<ListedSaga>, ConsoleError> {
+    pub async fn find(&self, ids_or_keys: &[&str], definition: Option<&str>) -> Result<Vec<ListedSaga>, ConsoleError> {
         let attempt = failed("find a saga");
-        let id = Uuid::try_parse(id_or_key).ok();
-        let query = sqlx::query_as(SAGA_SELECT_FIND).bind(id).bind(id_or_key).bind(definition);
+        let ids: Vec<Uuid> = ids_or_keys.iter().filter_map(|name| Uuid::try_parse(name).ok()).collect();
+        let query = sqlx::query_as(SAGA_SELECT_FIND).bind(ids).bind(ids_or_keys).bind(definition);
         let found: Vec<ListedColumns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
         found.into_iter().map(listed).collect::<Result<_, _>>().map_err(attempt)
     }
