@@ -8,8 +8,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sagabus::bus::{
-    Admin, Ahead, Arrival, Bus, Delivery, From, KafkaBus, KafkaSettings, MemoryBroker, Producer, Purpose, Tag,
-    TopicNeed,
+    Admin, Ahead, Arrival, Bus, Delivery, From, KafkaBus, KafkaSettings, LogPlace, LogReader, MemoryBroker, Producer,
+    Purpose, Tag, TopicNeed,
 };
 use sagabus::core::{Json, Partition};
 use sagabus::engine::wall_clock;
@@ -332,4 +332,32 @@ conformance! {
     offsets_without_records_are_passed_over,
     a_topic_begins_where_it_is_told,
     each_record_is_acknowledged_or_refused_once_and_what_is_too_large_is_refused,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stretch_of_a_log_is_read_over_its_markers_and_ends_where_nothing_else_is_left() {
+    let bench = OnKafka::new();
+    let topic = bench.topic("stretch", 1).await;
+    let partition = (Arc::clone(&topic), 0);
+    bench.publish(record(&topic, "a", 10));
+    bench.abort(&partition);
+    bench.publish(record(&topic, "b", 10));
+    bench.abort(&partition);
+    let read = move |from: Option<LogPlace>, to: Option<LogPlace>| {
+        let mut log = LogReader::open(&bench.0, &topic, 0, from, to).unwrap();
+        let mut keys = Vec::new();
+        loop {
+            let page = log.take(1).unwrap();
+            let Some(record) = page.first() else { return keys };
+            keys.push(String::from_utf8(record.key().unwrap().to_vec()).unwrap());
+        }
+    };
+    tokio::task::spawn_blocking(move || {
+        assert_eq!(read(None, None), ["a", "b"]);
+        assert_eq!(read(Some(LogPlace::Offset(1)), None), ["b"]);
+        assert_eq!(read(None, Some(LogPlace::Offset(1))), ["a"]);
+        assert_eq!(read(Some(LogPlace::Offset(4)), None), [""; 0]);
+    })
+    .await
+    .unwrap();
 }
