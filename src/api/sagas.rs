@@ -164,7 +164,8 @@ pub(super) async fn find(
     if newest > 100_000 || asked.q.is_empty() || asked.q.contains('\0') {
         return Err(Problem::invalid("q is some text; newest is at most 100000"));
     }
-    let mut found = operations::find(&door.desk.reading, &asked.q, newest, TimeFormat::Iso).await?;
+    let mut found =
+        operations::find(&door.desk.reading, door.desk.kafka.clone(), &asked.q, newest, TimeFormat::Iso).await?;
     found.sagas.retain(|found| caller.may_see(&found.saga.definition));
     if caller.check_whole().is_err() {
         // Nobody can say which definition a parked message is for.

@@ -22,14 +22,14 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) enum SeeVerb {
     /// Find a saga by whatever is at hand: its id, its business key, a command's id, a trace id, TOPIC/PARTITION/OFFSET.
     ///
-    /// Ids and business keys, and the places of parked messages, are looked up. A trace id and the place of a trigger are looked for
-    /// among the newest sagas. A command's id carries a digest of its saga's id: every saga's id is read, which takes seconds for a million of them. Exit 3: nothing is found.
+    /// The record at a place is read from Kafka, if it is configured and has it; else the newest sagas are looked through for a trigger
+    /// that came from there. Exit 3: nothing is found.
     #[command(after_help = "Example: sagabus find order-42")]
     Find {
         /// What is at hand.
         #[arg(value_name = "ANYTHING")]
         anything: String,
-        /// How many sagas' triggers are looked through.
+        /// How many sagas are looked through for a trigger that Kafka has no more.
         #[arg(long, default_value_t = 10_000, value_name = "N")]
         newest: usize,
         #[command(flatten)]
@@ -203,7 +203,7 @@ pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Fail
         SeeVerb::Find { anything, newest, times, output } => {
             let seen = times.seen_from(now.now);
             let format = if output.output == OutputFormat::Json { now.format } else { seen.format };
-            let found = operations::find(&console, &anything, newest, format).await?;
+            let found = operations::find(&console, places.kafka(None).ok(), &anything, newest, format).await?;
             output::one(output.output, &found, |found| render::found(found, seen));
         }
         SeeVerb::List(list) => {

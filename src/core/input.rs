@@ -77,6 +77,14 @@ pub struct Trigger {
     pub tracestate: Option<Arc<str>>,
 }
 
+impl Trigger {
+    /// The trace that it belonged to: the second part of `traceparent`, 128 bits.
+    pub fn trace_id(&self) -> Option<Uuid> {
+        let trace = self.traceparent.as_deref()?.split('-').nth(1)?;
+        Uuid::try_parse(trace).ok().filter(|_| trace.len() == 32)
+    }
+}
+
 /// A participant's answer as decoded from its record (CONTRACT.md section 3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {

@@ -94,6 +94,7 @@ fn saga_row(change: &mut Change, work: &Work) -> Row {
     let wanted = Row { phase: saga.phase, wake_at: due, error: saga.error.clone() };
     let Some(row) = &work.row else {
         change.born.push(born(work, saga, &wanted));
+        change.traces.extend(saga.trigger.trace_id().map(|trace| (trace, work.id)));
         return wanted;
     };
     let writes_journal = work.decisions.iter().any(|decision| !decision.facts.is_empty());

@@ -1,14 +1,18 @@
 //! `find ANYTHING`: whatever a person has in hand at 3 a.m. leads to its saga (OPERATIONS.md section 1).
 //!
-//! A saga's id and a business key are looked up by an index, and so is a parked message's place. What only a trigger holds (a trace id,
-//! a place) is looked for among the newest sagas; a command's id among all, since it carries a digest of its saga's id.
+//! A saga's id, a business key, a command's id, a trace id and a parked message's place are looked up by an index. What lies at another
+//! place is read from Kafka, if it is still there: a trigger leads to its business key, answers and commands name their saga. Only
+//! where it is gone are the newest sagas looked through for a trigger that came from there.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::bus::{KafkaSettings, LogPlace, LogReader};
 use crate::core::{Fact, Rules, Saga, Transition, Trigger, command_named, step_state_name};
+use crate::engine::{Reader, Reading};
 use crate::store::Console;
+use crate::wire::{Attribute, Event, Record};
 
 use super::explain::explain;
 use super::failure::{Exit, Failure};
@@ -57,7 +61,7 @@ pub struct FoundSaga {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Clue {
     Command(Uuid),
-    Trace(String),
+    Trace(Uuid),
     Place(String, i32, i64),
     Nothing,
 }
@@ -66,8 +70,8 @@ impl Clue {
     fn of(text: &str) -> Self {
         // `00-<trace>-<span>-<flags>` is a whole traceparent.
         let trace = text.split('-').nth(1).filter(|_| text.len() == 55).unwrap_or(text);
-        if trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Self::Trace(trace.to_ascii_lowercase());
+        if let Some(id) = Uuid::try_parse(trace).ok().filter(|_| trace.len() == 32) {
+            return Self::Trace(id);
         }
         if let Some(id) = Uuid::try_parse(text).ok().filter(|id| id.get_version_num() == 8) {
             return Self::Command(id);
@@ -80,32 +84,20 @@ impl Clue {
             None => Self::Nothing,
         }
     }
-
-    /// Bytes that a trigger with this clue holds.
-    fn needle(&self) -> &str {
-        match self {
-            Self::Trace(trace) => trace,
-            Self::Place(topic, ..) => topic,
-            Self::Command(_) | Self::Nothing => "",
-        }
-    }
-
-    fn fits(&self, trigger: &Trigger) -> bool {
-        match self {
-            Self::Trace(trace) => trace_id(trigger).as_ref() == Some(trace),
-            Self::Place(topic, partition, offset) => {
-                (&*trigger.topic, trigger.partition, trigger.offset) == (topic.as_str(), *partition, *offset)
-            }
-            Self::Command(_) | Self::Nothing => false,
-        }
-    }
 }
 
-/// Finds what `text` means. Triggers are looked for among the newest `newest` sagas.
+/// Finds what `text` means. Records are read from `kafka`, if it is there; triggers that it has no more are looked for among the
+/// newest `newest` sagas.
 ///
 /// # Errors
 /// The database does not answer, or nothing was found (exit 3): with how far was looked.
-pub async fn find(console: &Console, text: &str, newest: usize, format: TimeFormat) -> Result<FoundJson, Failure> {
+pub async fn find(
+    console: &Console,
+    kafka: Option<KafkaSettings>,
+    text: &str,
+    newest: usize,
+    format: TimeFormat,
+) -> Result<FoundJson, Failure> {
     let clue = Clue::of(text);
     let mut found = FoundJson::default();
     let mut ids: Vec<Uuid> = console.find(&[text], None).await?.into_iter().map(|saga| saga.row.id).collect();
@@ -118,9 +110,13 @@ pub async fn find(console: &Console, text: &str, newest: usize, format: TimeForm
             Clue::Place(topic, partition, offset) => {
                 let parked = console.parked_at(topic, *partition, *offset).await?;
                 found.parked = parked.into_iter().map(parked_json).collect();
-                ids = triggered(console, &clue, newest).await?;
+                let place = (topic.as_str(), *partition, *offset);
+                ids = match record_at(kafka, place).await {
+                    Some(record) => led_to(console, &record).await?,
+                    None => triggered(console, place, newest).await?,
+                };
             }
-            Clue::Trace(_) => ids = triggered(console, &clue, newest).await?,
+            Clue::Trace(trace) => ids = console.traced(*trace).await?,
             Clue::Nothing => {}
         }
     }
@@ -132,20 +128,53 @@ pub async fn find(console: &Console, text: &str, newest: usize, format: TimeForm
     if found.sagas.is_empty() && found.parked.is_empty() { Err(nothing(text, &clue, newest)) } else { Ok(found) }
 }
 
-/// Sagas whose trigger fits the clue, among the newest.
-async fn triggered(console: &Console, clue: &Clue, newest: usize) -> Result<Vec<Uuid>, Failure> {
+/// A topic, partition and offset.
+type Place<'a> = (&'a str, i32, i64);
+
+/// The record that lies there, if Kafka says so.
+async fn record_at(kafka: Option<KafkaSettings>, (topic, partition, offset): Place<'_>) -> Option<Record> {
+    let (settings, topic) = (kafka?, topic.to_owned());
+    let read = move || {
+        let (from, to) = (LogPlace::Offset(offset), LogPlace::Offset(offset.saturating_add(1)));
+        LogReader::open(&settings, &topic, partition, Some(from), Some(to))?.take(1)
+    };
+    match tokio::task::spawn_blocking(read).await.ok()? {
+        Ok(records) => records.into_iter().next(),
+        Err(why) => {
+            tracing::debug!(%why, "a place cannot be read from Kafka");
+            None
+        }
+    }
+}
+
+/// Sagas that a record leads to: those that it starts or answers, or the one that it names.
+async fn led_to(console: &Console, record: &Record) -> Result<Vec<Uuid>, Failure> {
+    let unreadable = |name| Failure::new(Exit::Failed, format!("definition {name} cannot be read"), "");
+    let reader = Reader::new(&console.catalogue().await?).map_err(unreadable)?;
+    let named = || Uuid::try_parse(Event::read(record).ok()?.get(Attribute::CorrelationId)?).ok();
+    let (ids, keys) = match reader.read(record) {
+        Reading::Answer(id) => (vec![id], Vec::new()),
+        Reading::Starts(begun) => (Vec::new(), begun),
+        Reading::Settled(_) => (named().into_iter().collect(), Vec::new()),
+    };
+    Ok(console.phases(&ids, &keys).await?.into_iter().map(|(id, ..)| id).collect())
+}
+
+/// Sagas whose trigger came from there, among the newest.
+async fn triggered(console: &Console, place: Place<'_>, newest: usize) -> Result<Vec<Uuid>, Failure> {
+    let came_from = |trigger: &Trigger| (&*trigger.topic, trigger.partition, trigger.offset) == place;
     let (mut before, mut left) = (Uuid::max(), newest);
     while left > 0 {
-        let page = console.first_rows(before, PAGE.min(left), clue.needle().as_bytes()).await?;
+        let page = console.first_rows(before, PAGE.min(left), place.0.as_bytes()).await?;
         let Some((last, _)) = page.last() else { break };
         (before, left) = (*last, left - page.len());
         let fits = |facts: &Vec<u8>| {
             let first = Transition::decode(facts).ok().and_then(|row| row.facts.into_iter().next());
-            matches!(first, Some(Fact::Started { trigger, .. }) if clue.fits(&trigger))
+            matches!(first, Some(Fact::Started { trigger, .. }) if came_from(&trigger))
         };
         let found: Vec<Uuid> =
             page.iter().filter(|(_, facts)| facts.as_ref().is_some_and(fits)).map(|(id, _)| *id).collect();
-        // A trace may have started several sagas; they are of about the same time.
+        // A trigger may have started several sagas, one of each definition; their ids are of the same moment.
         if !found.is_empty() {
             return Ok(found);
         }
@@ -155,13 +184,12 @@ async fn triggered(console: &Console, clue: &Clue, newest: usize) -> Result<Vec<
 
 fn nothing(text: &str, clue: &Clue, newest: usize) -> Failure {
     let message = format!("nothing is found by {text}");
-    let newest_only =
-        format!("its trigger was looked for among the newest {newest} sagas: --newest N looks further back");
     let hint = match clue {
         Clue::Command(_) => "it looks like a command's id, and no saga that is kept could have sent it".to_owned(),
-        Clue::Trace(_) => newest_only,
+        Clue::Trace(_) => "it looks like a trace id, and no saga that is kept began in that trace".to_owned(),
         Clue::Place(..) => format!(
-            "it is no parked message; {newest_only}; replies are not kept by their place: their ce_correlationid is the saga's id"
+            "it is no parked message, Kafka has no record there that leads to a saga, and none of the newest {newest} sagas began there: \
+             --newest N looks further back"
         ),
         Clue::Nothing => {
             "a saga's id, a business key, a command's id, a trace id or TOPIC/PARTITION/OFFSET is found".to_owned()
@@ -198,50 +226,22 @@ pub fn found_saga(rules: Rules<'_>, saga: &Saga, journal: &[Transition], times: 
         phase_since: Moment(changed.map_or(saga.started_at, |row| row.now)),
         done: definition.places().filter(is_done).map(|step| definition.step(step).name.to_string()).collect(),
         why: explanation.sentence,
-        trace_id: trace_id(&saga.trigger),
+        trace_id: saga.trigger.trace_id().map(|trace| trace.simple().to_string()),
         command: None,
         can: explanation.can,
     }
 }
 
-fn trace_id(trigger: &Trigger) -> Option<String> {
-    let trace = trigger.traceparent.as_deref()?.split('-').nth(1)?;
-    (trace.len() == 32).then(|| trace.to_ascii_lowercase())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use crate::core::{Json, Timestamp};
-
     use super::*;
-
-    #[test]
-    fn a_trigger_is_known_by_its_trace_and_by_its_place() {
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let trigger = |traceparent: Option<&str>| Trigger {
-            topic: "orders".into(),
-            partition: 3,
-            offset: 17,
-            timestamp: Timestamp::ZERO,
-            id: None,
-            kind: "order".into(),
-            data: Json::empty_object(),
-            traceparent: traceparent.map(Arc::from),
-            tracestate: None,
-        };
-        let traced = trigger(Some(&format!("00-{trace}-00f067aa0ba902b7-01")));
-        assert!(Clue::of(&trace.to_uppercase()).fits(&traced));
-        assert!(!Clue::of(trace).fits(&trigger(None)));
-        assert!(Clue::of("orders/3/17").fits(&traced) && !Clue::of("orders/3/18").fits(&traced));
-    }
 
     #[test]
     fn what_a_text_may_be_is_told_by_its_form() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(Clue::of(trace), Clue::Trace(trace.to_owned()));
-        assert_eq!(Clue::of(&format!("00-{trace}-00f067aa0ba902b7-01")), Clue::Trace(trace.to_owned()));
+        let id = Uuid::try_parse(trace).unwrap();
+        assert_eq!(Clue::of(&trace.to_uppercase()), Clue::Trace(id));
+        assert_eq!(Clue::of(&format!("00-{trace}-00f067aa0ba902b7-01")), Clue::Trace(id));
         assert_eq!(Clue::of("a/b.events/3/17"), Clue::Place("a/b.events".to_owned(), 3, 17));
         assert_eq!(Clue::of("order-42"), Clue::Nothing);
         assert_eq!(Clue::of("1/2"), Clue::Nothing);

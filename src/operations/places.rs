@@ -19,6 +19,8 @@ pub struct Desk {
     pub reading: Console,
     /// Connections that ask engines, and tell the audit.
     pub asking: Console,
+    /// Kafka, to read single records; `None`: it is not configured.
+    pub kafka: Option<KafkaSettings>,
 }
 
 /// Where Kafka and Postgres are, as configured.
@@ -75,7 +77,7 @@ impl Places {
     pub fn desk(&self) -> Result<Desk, Failure> {
         let url = self.database_url()?;
         let reading = Console::read_only_lazily(url, REQUEST_TIMEOUT, READERS)?;
-        Ok(Desk { reading, asking: Console::lazily(url)? })
+        Ok(Desk { reading, asking: Console::lazily(url)?, kafka: self.kafka(None).ok() })
     }
 
     /// A connection that cannot write, for checks: they may take their time.

@@ -19,6 +19,8 @@ pub struct Change {
     pub journal: Vec<JournalRow>,
     /// New sagas.
     pub born: Vec<SagaRow>,
+    /// Those of them whose trigger belonged to a trace: trace, saga.
+    pub traces: Vec<(Uuid, Uuid)>,
     /// Sagas whose small row changes.
     pub turned: Vec<SagaUpdate>,
     /// Records put aside.
@@ -44,6 +46,7 @@ impl Change {
             partitions,
             journal,
             born,
+            traces: _,
             turned,
             parked,
             emitting,

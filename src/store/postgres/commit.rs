@@ -80,7 +80,9 @@ pub(super) async fn commit(
         .bind(change.redriven.iter().map(|outcome| outcome.verdict.name()).collect::<Vec<&str>>())
         .bind(change.redriven.iter().map(|outcome| outcome.message.as_deref()).collect::<Vec<Option<&str>>>())
         .bind(change.redriven.iter().map(|outcome| outcome.stays_parked).collect::<Vec<bool>>())
-        .bind(change.operations.iter().map(|outcome| outcome.code).collect::<Vec<Option<&str>>>());
+        .bind(change.operations.iter().map(|outcome| outcome.code).collect::<Vec<Option<&str>>>())
+        .bind(change.traces.iter().map(|(trace, _)| *trace).collect::<Vec<Uuid>>())
+        .bind(change.traces.iter().map(|(_, saga)| *saga).collect::<Vec<Uuid>>());
     let (batch, now): (i64, DateTime<Utc>) = query.fetch_one(connection).await?;
     Ok(Receipt { batch, now: timestamp(now) })
 }

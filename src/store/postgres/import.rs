@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::core::Timestamp;
+use crate::core::{Fact, Timestamp, Transition};
 
 use super::super::{DefinitionRow, SagaRow};
 use super::console::{Console, ConsoleError, failed};
@@ -19,6 +19,15 @@ const CHUNK: usize = 500;
 
 /// A saga as it was stored elsewhere: its small row, and its journal rows from seq 1 on, each with its moment.
 pub type ImportedSaga = (SagaRow, Vec<(Timestamp, Vec<u8>)>);
+
+/// The trace that a saga's trigger belonged to, as its first journal row has it.
+fn trace_of(journal: &[(Timestamp, Vec<u8>)]) -> Option<Uuid> {
+    let first = Transition::decode(&journal.first()?.1).ok()?;
+    first.facts.iter().find_map(|fact| match fact {
+        Fact::Started { trigger, .. } => trigger.trace_id(),
+        _ => None,
+    })
+}
 
 impl Console {
     /// Writes sagas as they were, all or none. False, and nothing is written, when the database has sagas already.
@@ -46,6 +55,7 @@ impl Console {
         for chunk in sagas.chunks(CHUNK) {
             let rows = || chunk.iter().map(|(row, _)| row);
             let journal = || chunk.iter().flat_map(|(row, journal)| (1_i32..).zip(journal).map(|line| (row.id, line)));
+            let traces = || chunk.iter().filter_map(|(row, journal)| Some((trace_of(journal)?, row.id)));
             sqlx::query(SAGA_IMPORT)
                 .bind(rows().map(|row| row.id).collect::<Vec<Uuid>>())
                 .bind(rows().map(|row| row.definition_hash.as_bytes().as_slice()).collect::<Vec<&[u8]>>())
@@ -60,6 +70,8 @@ impl Console {
                 .bind(journal().map(|(_, (seq, _))| seq).collect::<Vec<i32>>())
                 .bind(journal().map(|(_, (_, (at, _)))| moment(*at)).collect::<Vec<DateTime<Utc>>>())
                 .bind(journal().map(|(_, (_, (_, facts)))| facts.as_slice()).collect::<Vec<&[u8]>>())
+                .bind(traces().map(|(trace, _)| trace).collect::<Vec<Uuid>>())
+                .bind(traces().map(|(_, saga)| saga).collect::<Vec<Uuid>>())
                 .execute(&mut *transaction)
                 .await?;
         }

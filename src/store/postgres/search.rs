@@ -16,6 +16,7 @@ const SAGA_SELECT_PHASES: &str = include_str!("sql/saga_select_phases.sql");
 const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
 const SAGA_SELECT_TROUBLED: &str = include_str!("sql/saga_select_troubled.sql");
 const SAGA_SELECT_COMMANDED: &str = include_str!("sql/saga_select_commanded.sql");
+const SAGA_TRACE_SELECT: &str = include_str!("sql/saga_trace_select.sql");
 const SAGA_COUNT_PHASE: &str = include_str!("sql/saga_count_phase.sql");
 const DEFINITION_SELECT_LIST: &str = include_str!("sql/definition_select_list.sql");
 const JOURNAL_SELECT_FIRST: &str = include_str!("sql/journal_select_first.sql");
@@ -168,7 +169,17 @@ impl Console {
         Ok(found.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Ids of sagas of which this may be a command's id: a digest of the saga's id is part of it. Reads every saga's id.
+    /// Ids of sagas of this trace, newest first.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn traced(&self, trace: Uuid) -> Result<Vec<Uuid>, ConsoleError> {
+        let query = sqlx::query_as(SAGA_TRACE_SELECT).bind(trace);
+        let found: Vec<(Uuid,)> = query.fetch_all(&self.pool).await.map_err(failed("look for the sagas of a trace"))?;
+        Ok(found.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Ids of sagas of which this may be a command's id: a digest of the saga's id is part of it.
     ///
     /// # Errors
     /// The database does not answer.

@@ -39,6 +39,10 @@ born AS (
         AS d(id, hash, name, bk, phase, fin, wake, err)
     WHERE (SELECT count(*) FROM j) = cardinality($17::uuid[]) ORDER BY d.name, d.bk RETURNING 1
 ),
+traced AS (
+    INSERT INTO saga_trace (trace_id, saga_id)
+    SELECT d.trace, d.id FROM unnest($61::uuid[], $62::uuid[]) AS d(trace, id) WHERE (SELECT ok FROM g2)
+),
 turned AS (
     UPDATE saga s SET phase = d.phase, finished_at = d.fin, wake_at = d.wake, error = d.err
     FROM unnest($28::uuid[], $29::smallint[], $30::timestamptz[], $31::timestamptz[], $32::text[]) AS d(id, phase, fin, wake, err)
