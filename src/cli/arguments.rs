@@ -361,7 +361,7 @@ fn from(text: &str) -> Result<From, String> {
     match text {
         "earliest" => Ok(From::Earliest),
         "latest" => Ok(From::Latest),
-        text => text.parse().map(From::Time).map_err(|_| format!("neither earliest, latest nor {}", NoTimestamp)),
+        text => text.parse().map(From::Time).map_err(|_| format!("neither earliest, latest nor {NoTimestamp}")),
     }
 }
 

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::core::Verdict;
+
 use super::super::{Change, Fence, Receipt, Shrunk};
 use super::rows::{moment, timestamp};
 
@@ -20,7 +22,7 @@ pub(super) async fn commit(
     let (journal, born, turned, parked) = (&change.journal, &change.born, &change.turned, &change.parked);
     let left = |one: &Shrunk| one.rows.iter().map(|(id, row)| (one.name, *id, *row)).collect::<Vec<_>>();
     let shrunk: Vec<((i64, i64), Uuid, u32)> = change.shrunk.iter().flat_map(left).collect();
-    let query = sqlx::query_as(BATCH_COMMIT)
+    let offsets = sqlx::query_as(BATCH_COMMIT)
         .bind(fence.writer)
         .bind(fence.incarnation)
         .bind(fence.batch)
@@ -29,14 +31,9 @@ pub(super) async fn commit(
         .bind(partitions.iter().map(|advance| advance.partition).collect::<Vec<i32>>())
         .bind(partitions.iter().map(|advance| advance.from).collect::<Vec<i64>>())
         .bind(partitions.iter().map(|advance| advance.to).collect::<Vec<i64>>())
-        .bind(partitions.iter().map(|advance| advance.gaps).collect::<Vec<i64>>())
-        .bind(count(0))
-        .bind(count(1))
-        .bind(count(2))
-        .bind(count(3))
-        .bind(count(4))
-        .bind(count(5))
-        .bind(count(6))
+        .bind(partitions.iter().map(|advance| advance.gaps).collect::<Vec<i64>>());
+    let query = (0..Verdict::ALL.len())
+        .fold(offsets, |query, verdict| query.bind(count(verdict)))
         .bind(journal.iter().map(|row| row.saga_id).collect::<Vec<Uuid>>())
         .bind(journal.iter().map(|row| seq(row.seq)).collect::<Vec<i32>>())
         .bind(journal.iter().map(|row| row.facts.as_slice()).collect::<Vec<&[u8]>>())

@@ -23,10 +23,7 @@ pub type ImportedSaga = (SagaRow, Vec<(Timestamp, Vec<u8>)>);
 /// The trace that a saga's trigger belonged to, as its first journal row has it.
 fn trace_of(journal: &[(Timestamp, Vec<u8>)]) -> Option<Uuid> {
     let first = Transition::decode(&journal.first()?.1).ok()?;
-    first.facts.iter().find_map(|fact| match fact {
-        Fact::Started { trigger, .. } => trigger.trace_id(),
-        _ => None,
-    })
+    first.facts.iter().find_map(|fact| if let Fact::Started { trigger, .. } = fact { trigger.trace_id() } else { None })
 }
 
 impl Console {
