@@ -229,3 +229,32 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_the_second_part_of_traceparent_and_of_128_bits() {
+        let trace = |traceparent: Option<&str>| {
+            let trigger = Trigger {
+                topic: "orders".into(),
+                partition: 3,
+                offset: 17,
+                timestamp: Timestamp::ZERO,
+                id: None,
+                kind: "order".into(),
+                data: Json::empty_object(),
+                traceparent: traceparent.map(Arc::from),
+                tracestate: None,
+            };
+            trigger.trace_id().map(|id| id.simple().to_string())
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace(Some(&format!("00-{id}-00f067aa0ba902b7-01"))).as_deref(), Some(id));
+        for other in ["", "00", "00-4bf9-00f067aa0ba902b7-01", "00-{4bf92f35-77b3-4da6-a3ce-929d0e0e4736}-1-01"] {
+            assert_eq!(trace(Some(other)), None, "{other}");
+        }
+        assert_eq!(trace(None), None);
+    }
+}
