@@ -333,3 +333,38 @@ fn a_refusal_behind_a_conflict_is_kept_once() {
         "it was kept, although its data are those of the conflict"
     );
 }
+
+#[test]
+fn a_step_that_a_person_failed_while_it_was_unanswered_is_asked_again_with_the_same_id_when_its_saga_goes_on() {
+    let mut saga = Driven::start(TRADE);
+    saga.succeed("order clearing notification risk");
+    fail(&mut saga, "accounting");
+    assert_eq!(saga.phase(), Phase::Stuck);
+    let before = saga.issued();
+    assert_eq!(ask(&mut saga, Verb::Resume), Verdict::Applied);
+    assert_eq!(saga.issued(), before, "nobody knows how the first attempt ended: no other one begins");
+    assert_eq!(saga.reply("accounting", Action::Do, 1, success()).verdict, Verdict::Applied);
+    assert_eq!(saga.phase(), Phase::Completed);
+}
+
+#[test]
+fn a_step_that_was_refused_for_good_is_tried_anew_when_its_saga_goes_on() {
+    let mut saga = Driven::start(TRADE);
+    saga.succeed("order clearing notification risk");
+    saga.reply("accounting", Action::Do, 1, refusal());
+    assert_eq!((saga.phase(), ask(&mut saga, Verb::Resume)), (Phase::Stuck, Verdict::Applied));
+    assert_eq!(saga.issued().last().map(String::as_str), Some("do accounting 2"));
+}
+
+#[test]
+fn an_undo_that_waits_for_its_next_attempt_is_tried_at_once_where_a_person_says_so() {
+    let mut saga = Driven::start(TRADE);
+    saga.succeed("order");
+    saga.reply("clearing", Action::Do, 1, refusal());
+    saga.reply("notification", Action::Do, 1, success());
+    saga.reply("notification", Action::Undo, 1, success());
+    saga.reply("order", Action::Undo, 1, busy());
+    let waits = saga.issued().len();
+    assert_eq!(ask(&mut saga, retry("order", false)), Verdict::Applied);
+    assert_eq!((saga.issued().len(), saga.issued().last().map(String::as_str)), (waits + 1, Some("undo order 2")));
+}
