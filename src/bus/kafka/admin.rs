@@ -1,6 +1,6 @@
 //! Topics that definitions need: what is missing or different, and making what is missing. Nothing is ever made silently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -105,6 +105,16 @@ impl Admin {
             Ok::<_, rdkafka::error::KafkaError>((partition.id(), low, high))
         };
         partitions.map(ask).collect::<Result<_, _>>().map_err(|error| self.failed(&attempt, error))
+    }
+
+    /// What the logs of these topics hold: first and last offset of each partition. A topic that the broker does not tell of is left out.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub fn logs(&self, topics: &BTreeSet<String>) -> Result<BTreeMap<String, Vec<(i32, i64, i64)>>, BusError> {
+        let there = self.topics()?;
+        let known = topics.iter().filter(|topic| there.contains_key(*topic));
+        known.map(|topic| Ok((topic.clone(), self.watermarks(topic)?))).collect()
     }
 
     /// Compares what is needed with what is there.
