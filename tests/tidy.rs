@@ -37,7 +37,7 @@ const CRATES: [(&str, &[&str]); 6] = [
     ("cel", &["src/definition/expression/"]),
     ("backoff", &["src/engine/reconnect.rs"]),
     ("axum", &["src/api/"]),
-    ("ratatui", &["src/dev/view.rs"]),
+    ("ratatui", &["src/dev/screen.rs"]),
 ];
 
 /// What `core` and `dispatch` may not know.

@@ -6,6 +6,7 @@ mod demo;
 mod examples;
 mod postgres;
 mod samples;
+mod screen;
 mod summary;
 mod view;
 
@@ -14,3 +15,7 @@ pub use demo::DevOptions;
 pub use demo::run;
 pub use postgres::PostgresError;
 pub use postgres::PrivatePostgres;
+pub use screen::Ink;
+pub use screen::Scene;
+pub use screen::Screen;
+pub use screen::Words;

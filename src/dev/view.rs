@@ -1,23 +1,13 @@
 //! The live view: counts by phase, the newest sagas with their steps, the ledger. Plain lines where there is no terminal.
 
-use std::time::Duration;
-
-use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event, KeyCode};
-use ratatui::layout::{Constraint, Layout};
-use ratatui::style::{Color, Style, Stylize as _};
-use ratatui::text::{Line as TextLine, Span};
-use ratatui::widgets::{Block, Paragraph, Wrap};
-
-use crate::core::{Phase, StepStateName};
-
 use super::demo::DevOptions;
+use super::screen::{Ink, Scene, Screen, Words};
 use super::summary::{Line, Picture, mark};
 
 /// What is drawn on.
 pub(super) enum View {
     /// A terminal, and what its last line says.
-    Live(DefaultTerminal, String),
+    Live(Screen, String),
     /// Lines; the last one that was printed.
     Plain(String),
 }
@@ -27,7 +17,7 @@ impl View {
     #[expect(clippy::print_stdout, reason = "plain lines are the view where there is no terminal")]
     pub(super) fn open(options: &DevOptions, hint: String) -> Self {
         if options.is_live() {
-            return Self::Live(ratatui::init(), hint);
+            return Self::Live(Screen::open(), hint);
         }
         if options.once.is_none() {
             println!("{hint}");
@@ -37,15 +27,10 @@ impl View {
 
     /// True when somebody pressed q, Esc or Ctrl-C.
     pub(super) fn wants_to_end(&self) -> bool {
-        let Self::Live(..) = self else { return false };
-        while event::poll(Duration::ZERO).unwrap_or(false) {
-            if let Ok(Event::Key(pressed)) = event::read()
-                && matches!(pressed.code, KeyCode::Char('q' | 'c') | KeyCode::Esc)
-            {
-                return true;
-            }
+        match self {
+            Self::Live(screen, _) => screen.wants_to_end(),
+            Self::Plain(_) => false,
         }
-        false
     }
 
     /// Shows the picture.
@@ -59,19 +44,7 @@ impl View {
                     *last = line;
                 }
             }
-            Self::Live(terminal, hint) => {
-                if let Err(error) = terminal.draw(|frame| render(frame, picture, hint)) {
-                    tracing::warn!(%error, "terminal cannot be drawn on");
-                }
-            }
-        }
-    }
-}
-
-impl Drop for View {
-    fn drop(&mut self) {
-        if let Self::Live(..) = self {
-            ratatui::restore();
+            Self::Live(screen, hint) => screen.draw(&scene(picture, hint)),
         }
     }
 }
@@ -82,38 +55,21 @@ fn headline(picture: &Picture) -> String {
     format!("begun {}  {counts}ledger balanced {}/{}", picture.begun, picture.balanced(), picture.ended())
 }
 
-fn render(frame: &mut ratatui::Frame<'_>, picture: &Picture, hint: &str) {
-    let [head, body, foot] =
-        Layout::vertical([Constraint::Length(3), Constraint::Min(1), Constraint::Length(3)]).areas(frame.area());
-    frame.render_widget(Paragraph::new(headline(picture)).block(Block::bordered().title(" sagabus dev ".bold())), head);
-    let lines: Vec<TextLine<'_>> = picture.lines.iter().take(usize::from(body.height)).map(row).collect();
-    frame.render_widget(Paragraph::new(lines), body);
+fn scene(picture: &Picture, hint: &str) -> Scene {
     let legend = "● done  ◐ under way  ○ not begun  ✗ refused  ? given up  ↩ undone      q ends";
-    frame.render_widget(Paragraph::new(format!("{legend}\n{hint}")).wrap(Wrap { trim: false }).dim(), foot);
+    Scene {
+        title: "sagabus dev".to_owned(),
+        head: headline(picture),
+        body: picture.lines.iter().map(row).collect(),
+        foot: format!("{legend}\n{hint}"),
+    }
 }
 
-fn row(line: &Line) -> TextLine<'_> {
-    let color = match line.phase {
-        Phase::Completed => Color::Green,
-        Phase::Compensated | Phase::CompensatedWithSkips | Phase::Cancelled => Color::Yellow,
-        Phase::Stuck | Phase::Abandoned => Color::Red,
-        Phase::Running | Phase::Compensating | Phase::Paused => Color::Cyan,
-    };
-    let mut spans = vec![
-        Span::raw(format!("{:<10}{:<18}", line.key, line.definition)),
-        Span::styled(format!("{:<14}", line.phase.name()), Style::new().fg(color)),
+fn row(line: &Line) -> Words {
+    let mut words = vec![
+        (format!("{:<10}{:<18}", line.key, line.definition), Ink::Plain),
+        (format!("{:<14}", line.phase.name()), Ink::of_phase(line.phase)),
     ];
-    for (name, state) in &line.steps {
-        let style = match state {
-            StepStateName::Succeeded => Style::new().fg(Color::Green),
-            StepStateName::Compensated | StepStateName::Compensating => Style::new().fg(Color::Yellow),
-            StepStateName::Failed | StepStateName::GivenUp | StepStateName::CompensationFailed => {
-                Style::new().fg(Color::Red)
-            }
-            StepStateName::Pending | StepStateName::Skipped => Style::new().dim(),
-            StepStateName::Ready | StepStateName::Issued | StepStateName::Retrying => Style::new().fg(Color::Cyan),
-        };
-        spans.push(Span::styled(format!("{} {name}  ", mark(*state)), style));
-    }
-    TextLine::from(spans)
+    words.extend(line.steps.iter().map(|(name, state)| (format!("{} {name}  ", mark(*state)), Ink::of_step(*state))));
+    words
 }
