@@ -13,6 +13,7 @@ use crate::store::SagaFilter;
 
 use super::audit::AuditVerb;
 use super::bulk::BulkVerb;
+use super::live::LiveVerb;
 use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
 use super::repair::RepairVerb;
@@ -80,6 +81,8 @@ pub(super) enum Verb {
     Start(StartArguments),
     #[command(flatten)]
     See(SeeVerb),
+    #[command(flatten)]
+    Live(LiveVerb),
     /// One saga: what it waits for, its steps, its journal.
     Show(SagaArguments),
     /// Records put aside.

@@ -8,7 +8,7 @@ use crate::dev::{self, DevOptions};
 use crate::engine::Stop;
 use crate::operations::{Exit, Failure, Places};
 
-use super::arguments::{Arguments, DevArguments, Verb};
+use super::arguments::DevArguments;
 use super::run::on_signal;
 
 fn options(arguments: &DevArguments) -> DevOptions {
@@ -16,8 +16,7 @@ fn options(arguments: &DevArguments) -> DevOptions {
 }
 
 /// Where the live view's logs go: `sagabus-dev.log` in the folder for temporary files.
-pub(super) fn log_file(arguments: &Arguments) -> Option<std::fs::File> {
-    let Verb::Dev(dev) = &arguments.verb else { return None };
+pub(super) fn log_file(dev: &DevArguments) -> Option<std::fs::File> {
     let path = std::env::temp_dir().join("sagabus-dev.log");
     if options(dev).is_live() { std::fs::File::create(path).ok() } else { None }
 }

@@ -8,6 +8,7 @@ mod checks;
 mod consent;
 mod dev;
 mod input;
+mod live;
 mod manual;
 mod output;
 mod parked;
@@ -25,12 +26,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use arguments::Arguments;
+use arguments::{Arguments, Verb};
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log_to(dev::log_file(&arguments));
+    log_to(log_file(&arguments.verb));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
@@ -48,6 +49,14 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// Where logs go while a terminal is drawn on.
+fn log_file(verb: &Verb) -> Option<std::fs::File> {
+    if let Verb::Dev(dev) = verb {
+        return dev::log_file(dev);
+    }
+    if let Verb::Live(live) = verb { live.log_file() } else { None }
 }
 
 /// Logs go to standard error, or to a file while a terminal is drawn on.

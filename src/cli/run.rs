@@ -49,6 +49,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Topics(verb) => topics(&places, verb, &who).await,
         Verb::Start(start) => run_start(&places, start).await,
         Verb::See(verb) => super::see::run(&places, verb).await,
+        Verb::Live(verb) => super::live::run(&places, verb).await,
         Verb::Show(show) => run_show(&places, show).await,
         Verb::Replay(verb) => super::replay::run(&places, verb, &who).await,
         Verb::Parked(verb) => super::parked::run(&places, verb, &who).await,

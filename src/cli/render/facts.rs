@@ -21,6 +21,29 @@ pub fn history(rows: &[JournalRow], times: Times) -> String {
     text
 }
 
+/// A journal row in one line: what happened, without what it holds.
+pub fn row(row: &JournalRow, times: Times) -> String {
+    let facts: Vec<String> = row.facts.iter().map(words).collect();
+    format!("{:>4}  {}  {}", row.seq, times.column(row.at.0), printable(&facts.join("; ")))
+}
+
+/// A fact's name, its step, and what tells it from others of its name.
+fn words(fact: &Value) -> String {
+    let text = |key: &str| fact.get(key).and_then(Value::as_str);
+    let undo = text("action").filter(|action| *action == "undo");
+    let code = fact.get("answer").and_then(|answer| answer.get("code")).and_then(Value::as_str);
+    let operation = fact.get("operation");
+    let verb = operation.and_then(|operation| operation.get("verb")).and_then(|verb| {
+        let of_object = || verb.as_object().and_then(|members| members.keys().next()).map(String::as_str);
+        verb.as_str().or_else(of_object)
+    });
+    let by =
+        operation.and_then(|operation| operation.get("who")).and_then(Value::as_str).map(|who| format!("by {who}"));
+    let told =
+        [text("fact"), undo, text("step"), text("phase"), text("cause"), text("code"), code, verb, by.as_deref()];
+    told.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
 /// What would be written and sent, or why it would be refused.
 pub fn dry_run(tried: &DryRun) -> String {
     let mut text = format!("DRY RUN   {} of {} at row {}: nothing is written\n", tried.verb, tried.saga_id, tried.seq);

@@ -19,8 +19,18 @@ pub fn frame(shown: &Shown, rows: usize, times: Times) -> String {
 }
 
 fn head(shown: &Shown) -> String {
+    format!("{}\n{}\n", summary(shown), steps(shown))
+}
+
+/// Which saga it is, and how it stands in one sentence.
+pub(super) fn summary(shown: &Shown) -> String {
     let saga = &shown.saga;
     let (name, version, key) = (&saga.definition, saga.version, printable(&saga.business_key));
+    format!("SAGA   {}  {name} v{version}  key {key}\nNOW    {}\n", saga.id, printable(&shown.summary))
+}
+
+/// Its steps, a line each.
+pub(super) fn steps(shown: &Shown) -> String {
     let mut rows = table(&["STEP", "AFTER", "KIND", "STATE", "DO", "UNDO"]);
     for step in &shown.steps {
         rows.add_row([
@@ -32,8 +42,7 @@ fn head(shown: &Shown) -> String {
             step.undo_attempts.to_string(),
         ]);
     }
-    let summary = printable(&shown.summary);
-    format!("SAGA   {}  {name} v{version}  key {key}\nNOW    {summary}\n\n{}\n", saga.id, lines(&rows))
+    lines(&rows)
 }
 
 /// What came of deciding sagas again: those that are not the same, and a sum.

@@ -36,7 +36,12 @@ pub fn found(found: &FoundJson, times: Times) -> String {
 
 /// The sentence, every gate, what can be done.
 pub fn explanation(explanation: &Explanation, times: Times) -> String {
-    let mut text = format!("{}\n", printable(&explanation.sentence));
+    format!("{}\n{}", printable(&explanation.sentence), gates(explanation, times))
+}
+
+/// Every gate, what can be done.
+pub(super) fn gates(explanation: &Explanation, times: Times) -> String {
+    let mut text = String::new();
     if !explanation.gates.is_empty() {
         let mut rows = table(&["GATE", "STEP", "WAITS FOR", "SINCE", "BECAUSE", "NEXT"]);
         explanation.gates.iter().for_each(|gate| _ = rows.add_row(gate_row(gate, times)));

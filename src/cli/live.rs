@@ -1,0 +1,251 @@
+//! Verbs that look at what moves: who is behind, one saga as it goes on, how everything goes. They read on a connection that cannot write.
+
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use tokio::time::Instant;
+
+use crate::core::Phase;
+use crate::dev::{Scene, Screen};
+use crate::operations::{self, Exit, Failure, Lookout, Opened, Places, TopJson};
+use crate::store::Console;
+
+use super::arguments::{OneSaga, OutputArguments, OutputFormat, TimeArguments, duration};
+use super::{output, render};
+
+/// How often a saga is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often it is looked whether a key was pressed.
+const KEYS: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LiveVerb {
+    /// Who is behind: engines with triggers and replies, participants with their commands.
+    ///
+    /// Where engines stand is said by Postgres, where a log begins and ends by Kafka; how far participants are by what their consumer
+    /// groups have committed. A group is known by that: one that has committed nothing yet is not found. Behind are offsets, of which
+    /// some may hold no record (transaction markers).
+    #[command(
+        after_help = "Exit codes: 0 done, 2 no Kafka is configured, 6 Kafka or the database does not answer.\n\n\
+        Example: sagabus lag --only-behind"
+    )]
+    Lag(LagArguments),
+    /// Watch one saga until it has ended: on a terminal drawn anew, elsewhere a line for each row of its journal.
+    ///
+    /// A saga that waits for a person has not ended. On a terminal q ends the watch, and so does Ctrl-C.
+    #[command(
+        after_help = "Exit codes: 0 completed (or q), 1 it ended otherwise, 3 no such saga, 6 the database does not answer, 124 --wait ran \
+        out.\n\nExample: sagabus watch order-42 --wait 5m"
+    )]
+    Watch(WatchArguments),
+    /// How it goes: open sagas by definition and phase, what begins and ends a second, who works, what waits for a person.
+    ///
+    /// With Kafka configured also how far engines are behind. Drawn anew on a terminal until q or Ctrl-C; elsewhere, and as JSON, once.
+    #[command(after_help = "Exit codes: 0 done, 6 the database does not answer.\n\nExample: sagabus top --once")]
+    Top(TopArguments),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct LagArguments {
+    /// Leave out what is not behind; what is stopped is always shown.
+    #[arg(long)]
+    only_behind: bool,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct WatchArguments {
+    #[command(flatten)]
+    one: OneSaga,
+    /// At most this long.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    wait: Option<Duration>,
+    #[command(flatten)]
+    times: TimeArguments,
+    /// How to print: jsonl is never drawn.
+    #[arg(long, value_enum, default_value_t = WatchFormat::Table)]
+    output: WatchFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum WatchFormat {
+    /// For people.
+    Table,
+    /// For programs: a line a row.
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct TopArguments {
+    /// One look, also on a terminal.
+    #[arg(long)]
+    once: bool,
+    /// How often it is looked.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    every: Duration,
+    #[command(flatten)]
+    times: TimeArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+impl LiveVerb {
+    /// Where logs go while a terminal is drawn on; `None` where none is.
+    pub(super) fn log_file(&self) -> Option<File> {
+        let is_drawn = match self {
+            Self::Lag(_) => false,
+            Self::Watch(arguments) => arguments.is_drawn(),
+            Self::Top(arguments) => arguments.is_drawn(),
+        };
+        let path = std::env::temp_dir().join("sagabus-live.log");
+        if is_drawn { File::create(path).ok() } else { None }
+    }
+}
+
+impl WatchArguments {
+    fn is_drawn(&self) -> bool {
+        self.output == WatchFormat::Table && std::io::stdout().is_terminal()
+    }
+}
+
+impl TopArguments {
+    fn is_drawn(&self) -> bool {
+        !self.once && self.output.output == OutputFormat::Table && std::io::stdout().is_terminal()
+    }
+}
+
+/// Looks, and shows what was seen.
+pub(super) async fn run(places: &Places, verb: LiveVerb) -> Result<ExitCode, Failure> {
+    let console = places.reading().await?;
+    match verb {
+        LiveVerb::Lag(LagArguments { only_behind, output: format }) => {
+            let report = Lookout::new(places, &console)?.everybody().await?;
+            let report = if only_behind { report.only_behind() } else { report };
+            report.notes.iter().for_each(|note| output::note(note));
+            output::one(format.output, &report, render::lag);
+            Ok(ExitCode::SUCCESS)
+        }
+        LiveVerb::Watch(arguments) => watch(&console, arguments).await,
+        LiveVerb::Top(arguments) => top(places, &console, arguments).await,
+    }
+}
+
+async fn watch(console: &Console, arguments: WatchArguments) -> Result<ExitCode, Failure> {
+    let saga = operations::find_one(console, &arguments.one.saga, arguments.one.definition.as_deref()).await?;
+    let until = arguments.wait.map(|wait| Instant::now() + wait);
+    let mut screen = arguments.is_drawn().then(Screen::open);
+    let mut seen = 0;
+    let opened = loop {
+        let opened = operations::open(console, saga.row.id).await?;
+        match &mut screen {
+            Some(screen) => screen.draw(&scene(&opened, arguments.times)),
+            None => tell(&opened, &mut seen, &arguments),
+        }
+        if opened.saga.is_final() {
+            break opened;
+        }
+        match pause(screen.as_ref(), LOOK, until).await {
+            Pause::Over => {}
+            Pause::Left => return Ok(ExitCode::SUCCESS),
+            Pause::TimeUp => {
+                let message = format!("saga {} has not ended: it is {}", saga.row.business_key, opened.saga.phase);
+                return Err(Failure::new(Exit::TimedOut, message, "sagabus explain says what it waits for"));
+            }
+        }
+    };
+    if screen.take().is_some() {
+        let (head, body) = seen_whole(&opened, arguments.times);
+        output::print(format!("{head}\n{body}").trim_end());
+    }
+    if opened.saga.phase == Phase::Completed {
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::note(&format!("{} is {}", saga.row.business_key, opened.saga.phase));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Prints the rows of the journal that were not seen before.
+fn tell(opened: &Opened, seen: &mut u32, arguments: &WatchArguments) {
+    let mut rows = operations::history(opened.definition(), &opened.journal);
+    rows.retain(|row| row.seq > *seen);
+    *seen = opened.saga.seq;
+    match arguments.output {
+        WatchFormat::Jsonl => output::json_lines(&rows),
+        WatchFormat::Table => {
+            let times = arguments.times.seen_from(opened.now);
+            rows.iter().for_each(|row| output::print(&render::row(row, times)));
+        }
+    }
+}
+
+fn seen_whole(opened: &Opened, times: TimeArguments) -> (String, String) {
+    let times = times.seen_from(opened.now);
+    let shown = operations::show(opened, times);
+    let explanation = operations::explain(opened.plan.rules(), &opened.saga, &opened.journal, times);
+    (render::watched_head(&shown), render::watched_body(&shown, &explanation, times))
+}
+
+fn scene(opened: &Opened, times: TimeArguments) -> Scene {
+    let (head, body) = seen_whole(opened, times);
+    let (title, foot) = ("sagabus watch".to_owned(), "q ends".to_owned());
+    Scene { title, head, foot, ..Scene::default() }.with_text(&body)
+}
+
+async fn top(places: &Places, console: &Console, arguments: TopArguments) -> Result<ExitCode, Failure> {
+    let mut lookout = if places.kafka.is_some() { Some(Lookout::new(places, console)?) } else { None };
+    if !arguments.is_drawn() {
+        let seen = operations::top(console, lookout.as_mut()).await?;
+        output::one(arguments.output.output, &seen, |seen| {
+            let times = arguments.times.seen_from(seen.at.0);
+            format!("{}\n\n{}", render::top_head(seen), render::top_body(seen, times))
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut screen = Screen::open();
+    loop {
+        let seen = operations::top(console, lookout.as_mut()).await?;
+        screen.draw(&overview(&seen, arguments.times));
+        if let Pause::Left = pause(Some(&screen), arguments.every, None).await {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+fn overview(seen: &TopJson, times: TimeArguments) -> Scene {
+    let (head, body) = (render::top_head(seen), render::top_body(seen, times.seen_from(seen.at.0)));
+    let (title, foot) = ("sagabus top".to_owned(), format!("{}      q ends", seen.at.0));
+    Scene { title, head, foot, ..Scene::default() }.with_text(&body)
+}
+
+/// How the wait between two looks ended.
+enum Pause {
+    /// It is time to look.
+    Over,
+    /// Somebody has seen enough.
+    Left,
+    /// Nobody waits longer.
+    TimeUp,
+}
+
+async fn pause(screen: Option<&Screen>, long: Duration, until: Option<Instant>) -> Pause {
+    let over = Instant::now() + long;
+    loop {
+        let now = Instant::now();
+        if screen.is_some_and(Screen::wants_to_end) {
+            return Pause::Left;
+        }
+        if until.is_some_and(|until| now >= until) {
+            return Pause::TimeUp;
+        }
+        if now >= over {
+            return Pause::Over;
+        }
+        let wait = if screen.is_some() { KEYS } else { LOOK };
+        let left = until.map_or(over, |until| until.min(over)).saturating_duration_since(now);
+        tokio::time::sleep(wait.min(left)).await;
+    }
+}
