@@ -80,6 +80,12 @@ pub struct ParkedFilter {
     pub key: Option<String>,
     /// How their reason begins.
     pub reason_prefix: Option<String>,
+    /// The code in their reason, such as `trigger-data`.
+    pub code: Option<String>,
+    /// Put aside then or later.
+    pub parked_after: Option<Timestamp>,
+    /// Put aside earlier.
+    pub parked_before: Option<Timestamp>,
     /// With a number below: where the page before it ended.
     pub before: Option<i64>,
 }
@@ -93,11 +99,22 @@ pub struct OpenedParked {
     pub message: ParkedMessage,
     /// When it was put aside.
     pub parked_at: Timestamp,
+    /// What keeps it from entering the line again.
+    pub standing: Standing,
+}
+
+/// What keeps a record that was put aside from entering the line again, or may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
     /// Whether it waits.
     pub state: ParkedState,
+    /// False where only the beginning of the record is there.
+    pub is_whole: bool,
     /// How often it was asked to enter the line again.
     pub redrives: u64,
-    /// An earlier record of the same key and partition that waits and was not asked for together with it.
+    /// It is asked for, and nobody has judged it yet.
+    pub is_asked: bool,
+    /// An earlier record of the same key and partition that waits and is not asked for together with it.
     pub earlier: Option<i64>,
 }
 
@@ -171,7 +188,10 @@ impl Console {
             .bind(filter.topic.as_deref())
             .bind(filter.key.as_deref().map(str::as_bytes))
             .bind(filter.reason_prefix.as_deref())
-            .bind(filter.before.unwrap_or(i64::MAX));
+            .bind(filter.before.unwrap_or(i64::MAX))
+            .bind(filter.code.as_deref())
+            .bind(filter.parked_after.map(moment))
+            .bind(filter.parked_before.map(moment));
         let found: Vec<ParkedColumns> = query.fetch_all(&self.pool).await.map_err(failed("list parked messages"))?;
         Ok(found.into_iter().map(listed).collect())
     }
@@ -305,6 +325,7 @@ struct WholeRow {
     parked_at: DateTime<Utc>,
     state: String,
     redrives: i64,
+    is_asked: bool,
     earlier: Option<i64>,
 }
 
@@ -324,8 +345,12 @@ fn opened(row: WholeRow) -> OpenedParked {
         id: row.id,
         message,
         parked_at: timestamp(row.parked_at),
-        state: ParkedState::parse(&row.state).unwrap_or(ParkedState::Parked),
-        redrives: row.redrives.unsigned_abs(),
-        earlier: row.earlier,
+        standing: Standing {
+            state: ParkedState::parse(&row.state).unwrap_or(ParkedState::Parked),
+            is_whole: row.is_whole,
+            redrives: row.redrives.unsigned_abs(),
+            is_asked: row.is_asked,
+            earlier: row.earlier,
+        },
     }
 }
