@@ -325,7 +325,8 @@ async fn watch(console: &Console, number: i64, format: OutputFormat) -> Result<E
     })
 }
 
-fn bar() -> ProgressBar {
+/// A bar on standard error.
+pub(super) fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len}  {msg}").expect("the template is one");
     ProgressBar::new(0).with_style(style)
 }

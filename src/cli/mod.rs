@@ -19,6 +19,7 @@ mod replay;
 mod run;
 mod see;
 mod selection;
+mod sweep;
 mod tokens;
 
 use std::io::IsTerminal as _;

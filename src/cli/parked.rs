@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::operations::{self, Edit, Exit, Failure, Places};
+use crate::operations::{self, Edit, Exit, Failure, ParkedCondition, Places, Rate};
 use crate::store::{Console, ParkedFilter, ParkedState};
 
 use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments};
 use super::consent::Consent;
-use super::{input, output, render};
+use super::{input, output, render, sweep};
 
 const RULES: &str = "An engine judges: `sagabus serve` has to run on this database. Several messages enter the line in the order of their \
     logs. One that would be put aside again stays parked.\n\n\
@@ -48,10 +48,19 @@ pub(super) enum ParkedVerb {
         output: OutputArguments,
     },
     /// Send messages down the line again as they are. Changes something.
-    #[command(after_help = helped("sagabus parked redrive 17 18 --reason \"the definition knows them now\" --yes"))]
+    ///
+    /// Chosen by what is true of them instead of by number: what would happen is shown first, by topic and reason, with those that are
+    /// refused. Then they are worked through in the order of their logs at --rate, and those of one key one after the other: when one is
+    /// put aside again, those behind it are refused. It may be stopped at any time: what was judged stays so, and the same words choose
+    /// what is left.
+    #[command(after_help = helped("sagabus parked redrive 17 18 --reason \"the definition knows them now\" --yes\n         \
+        sagabus parked redrive --where topic=orders.events --reason-code trigger-data --rate 50/s --reason \"INC-7\" --yes"))]
     Redrive {
         #[command(flatten)]
         chosen: Chosen,
+        /// Messages a time, where they are not said by number: 20/s, 300/m, 1000/h.
+        #[arg(long, default_value = Rate::DEFAULT, value_name = "RATE", value_parser = Rate::parse)]
+        rate: Rate,
         #[command(flatten)]
         again: Again,
     },
@@ -87,12 +96,19 @@ pub(super) enum ParkedVerb {
         again: Again,
     },
     /// Say that messages need not be looked at any more; they are kept. Changes something.
-    #[command(after_help = "Example: sagabus parked discard 17 --reason \"a test of theirs\" --yes")]
+    #[command(
+        after_help = "Exit codes: 0 done, 1 not wanted at the question, 2 wrong usage, 3 no such message, 5 somebody else dealt with some \
+        of them meanwhile, 6 the database does not answer.\n\n\
+        Example: sagabus parked discard 17 --reason \"a test of theirs\" --yes\n         \
+        sagabus parked discard --where topic=orders.events --where parked-before=720h --reason \"too old\" --yes"
+    )]
     Discard {
         #[command(flatten)]
         chosen: Chosen,
         #[command(flatten)]
         consent: Consent,
+        #[command(flatten)]
+        output: OutputArguments,
     },
 }
 
@@ -107,22 +123,46 @@ pub(super) struct Which {
     /// Only messages whose reason begins so, such as malformed, orphan or orphan: unknown-saga.
     #[arg(long, value_name = "PREFIX")]
     why: Option<String>,
+    /// Only messages with this code in their reason, such as trigger-data.
+    #[arg(long, value_name = "CODE")]
+    reason_code: Option<String>,
+    /// Only messages for which this is true; may be said several times: topic=NAME, key=KEY, reason=PREFIX, code=CODE,
+    /// parked-after=TIME, parked-before=TIME (RFC 3339, or how long ago: 1h30m).
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = ParkedCondition::parse)]
+    conditions: Vec<ParkedCondition>,
 }
 
 impl Which {
     fn filter(self, state: Option<ParkedState>) -> ParkedFilter {
-        ParkedFilter { state, topic: self.topic, key: self.key, reason_prefix: self.why, before: None }
+        let said = operations::parked_filter(&self.conditions, crate::engine::wall_clock());
+        ParkedFilter {
+            state,
+            topic: self.topic.or(said.topic),
+            key: self.key.or(said.key),
+            reason_prefix: self.why.or(said.reason_prefix),
+            code: self.reason_code.or(said.code),
+            ..said
+        }
     }
 }
 
-/// Messages by number, or all that wait and fit.
+/// Messages by number, or those that wait and fit.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Chosen {
     /// Their numbers.
-    #[arg(value_name = "ID", conflicts_with_all = ["topic", "key", "why"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["topic", "key", "why", "reason_code", "conditions", "limit"])]
     ids: Vec<i64>,
     #[command(flatten)]
     which: Which,
+    /// At most this many, the first in the order of their logs.
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    limit: usize,
+}
+
+/// What was said of the messages.
+enum Said {
+    Ids(Vec<i64>),
+    Where(ParkedFilter, usize),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -131,9 +171,9 @@ pub(super) struct Again {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    consent: Consent,
+    pub(super) consent: Consent,
     #[command(flatten)]
-    output: OutputArguments,
+    pub(super) output: OutputArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -148,27 +188,16 @@ pub(super) enum StateArgument {
     All,
 }
 
-/// Messages that one command chooses at most.
-const CHOSEN_MAX: usize = 10_000;
-
 impl Chosen {
-    async fn ids(self, console: &Console) -> Result<Vec<i64>, Failure> {
+    fn said(self) -> Result<Said, Failure> {
         if !self.ids.is_empty() {
-            return Ok(self.ids);
+            return Ok(Said::Ids(self.ids));
         }
         if self.which == Which::default() {
-            let hint = "say their numbers, or which ones by --topic, --key or --why";
+            let hint = "say their numbers, or which ones by --where, --topic, --key, --why or --reason-code";
             return Err(Failure::new(Exit::Usage, "no parked message is chosen", hint));
         }
-        let found = operations::parked(console, &self.which.filter(Some(ParkedState::Parked)), CHOSEN_MAX + 1).await?;
-        match found.len() {
-            0 => Err(Failure::new(Exit::NotFound, "no parked message fits", "sagabus parked list shows the newest")),
-            many if many > CHOSEN_MAX => {
-                let message = format!("more than {CHOSEN_MAX} parked messages fit");
-                Err(Failure::new(Exit::Usage, message, "choose by --topic and --key"))
-            }
-            _ => Ok(found.into_iter().map(|parked| parked.id).collect()),
-        }
+        Ok(Said::Where(self.which.filter(Some(ParkedState::Parked)), self.limit))
     }
 }
 
@@ -195,11 +224,15 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
             output::one(format.output, &shown, |shown| render::parked_shown(shown, times));
             Ok(ExitCode::SUCCESS)
         }
-        ParkedVerb::Redrive { chosen, again } => {
+        ParkedVerb::Redrive { chosen, rate, again } => {
+            let (said, reason) = (chosen.said()?, again.consent.reason()?);
             let console = places.console().await?;
-            let reason = again.consent.reason()?;
-            let ids = chosen.ids(&console).await?;
-            redrive(&console, &ids, ("redrive", &Edit::default()), (who, &reason), &again).await
+            match said {
+                Said::Ids(ids) => redrive(&console, &ids, ("redrive", &Edit::default()), (who, &reason), &again).await,
+                Said::Where(filter, limit) => {
+                    sweep::redrive(&console, (&filter, limit), (rate, again.force), (who, &reason), &again).await
+                }
+            }
         }
         ParkedVerb::Edit { id, file, header, no_header, again } => {
             let reason = again.consent.reason()?;
@@ -219,18 +252,22 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
             let edit = Edit::bind(&operations::open(&console, saga.row.id).await?, &step)?;
             redrive(&console, &[id], ("bind", &edit), (who, &reason), &again).await
         }
-        ParkedVerb::Discard { chosen, consent } => {
-            let reason = consent.reason()?;
+        ParkedVerb::Discard { chosen, consent, output: format } => {
+            let (said, reason) = (chosen.said()?, consent.reason()?);
             let console = places.console().await?;
-            let ids = chosen.ids(&console).await?;
+            let ids = match said {
+                Said::Ids(ids) => ids,
+                Said::Where(filter, limit) => {
+                    return sweep::discard(&console, (&filter, limit), (who, &reason), &consent, format.output).await;
+                }
+            };
             if consent.dry_run {
                 output::note(&format!("would discard {} parked messages", ids.len()));
                 return Ok(ExitCode::SUCCESS);
             }
             consent.ask(&format!("discard {} parked messages?", ids.len()))?;
-            let discarded = operations::discard(&console, &ids, who, &reason).await?;
-            output::note(&format!("discarded: {} of {}", discarded.len(), ids.len()));
-            Ok(if discarded.len() == ids.len() { ExitCode::SUCCESS } else { ExitCode::from(Exit::Partial as u8) })
+            let discarded = operations::discard(&console, &ids, who, &reason).await?.len();
+            Ok(sweep::discarded(discarded, ids.len(), format.output))
         }
     }
 }

@@ -1,9 +1,9 @@
-//! `--where`: which sagas, as `name=value`.
+//! `--where`: which sagas, or which records put aside, as `name=value`.
 
 use std::time::Duration;
 
 use crate::core::{Phase, Timestamp};
-use crate::store::SagaFilter;
+use crate::store::{ParkedFilter, SagaFilter};
 
 /// What may stand before the `=`.
 const NAMES: [&str; 6] = ["phase", "definition", "key", "code", "started-after", "started-before"];
@@ -52,8 +52,7 @@ impl Condition {
     /// # Errors
     /// There is no such name, or the value does not fit it: for people.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (name, value) =
-            text.split_once('=').ok_or_else(|| format!("say NAME=VALUE; names are {}", NAMES.join(", ")))?;
+        let (name, value) = named(text, &NAMES)?;
         match name {
             "phase" => Ok(Self::Phase(parse_phase(value)?)),
             "definition" => Ok(Self::Definition(value.to_owned())),
@@ -65,13 +64,74 @@ impl Condition {
             "code" => Ok(Self::Code(value.to_owned())),
             "started-after" => Ok(Self::StartedAfter(when(value)?)),
             "started-before" => Ok(Self::StartedBefore(when(value)?)),
-            _ => {
-                let meant = crate::definition::did_you_mean(name, &NAMES);
-                let meant = meant.map_or_else(String::new, |meant| format!(" (did you mean {meant}?)"));
-                Err(format!("there is no {name}{meant}; names are {}", NAMES.join(", ")))
-            }
+            _ => Err(unknown(name, &NAMES)),
         }
     }
+}
+
+fn named<'a>(text: &'a str, names: &[&str]) -> Result<(&'a str, &'a str), String> {
+    text.split_once('=').ok_or_else(|| format!("say NAME=VALUE; names are {}", names.join(", ")))
+}
+
+fn unknown(name: &str, names: &[&str]) -> String {
+    let meant = crate::definition::did_you_mean(name, names);
+    let meant = meant.map_or_else(String::new, |meant| format!(" (did you mean {meant}?)"));
+    format!("there is no {name}{meant}; names are {}", names.join(", "))
+}
+
+/// What may stand before the `=` of a record that was put aside.
+const PARKED_NAMES: [&str; 6] = ["topic", "key", "reason", "code", "parked-after", "parked-before"];
+
+/// A condition on a record that was put aside, such as `topic=orders.events`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParkedCondition {
+    /// `topic=NAME`
+    Topic(String),
+    /// `key=KEY`: the record's whole key.
+    Key(String),
+    /// `reason=PREFIX`: its reason begins so.
+    Reason(String),
+    /// `code=CODE`: the second word of its reason.
+    Code(String),
+    /// `parked-after=TIME`
+    After(When),
+    /// `parked-before=TIME`
+    Before(When),
+}
+
+impl ParkedCondition {
+    /// Reads `name=value`.
+    ///
+    /// # Errors
+    /// There is no such name, or the value does not fit it: for people.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, value) = named(text, &PARKED_NAMES)?;
+        match name {
+            "topic" => Ok(Self::Topic(value.to_owned())),
+            "key" => Ok(Self::Key(value.to_owned())),
+            "reason" => Ok(Self::Reason(value.to_owned())),
+            "code" => Ok(Self::Code(value.to_owned())),
+            "parked-after" => Ok(Self::After(when(value)?)),
+            "parked-before" => Ok(Self::Before(when(value)?)),
+            _ => Err(unknown(name, &PARKED_NAMES)),
+        }
+    }
+}
+
+/// All conditions together, seen from `now`; of two of the same name the last one counts.
+pub fn parked_filter(conditions: &[ParkedCondition], now: Timestamp) -> ParkedFilter {
+    let mut filter = ParkedFilter::default();
+    for condition in conditions {
+        match condition.clone() {
+            ParkedCondition::Topic(topic) => filter.topic = Some(topic),
+            ParkedCondition::Key(key) => filter.key = Some(key),
+            ParkedCondition::Reason(prefix) => filter.reason_prefix = Some(prefix),
+            ParkedCondition::Code(code) => filter.code = Some(code),
+            ParkedCondition::After(when) => filter.parked_after = Some(when.seen_from(now)),
+            ParkedCondition::Before(when) => filter.parked_before = Some(when.seen_from(now)),
+        }
+    }
+    filter
 }
 
 /// The phase of this name.
@@ -126,6 +186,23 @@ mod tests {
             ..SagaFilter::default()
         };
         assert_eq!(filter(&conditions, now), expected);
+    }
+
+    #[test]
+    fn conditions_on_records_put_aside_are_read_and_put_together() {
+        let now = Timestamp::from_millis(3_600_000);
+        let said = ["topic=orders.events", "reason=malformed", "code=trigger-data", "parked-after=30m", "key=a=b"];
+        let conditions: Vec<ParkedCondition> = said.iter().map(|text| ParkedCondition::parse(text).unwrap()).collect();
+        let expected = ParkedFilter {
+            topic: Some("orders.events".to_owned()),
+            key: Some("a=b".to_owned()),
+            reason_prefix: Some("malformed".to_owned()),
+            code: Some("trigger-data".to_owned()),
+            parked_after: Some(Timestamp::from_millis(1_800_000)),
+            ..ParkedFilter::default()
+        };
+        assert_eq!(parked_filter(&conditions, now), expected);
+        assert!(ParkedCondition::parse("topics=x").unwrap_err().contains("did you mean topic?"));
     }
 
     #[test]

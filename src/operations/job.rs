@@ -53,7 +53,7 @@ impl Rate {
     }
 
     /// How many items may go at `now`, and when the next one may.
-    fn due(self, next_at: Timestamp, now: Timestamp, at_most: u32) -> (u32, Timestamp) {
+    pub(super) fn due(self, next_at: Timestamp, now: Timestamp, at_most: u32) -> (u32, Timestamp) {
         let from = next_at.micros().max(now.micros() - CATCH_UP_MS * 1_000);
         if from > now.micros() {
             return (0, next_at);

@@ -16,11 +16,10 @@ use crate::wire::{KeptHeader, KeptValue};
 use super::dry_run::check_step;
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
+use super::obstacle::Obstacle;
 use super::opened::Opened;
 use super::pages::{Page, PageToken};
 
-/// A record that was sent down the line this often and is still parked needs a closer look (OPERATIONS.md section 9).
-const REDRIVES_MAX: u64 = 3;
 /// How long the command waits for an engine to judge.
 const WAIT: Duration = Duration::from_secs(10);
 /// How often it looks.
@@ -194,7 +193,7 @@ pub(super) fn parked_json(parked: ListedParked) -> ParkedJson {
 /// # Errors
 /// It is not there (exit 3), or the database does not answer.
 pub async fn show_parked(console: &Console, id: i64) -> Result<ParkedShown, Failure> {
-    let OpenedParked { message, parked_at, state, .. } =
+    let OpenedParked { message, parked_at, standing, .. } =
         console.open_parked(&[id]).await?.pop().ok_or_else(|| not_there(id))?;
     let past = |past: PastRedrive| RedriveJson {
         verb: past.verb,
@@ -214,7 +213,7 @@ pub async fn show_parked(console: &Console, id: i64) -> Result<ParkedShown, Fail
         reason: message.reason,
         key: message.key,
         parked_at,
-        state,
+        state: standing.state,
     };
     Ok(ParkedShown {
         listed: parked_json(listed),
@@ -230,32 +229,6 @@ fn not_there(id: i64) -> Failure {
     Failure::new(Exit::NotFound, format!("there is no parked message {id}"), "sagabus parked list shows the newest")
 }
 
-/// Why a message may not enter the line again, if so.
-fn check(opened: &OpenedParked, edit: &Edit, force: bool) -> Result<(), Failure> {
-    let id = opened.id;
-    let refused = |message: String, hint: &str| Err(Failure::new(Exit::Refused, message, hint));
-    match opened.state {
-        ParkedState::Parked => {}
-        ParkedState::Redriven | ParkedState::Discarded => {
-            return refused(format!("parked message {id} is {} already", opened.state.name()), "parked show tells how");
-        }
-    }
-    if !opened.message.is_whole && edit.value.is_none() {
-        let hint = "write it whole again, and give it with parked edit";
-        return refused(format!("of parked message {id}, a record over the limits, only the beginning was kept"), hint);
-    }
-    if let (Some(earlier), false) = (opened.earlier, force) {
-        let hint =
-            "name both in one command, which keeps their order; --force if they have nothing to do with each other";
-        return refused(format!("parked message {earlier} of the same key lies before {id}"), hint);
-    }
-    if opened.redrives >= REDRIVES_MAX && !force {
-        let message = format!("parked message {id} entered the line {} times and is still parked", opened.redrives);
-        return refused(message, "parked show tells why; --force if something has changed since");
-    }
-    Ok(())
-}
-
 /// What `redrive` would refuse.
 ///
 /// # Errors
@@ -269,8 +242,12 @@ async fn checked(console: &Console, ids: &[i64], edit: &Edit, force: bool) -> Re
     if let Some(missing) = ids.iter().find(|id| !opened.iter().any(|opened| opened.id == **id)) {
         return Err(not_there(*missing));
     }
-    opened.iter().try_for_each(|opened| check(opened, edit, force))?;
-    Ok(opened)
+    let obstacle =
+        |opened: &OpenedParked| Some((opened.id, Obstacle::of(opened.standing, edit.value.is_some(), force)?));
+    match opened.iter().find_map(obstacle) {
+        None => Ok(opened),
+        Some((id, obstacle)) => Err(obstacle.refuses(id)),
+    }
 }
 
 /// Sends messages down the line again, in the order of their logs, and waits until an engine has judged them.
@@ -285,6 +262,16 @@ pub async fn redrive(
     force: bool,
 ) -> Result<Vec<RedrivenJson>, Failure> {
     let opened = checked(console, ids, edit, force).await?;
+    send(console, &opened, (verb, edit), (who, reason)).await
+}
+
+/// Sends messages down the line that nothing keeps, and waits until an engine has judged them.
+pub(super) async fn send(
+    console: &Console,
+    opened: &[OpenedParked],
+    (verb, edit): (&str, &Edit),
+    (who, reason): (&str, &str),
+) -> Result<Vec<RedrivenJson>, Failure> {
     let moment = crate::engine::wall_clock().micros();
     let name = |id: i64| format!("{verb} {who} {id} {} {moment}", std::process::id());
     let id = |opened: &OpenedParked| Uuid::new_v5(&Uuid::NAMESPACE_OID, name(opened.id).as_bytes());

@@ -27,6 +27,8 @@ pub use live::watched_head;
 pub use parked::parked;
 pub use parked::parked_shown;
 pub use parked::redriven;
+pub use parked::sweep;
+pub use parked::swept;
 pub use plans::jobs;
 pub use plans::plan_shown;
 pub use plans::planned;

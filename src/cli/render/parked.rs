@@ -1,6 +1,8 @@
 //! Records put aside, for people.
 
-use crate::operations::{ParkedJson, ParkedShown, RedrivenJson, Times};
+use std::fmt::Write as _;
+
+use crate::operations::{ParkedJson, ParkedShown, RedrivenJson, SweepReason, SweepShown, Swept, Times};
 
 use super::{lines, or_dash, printable, table};
 
@@ -32,6 +34,38 @@ pub fn redriven(judged: &[RedrivenJson]) -> String {
         rows.add_row([&one.id.to_string(), one.verdict, now, &printable(or_dash(one.message.as_deref()))]);
     }
     lines(&rows)
+}
+
+/// What would become of many messages: by topic and reason, those that are refused, a sum.
+pub fn sweep(shown: &SweepShown, verb: &str) -> String {
+    let mut rows = table(&["MESSAGES", "TOPIC", "REASON"]);
+    for group in &shown.would {
+        rows.add_row([group.messages.to_string(), group.topic.clone(), printable(&group.reason)]);
+    }
+    let mut text = if rows.is_empty() { String::new() } else { format!("{}\n", lines(&rows)) };
+    reasons(&mut text, "REFUSED", &shown.refused);
+    let would: usize = shown.would.iter().map(|group| group.messages).sum();
+    let cut = if shown.is_cut { "; more fit than --limit lets through" } else { "" };
+    _ = writeln!(text, "{verb} {would} of {} parked messages{cut}", shown.chosen);
+    text
+}
+
+/// What became of many messages.
+pub fn swept(swept: &Swept) -> String {
+    let mut text = String::new();
+    reasons(&mut text, "AGAIN", &swept.again);
+    reasons(&mut text, "REFUSED", &swept.refusals);
+    let Swept { chosen, redriven, parked_again, refused, .. } = swept;
+    let verdicts: Vec<String> = swept.verdicts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let told = if verdicts.is_empty() { String::new() } else { format!(" ({})", verdicts.join(", ")) };
+    _ = writeln!(text, "{chosen} chosen: {redriven} redriven, {parked_again} parked again, {refused} refused{told}");
+    text
+}
+
+fn reasons(text: &mut String, what: &str, reasons: &[SweepReason]) {
+    for SweepReason { reason, messages, sample } in reasons {
+        _ = writeln!(text, "{what:<8}{messages} {}, such as {sample}", printable(reason));
+    }
 }
 
 /// One message with its past.
