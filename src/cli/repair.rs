@@ -50,11 +50,8 @@ pub(super) enum RepairVerb {
     #[command(after_help = helped("sagabus edit order-42 clearing --data fixed.json --reason \"wrong account\" --yes"))]
     Edit {
         #[command(flatten)]
-        one: OneSaga,
-        /// The step's name.
-        #[arg(value_name = "STEP")]
-        step: String,
-        /// The data: a file of JSON, - for standard input, or JSON itself.
+        on: OnStep,
+        /// The data, the same for every saga of a plan: a file of JSON, - for standard input, or JSON itself.
         #[arg(long, value_name = "FILE|-|JSON")]
         data: String,
         #[command(flatten)]
@@ -209,8 +206,9 @@ fn parts(verb: RepairVerb) -> Result<(Said, Verb, Act), Failure> {
         RepairVerb::Retry { on, step, of_many, force, act } => {
             (on.said(), Verb::Retry { step: step.or(of_many), force }, act)
         }
-        RepairVerb::Edit { one, step, data, act } => {
-            (Said::One(one), Verb::Edit { step, data: read_json("--data", data)? }, act)
+        RepairVerb::Edit { on, data, act } => {
+            let (said, step) = on.said()?;
+            (said, Verb::Edit { step, data: read_json("--data", data)? }, act)
         }
         RepairVerb::Skip { on, reply, act } => {
             let reply = reply.map(|reply| read_json("--reply", reply)).transpose()?;
