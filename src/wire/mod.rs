@@ -1,6 +1,7 @@
 //! Kafka records to inputs, commands to Kafka records: pure. The message contract is CloudEvents 1.0 (CONTRACT.md).
 
 mod command;
+mod dead_letter;
 mod event;
 mod outgoing;
 mod record;
@@ -9,6 +10,9 @@ mod trigger;
 
 pub use command::Received;
 pub use command::received;
+pub use dead_letter::DeadLetter;
+pub use dead_letter::dead_letter;
+pub use dead_letter::is_of_dead_letters;
 pub use event::Attribute;
 pub use event::Event;
 pub use event::Malformed;
