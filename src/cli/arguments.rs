@@ -13,6 +13,7 @@ use crate::store::SagaFilter;
 
 use super::audit::AuditVerb;
 use super::bulk::BulkVerb;
+use super::dlq::DlqVerb;
 use super::live::LiveVerb;
 use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
@@ -88,6 +89,9 @@ pub(super) enum Verb {
     /// Records put aside.
     #[command(subcommand)]
     Parked(ParkedVerb),
+    /// Dead letters of participants.
+    #[command(subcommand)]
+    Dlq(DlqVerb),
     #[command(flatten)]
     Repair(RepairVerb),
     #[command(flatten)]

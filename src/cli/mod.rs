@@ -7,6 +7,7 @@ mod bulk;
 mod checks;
 mod consent;
 mod dev;
+mod dlq;
 mod input;
 mod live;
 mod manual;

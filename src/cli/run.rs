@@ -53,6 +53,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Show(show) => run_show(&places, show).await,
         Verb::Replay(verb) => super::replay::run(&places, verb, &who).await,
         Verb::Parked(verb) => super::parked::run(&places, verb, &who).await,
+        Verb::Dlq(verb) => super::dlq::run(&places, verb, &who).await,
         Verb::Repair(verb) => super::repair::run(&places, verb, &who).await,
         Verb::Bulk(verb) => super::bulk::run(&places, verb, &who).await,
         Verb::Verify(verify) => super::checks::verify(&places, verify).await,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::bus::{Admin, BusError, GroupProgress, KafkaSettings, group_progress};
+use crate::bus::{Admin, GroupProgress, KafkaSettings, group_progress};
 use crate::core::Definition;
 use crate::store::{Balance, Console};
 
-use super::failure::{Exit, Failure};
+use super::blocking::on_a_thread;
+use super::failure::Failure;
 use super::opened::Plans;
 use super::places::Places;
 
@@ -152,7 +153,7 @@ impl Lookout {
         let of_commands = logs.iter().filter(|(topic, _)| topics.commands.contains_key(*topic));
         let asked = of_commands.flat_map(|(topic, marks)| marks.iter().map(|(number, ..)| (topic.clone(), *number)));
         let (asked, settings) = (asked.collect::<Vec<_>>(), self.settings.clone());
-        let groups = match on_a_thread(move || group_progress(&settings, &asked)).await? {
+        let groups = match on_a_thread(move || Ok(group_progress(&settings, &asked))).await? {
             Ok((groups, silent)) => {
                 notes.extend(silent.into_iter().map(|error| error.to_string()));
                 Some(groups)
@@ -195,16 +196,8 @@ impl Lookout {
     /// The ends are asked after the offsets: an engine is never ahead of its log by that.
     async fn logs(&self, topics: BTreeSet<String>) -> Result<Logs, Failure> {
         let admin = Arc::clone(&self.admin);
-        Ok(on_a_thread(move || admin.logs(&topics)).await??)
+        on_a_thread(move || Ok(admin.logs(&topics)?)).await
     }
-}
-
-/// Kafka's client waits for its answers: on a thread of their own.
-async fn on_a_thread<T: Send + 'static>(
-    question: impl FnOnce() -> Result<T, BusError> + Send + 'static,
-) -> Result<Result<T, BusError>, Failure> {
-    let answered = tokio::task::spawn_blocking(question).await;
-    answered.map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))
 }
 
 /// Every partition that is known or there, by topic and number.

@@ -2,6 +2,7 @@
 
 mod checks;
 mod facts;
+mod letters;
 mod lists;
 mod live;
 mod parked;
@@ -15,6 +16,9 @@ pub use checks::verified;
 pub use facts::dry_run;
 pub use facts::history;
 pub use facts::row;
+pub use letters::letter_shown;
+pub use letters::letters;
+pub use letters::mailbag;
 pub use lists::counts;
 pub use lists::failures;
 pub use lists::sagas;
