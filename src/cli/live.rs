@@ -120,17 +120,18 @@ impl TopArguments {
 
 /// Looks, and shows what was seen.
 pub(super) async fn run(places: &Places, verb: LiveVerb) -> Result<ExitCode, Failure> {
-    let console = places.reading().await?;
     match verb {
         LiveVerb::Lag(LagArguments { only_behind, output: format }) => {
-            let report = Lookout::new(places, &console)?.everybody().await?;
+            // What is said wrongly is told before anything is asked.
+            places.kafka(None)?;
+            let report = Lookout::new(places, &places.reading().await?)?.everybody().await?;
             let report = if only_behind { report.only_behind() } else { report };
             report.notes.iter().for_each(|note| output::note(note));
             output::one(format.output, &report, render::lag);
             Ok(ExitCode::SUCCESS)
         }
-        LiveVerb::Watch(arguments) => watch(&console, arguments).await,
-        LiveVerb::Top(arguments) => top(places, &console, arguments).await,
+        LiveVerb::Watch(arguments) => watch(&places.reading().await?, arguments).await,
+        LiveVerb::Top(arguments) => top(places, &places.reading().await?, arguments).await,
     }
 }
 

@@ -69,7 +69,10 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
         "resolve",
         "abandon",
     ];
-    let looking = ["find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff"];
+    let looking = [
+        "find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff", "lag",
+        "watch", "top",
+    ];
     let mut all = String::new();
     for verb in looking.into_iter().chain(changing) {
         let text = out(&sagabus(None, &[verb, "-h"]));
@@ -86,6 +89,13 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
         assert_eq!(text.contains("Changes something"), !["list", "show"].contains(&verb), "{verb}");
         let own = text.split("\nPlaces:").next().unwrap_or_default();
         all.push_str(&format!("$ sagabus parked {verb} -h\n{own}\n"));
+    }
+    for verb in ["list", "show", "redrive"] {
+        let text = out(&sagabus(None, &["dlq", verb, "-h"]));
+        assert!(text.contains(&format!("Example: sagabus dlq {verb}")), "{text}");
+        assert_eq!(text.contains("Changes something"), verb == "redrive", "{verb}");
+        let own = text.split("\nPlaces:").next().unwrap_or_default();
+        all.push_str(&format!("$ sagabus dlq {verb} -h\n{own}\n"));
     }
     for verb in ["verify", "run", "what-if", "export", "import", "redrive", "serve"] {
         let text = out(&sagabus(None, &["replay", verb, "-h"]));
@@ -146,6 +156,12 @@ fn what_is_said_wrongly_is_named_before_anything_is_asked() {
         (vec!["resolve", "k", "a", "--as", "gone", "--reason", "why", "--yes"], "undone"),
         (vec!["list", "--where", "phases=stuck"], "did you mean phase?"),
         (vec!["list", "--where", "phase=lost"], "no such phase"),
+        (vec!["lag"], "no Kafka is configured"),
+        (vec!["dlq", "list", "dead"], "no Kafka is configured"),
+        (vec!["dlq", "show", "dead", "3"], "PARTITION@OFFSET"),
+        (vec!["dlq", "redrive", "dead", "--all", "--reason", "why"], "--yes is missing"),
+        (vec!["parked", "redrive", "--where", "topics=x", "--reason", "why", "--yes"], "did you mean topic?"),
+        (vec!["parked", "redrive", "--why", "x", "--rate", "fast", "--reason", "why", "--yes"], "is not a rate"),
     ];
     for (arguments, word) in told {
         let (code, error) = said(&arguments);

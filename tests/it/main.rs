@@ -1,5 +1,5 @@
 //! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults`, `kafka`, `kafka_bus`,
-//! `hostile`, `kit`, `outage` and `bus_conformance::kafka` need `scripts/services up`.
+//! `hostile`, `kit`, `outage`, `seeing_kafka` and `bus_conformance::kafka` need `scripts/services up`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "fault tests say what they fired")]
@@ -40,6 +40,8 @@ mod replay;
 mod rules;
 mod scaffold;
 mod scenarios;
+mod seeing;
+mod seeing_kafka;
 mod service;
 mod statement_errors;
 mod store_conformance;

@@ -177,3 +177,118 @@ async fn a_message_that_nobody_needs_is_discarded_and_kept() {
     assert_eq!(code(&sagabus(Some(&url), &["parked", "discard", "--reason", "none chosen", "--yes"])), 2);
     assert_eq!(code(&sagabus(Some(&url), &["verify"])), 0);
 }
+
+/// So many triggers are put aside for the same reason and then could be read; and two of one key never.
+async fn outage(name: &str, sagas: usize) -> Busy {
+    let mut busy = Busy::start(name, Box::new(|_| Behaviour::Answers)).await;
+    for number in 0..sagas {
+        let key = format!("key-{number}");
+        busy.world.broker.publish_raw(TRIGGERS, Some(key.as_bytes()), Some(b"{\"orderId\":7}"), &PLACED);
+    }
+    for _ in 0..2 {
+        busy.world.broker.publish_raw(TRIGGERS, Some(b"poison"), Some(b"{\"orderId\":"), &PLACED);
+    }
+    let parked = i64::try_from(sagas + 2).unwrap();
+    while busy.database.count("SELECT count(*) FROM parked_message").await < parked {
+        busy.turn().await;
+    }
+    for number in 0..sagas {
+        let value = trigger_data(&format!("order-{number}"));
+        let mend = format!(
+            "UPDATE parked_message SET value = convert_to('{}', 'UTF8') WHERE key = 'key-{number}'",
+            value.get()
+        );
+        busy.database.run(&mend).await;
+    }
+    busy
+}
+
+const SAID: [&str; 5] = ["--reason", "INC-7", "--yes", "--output", "json"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_messages_are_shown_first_and_redriven_in_the_order_of_their_keys() {
+    let mut busy = outage("redrive_many", 5).await;
+    let url = busy.database.url.clone();
+    let redrive = ["parked", "redrive", "--where", "topic=orders.events"];
+    let shown = look(&busy, &[redrive.as_slice(), &["--dry-run"]].concat());
+    assert_eq!((&shown["chosen"], &shown["refused"]), (&7.into(), &serde_json::json!([])), "{shown}");
+    let would: Vec<u64> =
+        shown["would"].as_array().unwrap().iter().map(|one| one["messages"].as_u64().unwrap()).collect();
+    assert_eq!(would.iter().sum::<u64>(), 7, "{shown}");
+    let code_of_poison =
+        shown["would"].as_array().unwrap().iter().find(|one| one["messages"] == 2).unwrap()["reason"].clone();
+    let code_of_poison = code_of_poison.as_str().unwrap().split(": ").nth(1).unwrap().to_owned();
+    let poison = look(&busy, &["parked", "redrive", "--reason-code", &code_of_poison, "--dry-run"]);
+    assert_eq!(poison["chosen"], 2, "{poison}");
+    assert_eq!(
+        look(&busy, &["parked", "list", "--where", &format!("code={code_of_poison}")]).as_array().unwrap().len(),
+        2
+    );
+    let first = look(&busy, &[redrive.as_slice(), &["--limit", "3", "--dry-run"]].concat());
+    assert_eq!((&first["chosen"], &first["isCut"]), (&3.into(), &true.into()));
+    let nothing = sagabus(Some(&url), &["parked", "redrive", "--where", "topic=nobody", "--dry-run"]);
+    assert_eq!(code(&nothing), 3, "{}", error(&nothing));
+    let unasked = sagabus(Some(&url), &[redrive.as_slice(), &["--reason", "x"]].concat());
+    assert!(code(&unasked) == 2 && error(&unasked).contains("--yes is missing"), "{}", error(&unasked));
+
+    let done = act(&mut busy, &[redrive.as_slice(), &SAID, &["--rate", "100/s"]].concat()).await;
+    let swept: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(code(&done), 5, "{}", error(&done));
+    let counts = |swept: &Value| ["redriven", "parkedAgain", "refused"].map(|name| swept[name].as_u64().unwrap());
+    assert_eq!(counts(&swept), [5, 1, 1], "{swept}");
+    assert!(error(&done).contains("redrive 7 of 7 parked messages"), "shown first: {}", error(&done));
+    assert_eq!(swept["refusals"][0]["reason"], "an earlier one of the same key waits");
+    assert_eq!(busy.database.count("SELECT count(*) FROM saga").await, 5);
+
+    // What never goes is stopped by the loop guard, and the one behind it by the order of its key.
+    for _ in 0..2 {
+        let again = act(&mut busy, &[redrive.as_slice(), &SAID].concat()).await;
+        assert_eq!((code(&again), counts(&serde_json::from_slice(&again.stdout).unwrap())), (4, [0, 1, 1]));
+    }
+    let guarded = sagabus(Some(&url), &[redrive.as_slice(), &SAID].concat());
+    assert_eq!(code(&guarded), 4);
+    assert!(error(&guarded).contains("3 times or more in vain"), "{}", error(&guarded));
+
+    let discard = ["parked", "discard", "--where", "reason=malformed"];
+    assert_eq!(code(&sagabus(Some(&url), &[discard.as_slice(), &["--dry-run"]].concat())), 0);
+    let discarded = sagabus(Some(&url), &[discard.as_slice(), &SAID].concat());
+    assert_eq!(
+        serde_json::from_slice::<Value>(&discarded.stdout).unwrap(),
+        serde_json::json!({"asked": 2, "discarded": 2})
+    );
+    assert_eq!(look(&busy, &["parked", "list"]), serde_json::json!([]));
+    for check in [["verify"].as_slice(), &["audit", "balance"]] {
+        assert_eq!(code(&sagabus(Some(&url), check)), 0, "{check:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_that_is_killed_goes_on_where_it_was_and_begins_nothing_twice() {
+    let mut busy = outage("redrive_killed", 12).await;
+    let redrive = ["parked", "redrive", "--where", "key=key-0"];
+    assert_eq!(code(&act(&mut busy, &[redrive.as_slice(), &SAID].concat()).await), 0);
+    let all = ["parked", "redrive", "--reason-code", "trigger-data"];
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_sagabus"))
+        .args(all)
+        .args(SAID)
+        .args(["--rate", "2/s"])
+        .env("SAGABUS_DATABASE_URL", &busy.database.url)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while busy.database.count("SELECT count(*) FROM redrive WHERE verdict IS NOT NULL").await < 4 {
+        busy.turn().await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    while busy.database.count("SELECT count(*) FROM redrive WHERE verdict IS NULL").await > 0 {
+        busy.turn().await;
+    }
+    let left = busy.database.count("SELECT count(*) FROM parked_message WHERE state = 'parked'").await;
+    assert!((3..12).contains(&left), "it was killed half-way: {left}");
+    let done = act(&mut busy, &[all.as_slice(), &SAID, &["--rate", "1000/s"]].concat()).await;
+    assert_eq!(code(&done), 0, "{}", error(&done));
+    assert_eq!(busy.database.count("SELECT count(*) FROM saga").await, 12);
+    assert_eq!(busy.database.count("SELECT count(*) FROM redrive").await, 12, "none was asked for twice");
+}
