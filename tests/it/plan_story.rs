@@ -83,6 +83,8 @@ async fn a_group_is_resolved_by_a_plan_and_what_has_changed_since_is_refused() {
     assert_eq!(shown["items"].as_array().unwrap().len(), SAGAS);
     assert_eq!(shown["items"][0]["effect"]["sends"][0]["step"], "order");
     assert_eq!(busy.database.count("SELECT count(*) FROM operation").await, 0, "nothing is asked for");
+    let edit = ["edit", "--failure", &group, "--step", "clearing", "--data", r#"{"account":"b"}"#, "--dry-run"];
+    assert_eq!(look(&busy, &edit)["eligible"], SAGAS, "the same data for many");
 
     // Above the minimum somebody else applies it, and that is audited.
     ends(&busy, &["plan", "approval", "--minimum-sagas", "20", "--reason", "test", "--yes"], 0, "more than 20");
