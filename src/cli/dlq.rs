@@ -60,7 +60,7 @@ pub(super) enum DlqVerb {
         /// The topic.
         topic: String,
         /// Where it lies.
-        #[arg(value_name = "PARTITION@OFFSET", value_parser = place, required_unless_present = "all", conflicts_with = "all")]
+        #[arg(value_name = "PARTITION@OFFSET", value_parser = place, conflicts_with = "all")]
         place: Option<(i32, i64)>,
         /// All of the topic, in the order of its log.
         #[arg(long)]
@@ -104,8 +104,11 @@ pub(super) async fn run(places: &Places, verb: DlqVerb, who: &str) -> Result<Exi
             output::one(format.output, &shown, |shown| render::letter_shown(shown, times));
             Ok(ExitCode::SUCCESS)
         }
-        DlqVerb::Redrive { topic, place, limit, rate, consent, output: format, .. } => {
-            let wanted = place.map_or(Letters::All(limit), |(partition, offset)| Letters::One(partition, offset));
+        DlqVerb::Redrive { topic, place, all, limit, rate, consent, output: format } => {
+            let one = place.map(|(partition, offset)| Letters::One(partition, offset));
+            let wanted = one
+                .or(all.then_some(Letters::All(limit)))
+                .ok_or_else(|| Failure::new(Exit::Usage, "no letter is chosen", "say PARTITION@OFFSET, or --all"))?;
             redrive(places, (&topic, &wanted, limit), rate, &consent, (who, format.output)).await
         }
     }

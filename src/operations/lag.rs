@@ -164,8 +164,9 @@ impl Lookout {
             }
         };
         let commands = groups.map_or_else(Vec::new, |groups| command_lags(&topics, &groups, &logs));
-        let missing = topics.commands.keys().filter(|topic| !logs.contains_key(*topic));
-        notes.extend(missing.map(|topic| format!("there is no command topic {topic}: sagabus topics ensure makes it")));
+        let named = topics.inputs.keys().chain(topics.commands.keys());
+        let missing = named.filter(|topic| !logs.contains_key(*topic));
+        notes.extend(missing.map(|topic| format!("there is no topic {topic}: sagabus topics ensure makes it")));
         Ok(LagReport { inputs: input_lags(&topics, &known, &logs), commands, notes })
     }
 

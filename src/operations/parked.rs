@@ -8,9 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Action, command_id, outstanding};
-use crate::store::{
-    Console, JudgedRedrive, ListedParked, NewRedrive, OpenedParked, ParkedFilter, ParkedState, PastRedrive,
-};
+use crate::store::{Console, JudgedRedrive, ListedParked, NewRedrive, OpenedParked, ParkedFilter, PastRedrive};
 use crate::wire::{KeptHeader, KeptValue};
 
 use super::dry_run::check_step;

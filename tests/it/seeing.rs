@@ -73,7 +73,7 @@ fn who_is_behind_is_told_by_partition_and_by_group() {
             input("trade.replies", 0, "replies", "reading", 40, 52),
         ],
         commands: vec![reader, nobody],
-        notes: vec!["there is no command topic order.commands: sagabus topics ensure makes it".to_owned()],
+        notes: vec!["there is no topic order.commands: sagabus topics ensure makes it".to_owned()],
     };
     golden("lag", &render::lag(&report));
     golden("lag_json", &json(&report));
