@@ -16,12 +16,17 @@ fn settings() -> KafkaSettings {
     KafkaSettings::new(&bootstrap(), "looking", None)
 }
 
+/// First and last offset of each partition.
+type Ends = BTreeMap<(String, i32), (i64, i64)>;
+/// What each group has committed.
+type Groups = BTreeMap<String, BTreeMap<(String, i32), i64>>;
+
 /// What the cluster holds of one test: ends of its topics, and its groups with what they have committed.
-fn kafka_as_it_is(name: &str) -> (BTreeMap<(String, i32), (i64, i64)>, BTreeMap<String, BTreeMap<(String, i32), i64>>) {
+fn kafka_as_it_is(name: &str) -> (Ends, Groups) {
     let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
     let wait = Duration::from_secs(10);
     let metadata = client.fetch_metadata(None, wait).unwrap();
-    let mut ends = BTreeMap::new();
+    let mut ends = Ends::new();
     for topic in metadata.topics().iter().filter(|topic| topic.name().contains(name)) {
         for partition in topic.partitions() {
             let marks = client.fetch_watermarks(topic.name(), partition.id(), wait).unwrap();
@@ -30,7 +35,7 @@ fn kafka_as_it_is(name: &str) -> (BTreeMap<(String, i32), (i64, i64)>, BTreeMap<
     }
     let partitions: Vec<(String, i32)> = ends.keys().cloned().collect();
     let (committed, _) = group_progress(&settings(), &partitions).unwrap();
-    let mut groups: BTreeMap<_, _> = committed.into_iter().map(|group| (group.name, group.committed)).collect();
+    let mut groups: Groups = committed.into_iter().map(|group| (group.name, group.committed)).collect();
     // Also groups that have committed nothing: nobody may have joined.
     let listed = client.fetch_group_list(None, wait).unwrap();
     for group in listed.groups().iter().filter(|group| group.name().contains(name)) {
@@ -317,7 +322,7 @@ async fn what_only_looks_leaves_database_and_kafka_as_they_were() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         first == kafka_as_it_is("untouched")
     };
-    served.until("participants have committed", || is_quiet()).await;
+    served.until("participants have committed", || async { is_quiet().await }).await;
     let before = (tables_as_they_are(&served).await, kafka_as_it_is("untouched"));
     for look in &looks {
         let output = served.sagabus(&[look.as_slice(), &["--group", &group]].concat());
