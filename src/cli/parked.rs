@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::operations::{self, Edit, Exit, Failure, ParkedCondition, Places, Rate};
 use crate::store::{Console, ParkedFilter, ParkedState};
 
-use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments};
+use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
 use super::{input, output, render, sweep};
 
@@ -226,7 +226,7 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
         }
         ParkedVerb::Redrive { chosen, rate, again } => {
             let (said, reason) = (chosen.said()?, again.consent.reason()?);
-            let console = places.console().await?;
+            let console = console(places, &again.consent).await?;
             match said {
                 Said::Ids(ids) => redrive(&console, &ids, ("redrive", &Edit::default()), (who, &reason), &again).await,
                 Said::Where(filter, limit) => {
@@ -253,23 +253,37 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
             redrive(&console, &[id], ("bind", &edit), (who, &reason), &again).await
         }
         ParkedVerb::Discard { chosen, consent, output: format } => {
-            let (said, reason) = (chosen.said()?, consent.reason()?);
-            let console = places.console().await?;
-            let ids = match said {
-                Said::Ids(ids) => ids,
-                Said::Where(filter, limit) => {
-                    return sweep::discard(&console, (&filter, limit), (who, &reason), &consent, format.output).await;
-                }
-            };
-            if consent.dry_run {
-                output::note(&format!("would discard {} parked messages", ids.len()));
-                return Ok(ExitCode::SUCCESS);
-            }
-            consent.ask(&format!("discard {} parked messages?", ids.len()))?;
-            let discarded = operations::discard(&console, &ids, who, &reason).await?.len();
-            Ok(sweep::discarded(discarded, ids.len(), format.output))
+            discard(places, chosen, (&consent, format.output), who).await
         }
     }
+}
+
+async fn discard(
+    places: &Places,
+    chosen: Chosen,
+    (consent, format): (&Consent, OutputFormat),
+    who: &str,
+) -> Result<ExitCode, Failure> {
+    let (said, reason) = (chosen.said()?, consent.reason()?);
+    let console = console(places, consent).await?;
+    let ids = match said {
+        Said::Ids(ids) => ids,
+        Said::Where(filter, limit) => {
+            return sweep::discard(&console, (&filter, limit), (who, &reason), consent, format).await;
+        }
+    };
+    if consent.dry_run {
+        output::note(&format!("would discard {} parked messages", ids.len()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    consent.ask(&format!("discard {} parked messages?", ids.len()))?;
+    let discarded = operations::discard(&console, &ids, who, &reason).await?.len();
+    Ok(sweep::discarded(discarded, ids.len(), format))
+}
+
+/// A dry run cannot write.
+async fn console(places: &Places, consent: &Consent) -> Result<Console, Failure> {
+    if consent.dry_run { places.reading().await } else { places.console().await }
 }
 
 async fn redrive(
