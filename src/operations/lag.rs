@@ -287,8 +287,8 @@ mod tests {
         Balance { partition, first_offset: 0, next_offset, gaps: 0, counts: [0; 7], stopped_because }
     }
 
-    fn logs(of: &[(&str, &[(i32, i64, i64)])]) -> Logs {
-        of.iter().map(|(topic, marks)| ((*topic).to_owned(), marks.to_vec())).collect()
+    fn logs<const N: usize>(of: [(&str, &[(i32, i64, i64)]); N]) -> Logs {
+        of.map(|(topic, marks)| (topic.to_owned(), marks.to_vec())).into()
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
             at("orders", 4, 5, None),
             at("elsewhere", 0, 0, None),
         ];
-        let logs = logs(&[("orders", &[(0, 0, 10), (1, 9, 12), (2, 4, 6), (3, 3, 9)]), ("replies", &[(0, 0, 0)])]);
+        let logs = logs([("orders", &[(0, 0, 10), (1, 9, 12), (2, 4, 6), (3, 3, 9)]), ("replies", &[(0, 0, 0)])]);
         let told = input_lags(&topics(), &known, &logs);
         let told: Vec<_> = told.iter().map(|lag| (&*lag.topic, lag.partition, lag.state, lag.behind)).collect();
         assert_eq!(
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn what_is_not_behind_is_left_out_and_what_is_stopped_never() {
         let known = [at("orders", 0, 10, None), at("orders", 1, 12, Some("two consumers")), at("replies", 0, 0, None)];
-        let logs = logs(&[("orders", &[(0, 0, 10), (1, 0, 12)]), ("replies", &[(0, 0, 0)])]);
+        let logs = logs([("orders", &[(0, 0, 10), (1, 0, 12)]), ("replies", &[(0, 0, 0)])]);
         let inputs = input_lags(&topics(), &known, &logs);
         let report = LagReport { inputs, ..LagReport::default() }.only_behind();
         let left: Vec<_> = report.inputs.iter().map(|lag| (lag.partition, lag.state)).collect();
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_group_is_behind_by_what_it_has_not_committed_and_a_topic_without_one_by_all_it_holds() {
-        let logs = logs(&[("risk.commands", &[(0, 0, 10), (1, 5, 9), (2, 0, 3)])]);
+        let logs = logs([("risk.commands", &[(0, 0, 10), (1, 5, 9), (2, 0, 3)])]);
         let committed = [(0, 4), (1, 2)].map(|(number, at)| (("risk.commands".to_owned(), number), at));
         let group = GroupProgress {
             name: "risk-svc".to_owned(),

@@ -45,9 +45,9 @@ impl Obstacle {
         match self {
             Self::Dealt(state) => format!("{} already", state.name()),
             Self::Asked => "asked for already, and not judged yet".to_owned(),
-            Self::Cut => "only the beginning was kept: parked edit takes it whole".to_owned(),
+            Self::Cut => "only the beginning was kept (parked edit takes it whole)".to_owned(),
             Self::Earlier(_) => "an earlier one of the same key waits".to_owned(),
-            Self::Often(_) => format!("entered the line {REDRIVES_MAX} times or more in vain: --force"),
+            Self::Often(_) => format!("entered the line {REDRIVES_MAX} times or more in vain (--force goes on)"),
         }
     }
 

@@ -285,7 +285,7 @@ mod tests {
         let found = || vec![one(1, "a", 0), one(2, "b", 3), one(3, "b", 0), one(4, "a", 0)];
         let sweep = chosen(found(), Sweeping::Redrive { force: false });
         assert_eq!(sweep.free.iter().map(|one| one.id).collect::<Vec<_>>(), [1, 4]);
-        let often = "entered the line 3 times or more in vain: --force";
+        let often = "entered the line 3 times or more in vain (--force goes on)";
         assert_eq!(told(&sweep.shown.refused), [(often, 1, 2), ("an earlier one of the same key waits", 1, 3)]);
         let group =
             SweepGroup { topic: "orders".to_owned(), reason: "malformed: trigger-data".to_owned(), messages: 2 };

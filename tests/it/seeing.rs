@@ -144,7 +144,7 @@ fn many_parked_messages_are_shown_before_and_after() {
     };
     let reason = |reason: &str, messages, sample| SweepReason { reason: reason.to_owned(), messages, sample };
     let refused = vec![
-        reason("entered the line 3 times or more in vain: --force", 1, 17),
+        reason("entered the line 3 times or more in vain (--force goes on)", 1, 17),
         reason("an earlier one of the same key waits", 4, 18),
     ];
     let shown = SweepShown {

@@ -54,7 +54,7 @@ pub fn lag(report: &LagReport) -> String {
     let participants: i64 = report.commands.iter().map(|group| group.behind).sum();
     _ = writeln!(
         text,
-        "engines are behind by {}, {stopped} partitions are stopped; participants are behind by {participants}",
+        "engines are behind by {}, partitions stopped: {stopped}; participants are behind by {participants}",
         behind(&report.inputs)
     );
     text
@@ -85,7 +85,7 @@ fn told(inputs: &TopInputs) -> String {
         _ = write!(text, " ({})", topics.join(", "));
     }
     if inputs.stopped > 0 {
-        _ = write!(text, "   {} partitions not read: sagabus lag tells why", inputs.stopped);
+        _ = write!(text, "   partitions not read: {} (sagabus lag tells why)", inputs.stopped);
     }
     text
 }
