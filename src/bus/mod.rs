@@ -27,6 +27,7 @@ pub use kafka::KafkaSettings;
 pub use kafka::Level;
 pub use kafka::LogPlace;
 pub use kafka::LogReader;
+pub use kafka::Logs;
 pub use kafka::Probe;
 pub use kafka::Producer;
 pub use kafka::Purpose;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::bus::{Admin, GroupProgress, KafkaSettings, group_progress};
+use crate::bus::{Admin, GroupProgress, KafkaSettings, Logs, group_progress};
 use crate::core::Definition;
 use crate::store::{Balance, Console};
 
@@ -98,9 +98,6 @@ impl LagReport {
         self
     }
 }
-
-/// First and last offset of each partition, by topic.
-type Logs = BTreeMap<String, Vec<(i32, i64, i64)>>;
 
 /// The topics of the definitions in force: what engines read of them, and whose commands they carry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -287,7 +284,9 @@ mod tests {
         Balance { partition, first_offset: 0, next_offset, gaps: 0, counts: [0; 7], stopped_because }
     }
 
-    fn logs<const N: usize>(of: [(&str, &[(i32, i64, i64)]); N]) -> Logs {
+    type Marks<'a> = (&'a str, &'a [(i32, i64, i64)]);
+
+    fn logs<const N: usize>(of: [Marks<'_>; N]) -> Logs {
         of.map(|(topic, marks)| (topic.to_owned(), marks.to_vec())).into()
     }
 

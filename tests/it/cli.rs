@@ -53,6 +53,11 @@ fn help_names_every_verb() {
     }
 }
 
+const LOOKING: [&str; 13] = [
+    "find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff", "lag", "watch",
+    "top",
+];
+
 #[test]
 fn each_verb_of_the_console_has_a_help_with_an_example() {
     let changing = [
@@ -69,12 +74,8 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
         "resolve",
         "abandon",
     ];
-    let looking = [
-        "find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff", "lag",
-        "watch", "top",
-    ];
     let mut all = String::new();
-    for verb in looking.into_iter().chain(changing) {
+    for verb in LOOKING.into_iter().chain(changing) {
         let text = out(&sagabus(None, &[verb, "-h"]));
         assert!(text.contains(&format!("Example: sagabus {verb}")), "{text}");
         let changes = changing.contains(&verb);

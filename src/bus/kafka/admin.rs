@@ -56,6 +56,9 @@ pub struct TopicDifference {
     pub settings: BTreeMap<String, String>,
 }
 
+/// By topic: the number of each partition, its first offset, its last stable one.
+pub type Logs = BTreeMap<String, Vec<(i32, i64, i64)>>;
+
 /// Asks about topics and makes them.
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,
@@ -107,11 +110,11 @@ impl Admin {
         partitions.map(ask).collect::<Result<_, _>>().map_err(|error| self.failed(&attempt, error))
     }
 
-    /// What the logs of these topics hold: first and last offset of each partition. A topic that the broker does not tell of is left out.
+    /// What the logs of these topics hold. A topic that the broker does not tell of is left out.
     ///
     /// # Errors
     /// The cluster does not answer.
-    pub fn logs(&self, topics: &BTreeSet<String>) -> Result<BTreeMap<String, Vec<(i32, i64, i64)>>, BusError> {
+    pub fn logs(&self, topics: &BTreeSet<String>) -> Result<Logs, BusError> {
         let there = self.topics()?;
         let known = topics.iter().filter(|topic| there.contains_key(*topic));
         known.map(|topic| Ok((topic.clone(), self.watermarks(topic)?))).collect()

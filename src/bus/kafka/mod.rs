@@ -15,6 +15,7 @@ mod reader;
 mod settings;
 
 pub use admin::Admin;
+pub use admin::Logs;
 pub use admin::Purpose;
 pub use admin::TopicDifference;
 pub use admin::TopicNeed;
