@@ -82,8 +82,8 @@ pub struct CommandPartition {
 pub struct LagReport {
     /// What engines read.
     pub inputs: Vec<InputLag>,
-    /// What participants read.
-    pub commands: Vec<CommandLag>,
+    /// What participants read; `None` where the broker does not tell of its groups.
+    pub commands: Option<Vec<CommandLag>>,
     /// What could not be looked at, for people.
     pub notes: Vec<String>,
 }
@@ -94,7 +94,7 @@ impl LagReport {
     pub fn only_behind(mut self) -> Self {
         let is_well = |input: &InputLag| input.behind == Some(0) && ["reading", "unread"].contains(&input.state);
         self.inputs.retain(|input| !is_well(input));
-        self.commands.retain(|group| group.behind > 0);
+        self.commands.iter_mut().for_each(|groups| groups.retain(|group| group.behind > 0));
         self
     }
 }
@@ -160,7 +160,7 @@ impl Lookout {
                 None
             }
         };
-        let commands = groups.map_or_else(Vec::new, |groups| command_lags(&topics, &groups, &logs));
+        let commands = groups.map(|groups| command_lags(&topics, &groups, &logs));
         let named = topics.inputs.keys().chain(topics.commands.keys());
         let missing = named.filter(|topic| !logs.contains_key(*topic));
         notes.extend(missing.map(|topic| format!("there is no topic {topic}: sagabus topics ensure makes it")));

@@ -72,13 +72,13 @@ fn who_is_behind_is_told_by_partition_and_by_group() {
             unread,
             input("trade.replies", 0, "replies", "reading", 40, 52),
         ],
-        commands: vec![reader, nobody],
+        commands: Some(vec![reader, nobody]),
         notes: vec!["there is no topic order.commands: sagabus topics ensure makes it".to_owned()],
     };
     golden("lag", &render::lag(&report));
     golden("lag_json", &json(&report));
     golden("lag_only_behind", &render::lag(&report.only_behind()));
-    golden("lag_nothing", &render::lag(&LagReport::default()));
+    golden("lag_unknown", &render::lag(&LagReport::default()));
 }
 
 #[test]

@@ -33,9 +33,9 @@ pub fn lag(report: &LagReport) -> String {
         }
         text += &format!("{}\n", lines(&rows));
     }
-    if !report.commands.is_empty() {
+    if let Some(groups) = report.commands.as_ref().filter(|groups| !groups.is_empty()) {
         let mut rows = table(&["COMMANDS", "PARTICIPANTS", "GROUP", "STATE", "MEMBERS", "BEHIND", "BY PARTITION"]);
-        for group in &report.commands {
+        for group in groups {
             rows.add_row([
                 group.topic.clone(),
                 group.participants.join(", "),
@@ -51,7 +51,8 @@ pub fn lag(report: &LagReport) -> String {
     let behind = |inputs: &[InputLag]| inputs.iter().filter_map(|input| input.behind).sum::<i64>();
     let is_still = |input: &&InputLag| input.state == "stopped";
     let stopped = report.inputs.iter().filter(is_still).count();
-    let participants: i64 = report.commands.iter().map(|group| group.behind).sum();
+    let participants = report.commands.as_ref().map(|groups| groups.iter().map(|group| group.behind).sum::<i64>());
+    let participants = participants.map_or_else(|| "an unknown number".to_owned(), |behind| behind.to_string());
     _ = writeln!(
         text,
         "engines are behind by {}, partitions stopped: {stopped}; participants are behind by {participants}",
