@@ -42,6 +42,7 @@ pub fn records(bytes: &[u8]) {
     let head = RecordHead { topic: Arc::clone(record.topic()), partition: 0, offset: 0, timestamp: Timestamp::ZERO };
     let restored = Record::restore(head, record.key(), record.value(), &kept).expect("what was kept is read back");
     assert_eq!(restored.headers().collect::<Vec<_>>(), record.headers().collect::<Vec<_>>());
+    assert_eq!(wire::dead_letter(&restored), wire::dead_letter(&record), "what is kept tells what the record told");
     match Event::read(&record) {
         Err(malformed) => refused(&record, &malformed),
         Ok(event) => {
