@@ -2,6 +2,8 @@
 
 #![expect(clippy::result_large_err, reason = "a problem is made once a request, and is its answer")]
 
+use std::fmt::Display;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,7 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::operations::Condition;
+use crate::core::Sha256;
+use crate::operations::plan_number;
 
 use super::problem::Problem;
 
@@ -71,24 +74,47 @@ pub(super) fn size(name: &str, asked: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
-/// Conditions as the command line says them with `--where`.
-pub(super) fn conditions(said: [(&str, Option<&String>); 6]) -> Result<Vec<Condition>, Problem> {
-    let said = said.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let read = |(name, value): (&str, &String)| {
-        if value.contains('\0') {
-            return Err(Problem::invalid(format!("{name} holds a zero byte")));
-        }
-        Condition::parse(&format!("{name}={value}")).map_err(Problem::invalid)
-    };
-    said.map(read).collect()
+/// The plan's number in the path.
+pub(super) struct PlanId(pub(super) i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for PlanId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<String>::from_request_parts(parts, state).await;
+        let Path(name) = read.map_err(|error| Problem::invalid(error.body_text()))?;
+        plan_number(&name).map(Self).map_err(Problem::invalid)
+    }
+}
+
+/// The parked message's number in the path.
+pub(super) struct ParkedId(pub(super) i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for ParkedId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<i64>::from_request_parts(parts, state).await;
+        read.map(|Path(id)| Self(id)).map_err(|_| Problem::invalid("a parked message's id is a number"))
+    }
 }
 
 /// The seq that `If-Match` names.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<u32, Problem> {
-    let said = headers.get(header::IF_MATCH).ok_or_else(Problem::precondition_required)?;
+pub(super) fn if_match_seq(headers: &HeaderMap) -> Result<u32, Problem> {
+    let read = |tag: &str| tag.parse().ok();
+    if_match(headers, ("the ETag of a saga, such as \"7\"", read))
+}
+
+/// The hash that `If-Match` names.
+pub(super) fn if_match_hash(headers: &HeaderMap) -> Result<Sha256, Problem> {
+    if_match(headers, ("the ETag of a plan: its hash in quotes", Sha256::parse))
+}
+
+/// What `If-Match` names: one tag, in quotes.
+fn if_match<T>(headers: &HeaderMap, (what, read): (&str, impl Fn(&str) -> Option<T>)) -> Result<T, Problem> {
+    let said = headers.get(header::IF_MATCH).ok_or_else(|| Problem::precondition_required(what))?;
     let quoted = said.to_str().ok().and_then(|said| said.trim().strip_prefix('"')?.strip_suffix('"'));
-    let seq = quoted.and_then(|seq| seq.parse().ok());
-    seq.ok_or_else(|| Problem::invalid("If-Match is no ETag of a saga, such as \"7\""))
+    quoted.and_then(read).ok_or_else(|| Problem::invalid(format!("If-Match is not {what}")))
 }
 
 /// Data as JSON.
@@ -97,9 +123,9 @@ pub(super) fn json(data: &impl Serialize) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 
-/// Data of a saga as it stands at `seq`.
-pub(super) fn tagged(seq: u32, mut response: Response) -> Response {
-    let tag = HeaderValue::from_str(&format!("\"{seq}\"")).expect("digits in quotes");
+/// Data of a saga as it stands at its seq, or of a plan with its hash.
+pub(super) fn tagged(tag: impl Display, mut response: Response) -> Response {
+    let tag = HeaderValue::from_str(&format!("\"{tag}\"")).expect("digits in quotes");
     response.headers_mut().insert(header::ETAG, tag);
     response
 }

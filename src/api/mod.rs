@@ -6,6 +6,8 @@ mod ask;
 mod changes;
 mod guard;
 mod health;
+mod parked;
+mod plans;
 mod problem;
 mod router;
 mod saga;

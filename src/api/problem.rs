@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::operations::{Exit, Failure, NotPerformed};
+use crate::operations::{Exit, Failure, NotPerformed, PlanNotMoved};
 
 /// A problem, as programs read it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -49,7 +49,7 @@ const FORBIDDEN: Kind = (StatusCode::FORBIDDEN, "forbidden", "The caller may not
 const NOT_FOUND: Kind = (StatusCode::NOT_FOUND, "not_found", "There is none");
 const NO_SUCH_METHOD: Kind = (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The resource has no such method");
 const REFUSED: Kind = (StatusCode::CONFLICT, "refused", "The state does not allow it");
-const CHANGED: Kind = (StatusCode::PRECONDITION_FAILED, "changed", "The saga has moved on");
+const CHANGED: Kind = (StatusCode::PRECONDITION_FAILED, "changed", "It is not as it was read");
 const TOO_LARGE: Kind = (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request is too large");
 const INVALID_DEFINITION: Kind = (StatusCode::UNPROCESSABLE_ENTITY, "invalid_definition", "The definition is wrong");
 const PRECONDITION_REQUIRED: Kind =
@@ -100,8 +100,9 @@ impl Problem {
         Self::new(TOO_LARGE, detail)
     }
 
-    pub(super) fn precondition_required() -> Self {
-        let hint = "If-Match is the ETag that the saga was read with: \"<seq>\"".to_owned();
+    /// `what` is named by the `If-Match` that is missing.
+    pub(super) fn precondition_required(what: &str) -> Self {
+        let hint = format!("If-Match is {what}, as it was read");
         Self { hint, ..Self::new(PRECONDITION_REQUIRED, "If-Match is missing") }
     }
 
@@ -144,6 +145,16 @@ impl From<NotPerformed> for Problem {
                 let kind = if has_changed { CHANGED } else { REFUSED };
                 Self { phase: Some(phase), can: Some(can), ..Self::new(kind, message) }
             }
+        }
+    }
+}
+
+impl From<PlanNotMoved> for Problem {
+    fn from(why: PlanNotMoved) -> Self {
+        match why {
+            PlanNotMoved::Forbidden(detail) => Self::forbidden(detail),
+            PlanNotMoved::Changed(detail) => Self::new(CHANGED, detail),
+            PlanNotMoved::Failed(failure) => failure.into(),
         }
     }
 }

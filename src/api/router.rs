@@ -22,7 +22,7 @@ use crate::operations::Role;
 use super::ask::json;
 use super::guard::{Door, Needs, guard};
 use super::problem::{self, Problem};
-use super::{admin, changes, health, saga, sagas};
+use super::{admin, changes, health, parked, plans, saga, sagas};
 
 /// What every answer says to a browser: no script, no frame, no guessing of types.
 const HEADERS: [(&str, &str); 3] = [
@@ -40,7 +40,7 @@ struct Group {
 }
 
 /// Every route below `/v1`. What is not here is not there.
-fn groups() -> [Group; 4] {
+fn groups() -> [Group; 5] {
     let seeing = OpenApiRouter::new()
         .routes(routes!(sagas::list_sagas))
         .routes(routes!(sagas::count_sagas))
@@ -53,9 +53,14 @@ fn groups() -> [Group; 4] {
         .routes(routes!(sagas::stuck))
         .routes(routes!(sagas::failure_groups))
         .routes(routes!(sagas::definitions))
+        .routes(routes!(plans::list_plans))
+        .routes(routes!(plans::show_plan))
+        .routes(routes!(plans::plan_items))
         .routes(routes!(changes::changes));
-    let seeing_all = OpenApiRouter::new().routes(routes!(sagas::parked_messages));
-    let repairing = OpenApiRouter::new().routes(routes!(saga::act));
+    let seeing_all = OpenApiRouter::new().routes(routes!(parked::list_parked)).routes(routes!(parked::show_parked));
+    let repairing =
+        OpenApiRouter::new().routes(routes!(saga::act)).routes(routes!(plans::plan)).routes(routes!(plans::move_plan));
+    let repairing_all = OpenApiRouter::new().routes(routes!(parked::move_parked));
     let administering = OpenApiRouter::new()
         .routes(routes!(admin::list_tokens, admin::create_token))
         .routes(routes!(admin::revoke_token))
@@ -64,6 +69,7 @@ fn groups() -> [Group; 4] {
         Group { role: Role::Viewer, whole: false, routes: seeing },
         Group { role: Role::Viewer, whole: true, routes: seeing_all },
         Group { role: Role::Operator, whole: false, routes: repairing },
+        Group { role: Role::Operator, whole: true, routes: repairing_all },
         Group { role: Role::Admin, whole: true, routes: administering },
     ]
 }

@@ -14,7 +14,7 @@ use crate::operations::{
     Shown, Times,
 };
 
-use super::ask::{Asked, SagaId, Said, if_match, json, tagged};
+use super::ask::{Asked, SagaId, Said, if_match_seq, json, tagged};
 use super::guard::Door;
 use super::problem::Problem;
 
@@ -61,7 +61,7 @@ pub(super) enum Language {
 pub(super) struct Trying {
     /// Answer what would follow, and write nothing.
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// One saga: what it waits for, its steps, its journal.
@@ -164,7 +164,7 @@ pub(super) async fn act(
     headers: HeaderMap,
     Said(request): Said<ActionRequest>,
 ) -> Result<Response, Problem> {
-    let expect_seq = if_match(&headers)?;
+    let expect_seq = if_match_seq(&headers)?;
     match operations::perform(&door.desk, &caller, id, &request, (expect_seq, asked.dry_run)).await {
         Ok(Performed::Decided(acted)) => Ok(json(&ActionAnswer::Decided(acted))),
         Ok(Performed::Tried(tried)) => Ok(tagged(tried.seq, json(&ActionAnswer::Tried(tried)))),

@@ -1,4 +1,4 @@
-//! Many sagas: lists, counts, what is found, what went wrong; definitions and parked messages.
+//! Many sagas: lists, counts, what is found, what went wrong; definitions.
 
 #![expect(clippy::result_large_err, reason = "a problem is made once a request, and is its answer")]
 #![expect(unused_qualifications, reason = "the macro `utoipa::path` writes the names of parameters in full")]
@@ -11,11 +11,11 @@ use utoipa::IntoParams;
 
 use crate::engine::wall_clock;
 use crate::operations::{
-    self, Caller, Condition, CountJson, Cut, DefinitionJson, FailureGroup, FoundJson, ListedJson, Page, ParkedJson,
+    self, Caller, Condition, Conditions, CountJson, Cut, DefinitionJson, FailureGroup, FoundJson, ListedJson, Page,
     TimeFormat, Trouble,
 };
 
-use super::ask::{Asked, conditions, json, size};
+use super::ask::{Asked, json, size};
 use super::guard::Door;
 use super::problem::Problem;
 
@@ -50,14 +50,15 @@ macro_rules! which {
 
         impl $name {
             fn conditions(&self) -> Result<Vec<Condition>, Problem> {
-                conditions([
-                    ("phase", self.phase.as_ref()),
-                    ("definition", self.definition.as_ref()),
-                    ("key", self.key.as_ref()),
-                    ("code", self.code.as_ref()),
-                    ("started-after", self.started_after.as_ref()),
-                    ("started-before", self.started_before.as_ref()),
-                ])
+                let said = Conditions {
+                    phase: self.phase.clone(),
+                    definition: self.definition.clone(),
+                    key: self.key.clone(),
+                    code: self.code.clone(),
+                    started_after: self.started_after.clone(),
+                    started_before: self.started_before.clone(),
+                };
+                said.read().map_err(Problem::invalid)
             }
         }
     };
@@ -204,13 +205,6 @@ pub(super) async fn failure_groups(
     let (mut found, is_cut) = operations::failures(&door.desk.reading, limit).await?;
     found.retain(|trouble| caller.may_see(&trouble.definition));
     Ok(json(&Cut { items: operations::groups(&found), is_cut }))
-}
-
-/// Records put aside, newest first. Needs a token for all definitions.
-#[utoipa::path(get, path = "/v1/parked-messages", tag = "trouble", params(Paged), responses((status = OK, body = Page<ParkedJson>)))]
-pub(super) async fn parked_messages(State(door): State<Door>, Asked(asked): Asked<Paged>) -> Result<Response, Problem> {
-    let size = size("pageSize", asked.page_size)?;
-    Ok(json(&operations::parked_page(&door.desk.reading, size, asked.page_token.as_deref()).await?))
 }
 
 /// Every definition that was ever deployed.

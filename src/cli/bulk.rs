@@ -169,7 +169,7 @@ pub(super) async fn plan(
     consent.is_for_a_plan()?;
     let selection = many.selection(crate::engine::wall_clock())?;
     let console = if consent.dry_run { places.reading().await? } else { places.console().await? };
-    let draft = operations::draft(&console, &selection, verb).await?;
+    let draft = operations::draft(&console, &selection, verb, None).await?;
     let said = many.text();
     let planned = if consent.dry_run {
         operations::drafted(&draft, &said, console.approval().await?)

@@ -47,6 +47,18 @@ pub(super) enum Decision {
     Refused { code: String, message: String },
 }
 
+/// Why something is done, as it is stored.
+///
+/// # Errors
+/// It is empty, or cannot be stored (exit 2).
+pub(super) fn checked_reason(said: &str) -> Result<&str, Failure> {
+    let reason = said.trim();
+    if reason.is_empty() || reason.contains('\0') {
+        return Err(Failure::new(Exit::Usage, "reason is empty: say why, it is stored", ""));
+    }
+    Ok(reason)
+}
+
 /// Asks for the action on a saga, and waits until an engine has decided.
 ///
 /// # Errors

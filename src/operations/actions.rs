@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::core::{CHANGED, Json, Operation, Resolution, Verb, allowed};
 
 use super::access::{Caller, Role};
-use super::act::{Acted, Decision, decision, operation};
+use super::act::{Acted, Decision, checked_reason, decision, operation};
 use super::dry_run::{DryRun, check_step, dry_run};
 use super::failure::{Exit, Failure};
 use super::opened::{Opened, open};
@@ -220,12 +220,8 @@ pub async fn perform(
     request: &ActionRequest,
     (expect_seq, is_dry_run): (u32, bool),
 ) -> Result<Performed, NotPerformed> {
-    let usage = |message: String| Failure::new(Exit::Usage, message, "");
-    let verb = request.verb().map_err(usage)?;
-    let reason = request.reason.trim();
-    if reason.is_empty() || reason.contains('\0') {
-        return Err(usage("reason is empty: say why, it is stored".to_owned()).into());
-    }
+    let verb = request.verb().map_err(|message| Failure::new(Exit::Usage, message, ""))?;
+    let reason = checked_reason(&request.reason)?;
     let opened = open_for(desk, caller, id).await?;
     caller.check(role_of(&verb)).map_err(NotPerformed::Forbidden)?;
     if let Some(step) = verb.step() {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Operation, Phase, Rules, Saga, Sha256, Timestamp, Verb};
@@ -13,7 +14,7 @@ use super::dry_run::{CommandJson, dry_run};
 use super::failure::{Exit, Failure};
 use super::job::operation_id;
 use super::opened::{Plans, folded};
-use super::trouble::{failures, group_id};
+use super::trouble::{Trouble, failures, group_id};
 use super::verify::PAGE;
 
 /// Sagas of one plan: more is several plans, and its statement would be larger than 100 MB.
@@ -33,7 +34,7 @@ pub enum Selection {
 }
 
 /// What would follow for one saga, as it is kept with the plan. Data are there as their SHA-256: payloads stay in the journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectJson {
     /// Where it stands.
@@ -47,7 +48,7 @@ pub struct EffectJson {
 }
 
 /// A command that would be sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SentJson {
     /// `ce_id`.
@@ -66,11 +67,12 @@ pub struct SentJson {
     /// Length of the record's value.
     pub data_bytes: usize,
     /// The SHA-256 of the record's value.
+    #[schema(value_type = String)]
     pub data_sha256: Sha256,
 }
 
 /// Why sagas are not eligible, and how many.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReasonJson {
     /// Without phase and verbs, which differ.
     pub reason: String,
@@ -192,12 +194,17 @@ impl Draft {
     }
 }
 
-/// Tries the action on every saga that is selected. Reads only.
+/// Tries the action on every saga that is selected; where `within` names definitions, there are no sagas but theirs. Reads only.
 ///
 /// # Errors
 /// Nothing is selected, or a line names no saga (exit 3); too many sagas (exit 2); the database does not answer.
-pub async fn draft(console: &Console, selection: &Selection, verb: &Verb) -> Result<Draft, Failure> {
-    let ids = selected(console, selection).await?;
+pub async fn draft(
+    console: &Console,
+    selection: &Selection,
+    verb: &Verb,
+    within: Option<&[String]>,
+) -> Result<Draft, Failure> {
+    let ids = selected(console, selection, within).await?;
     if ids.is_empty() {
         let hint = "sagabus list and sagabus failures show what there is";
         return Err(Failure::new(Exit::NotFound, "no saga is selected", hint));
@@ -227,14 +234,15 @@ pub async fn draft(console: &Console, selection: &Selection, verb: &Verb) -> Res
     Ok(Draft::new(verb.clone(), items))
 }
 
-async fn selected(console: &Console, selection: &Selection) -> Result<Vec<Uuid>, Failure> {
+async fn selected(console: &Console, selection: &Selection, within: Option<&[String]>) -> Result<Vec<Uuid>, Failure> {
+    let is_there = |definition: &str| within.is_none_or(|names| names.iter().any(|name| name == definition));
     let too_many = || {
         let message = format!("more than {PLAN_ITEMS} sagas are selected");
         Failure::new(Exit::Usage, message, "narrow the condition, and make several plans")
     };
     let ids: Vec<Uuid> = match selection {
         Selection::Where(filter) => {
-            let found = console.list(filter, PLAN_ITEMS).await?;
+            let found = console.list(&filter.clone().within(within), PLAN_ITEMS).await?;
             found.into_iter().map(|saga| saga.row.id).collect()
         }
         Selection::Failure(group) => {
@@ -242,28 +250,34 @@ async fn selected(console: &Console, selection: &Selection) -> Result<Vec<Uuid>,
             if is_cut {
                 return Err(too_many());
             }
-            let members: BTreeSet<Uuid> =
-                found.iter().filter(|trouble| group_id(trouble) == *group).map(|trouble| trouble.saga_id).collect();
+            let is_member = |trouble: &&Trouble| group_id(trouble) == *group && is_there(&trouble.definition);
+            let members: BTreeSet<Uuid> = found.iter().filter(is_member).map(|trouble| trouble.saga_id).collect();
             if members.is_empty() {
                 let message = format!("there is no group {group} any more");
                 return Err(Failure::new(Exit::NotFound, message, "sagabus failures shows those that there are"));
             }
             members.into_iter().collect()
         }
-        Selection::Named(names, definition) => named(console, names, definition.as_deref()).await?,
+        Selection::Named(names, definition) => named(console, names, definition.as_deref(), is_there).await?,
     };
     if ids.len() > PLAN_ITEMS { Err(too_many()) } else { Ok(ids) }
 }
 
 /// Every line names one saga, or none is planned: a typing error must not look like a saga that needs nothing.
-async fn named(console: &Console, names: &[String], definition: Option<&str>) -> Result<Vec<Uuid>, Failure> {
+async fn named(
+    console: &Console,
+    names: &[String],
+    definition: Option<&str>,
+    is_there: impl Fn(&str) -> bool,
+) -> Result<Vec<Uuid>, Failure> {
     let (mut ids, mut wrong) = (BTreeSet::new(), Vec::new());
     let lines: Vec<(usize, &str)> =
         (1..).zip(names.iter().map(|name| name.trim())).filter(|(_, name)| !name.is_empty()).collect();
     for page in lines.chunks(PAGE) {
         let page_names: Vec<&str> = page.iter().map(|(_, name)| *name).collect();
         let mut by_name: HashMap<String, Vec<Uuid>> = HashMap::new();
-        for saga in console.find(&page_names, definition).await? {
+        let found = console.find(&page_names, definition).await?;
+        for saga in found.into_iter().filter(|saga| is_there(&saga.row.definition_name)) {
             by_name.entry(saga.row.business_key.to_string()).or_default().push(saga.row.id);
             by_name.entry(saga.row.id.to_string()).or_default().push(saga.row.id);
         }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
 use crate::core::{Phase, Timestamp};
 use crate::store::{ParkedFilter, SagaFilter};
 
@@ -134,6 +137,54 @@ pub fn parked_filter(conditions: &[ParkedCondition], now: Timestamp) -> ParkedFi
     filter
 }
 
+/// Conditions as programs say them, each at most once: all of them are true of the sagas that are meant.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(min_properties = 1)]
+pub struct Conditions {
+    /// They are in this phase.
+    #[schema(
+        nullable = false,
+        pattern = "^(running|compensating|stuck|paused|completed|compensated|compensated_with_skips|cancelled|abandoned)$"
+    )]
+    pub phase: Option<String>,
+    /// They are of this definition.
+    #[schema(nullable = false)]
+    pub definition: Option<String>,
+    /// Their business key begins so: `order-*`.
+    #[schema(nullable = false, pattern = r"^[^\x00]*\*$")]
+    pub key: Option<String>,
+    /// This went wrong first.
+    #[schema(nullable = false)]
+    pub code: Option<String>,
+    /// They were begun then or later: RFC 3339, or how long ago, such as `1h30m`.
+    #[schema(nullable = false)]
+    pub started_after: Option<String>,
+    /// They were begun earlier.
+    #[schema(nullable = false)]
+    pub started_before: Option<String>,
+}
+
+impl Conditions {
+    /// Each as `--where` says it.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let said = [&self.phase, &self.definition, &self.key, &self.code, &self.started_after, &self.started_before];
+        NAMES.into_iter().zip(said).filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?))).collect()
+    }
+
+    /// The conditions that are said, in the order of their names.
+    ///
+    /// # Errors
+    /// A value does not fit its name: for people.
+    pub fn read(&self) -> Result<Vec<Condition>, String> {
+        let read = |text: &String| match text.split_once('=') {
+            Some((name, value)) if value.contains('\0') => Err(format!("{name} holds a zero byte")),
+            Some(_) | None => Condition::parse(text),
+        };
+        self.texts().iter().map(read).collect()
+    }
+}
+
 /// The phase of this name.
 ///
 /// # Errors
@@ -203,6 +254,18 @@ mod tests {
         };
         assert_eq!(parked_filter(&conditions, now), expected);
         assert!(ParkedCondition::parse("topics=x").unwrap_err().contains("did you mean topic?"));
+    }
+
+    #[test]
+    fn what_programs_say_is_what_the_command_line_says() {
+        let said = r#"{"startedAfter": "30m", "phase": "stuck", "key": "a=b*"}"#;
+        let said: Conditions = serde_json::from_str(said).unwrap();
+        assert_eq!(said.texts(), ["phase=stuck", "key=a=b*", "started-after=30m"]);
+        let read: Vec<Condition> = said.texts().iter().map(|text| Condition::parse(text).unwrap()).collect();
+        assert_eq!(said.read(), Ok(read));
+        let zero = Conditions { code: Some("\0".to_owned()), ..Conditions::default() };
+        assert_eq!(zero.read(), Err("code holds a zero byte".to_owned()));
+        assert!(serde_json::from_str::<Conditions>(r#"{"phases": "stuck"}"#).is_err());
     }
 
     #[test]

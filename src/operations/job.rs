@@ -347,6 +347,7 @@ mod tests {
             valid_until: Timestamp::ZERO,
             state,
             needs_second,
+            definitions: Vec::new(),
             message: None,
             ended_at: None,
             job: None,

@@ -91,6 +91,11 @@ impl PageToken {
         self.after(Uuid::from_u128(u128::from(last.unsigned_abs())))
     }
 
+    /// The id that the last page ended with.
+    pub(super) fn id(&self) -> Option<Uuid> {
+        self.last
+    }
+
     /// The number that the last page ended with.
     pub(super) fn number(&self) -> Option<i64> {
         self.last.map(|last| i64::try_from(last.as_u128()).unwrap_or(i64::MAX))

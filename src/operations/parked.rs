@@ -46,7 +46,7 @@ pub struct ParkedJson {
 }
 
 /// A parked message with everything that was kept of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParkedShown {
     /// As in a list.
@@ -56,7 +56,8 @@ pub struct ParkedShown {
     pub written_at: Moment,
     /// False where a record over the limits was cut.
     pub is_whole: bool,
-    /// Its headers; `None` where they cannot be read.
+    /// Its headers, `[name, value]` each, a value that is not text as `{"hex": digits}`; `None` where they cannot be read.
+    #[schema(value_type = Option<Vec<Vec<serde_json::Value>>>)]
     pub headers: Option<Vec<KeptHeader>>,
     /// Its value; bytes that are not text are escaped.
     pub value: Option<String>,
@@ -65,7 +66,7 @@ pub struct ParkedShown {
 }
 
 /// One time that a message entered the line again.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RedriveJson {
     /// `redrive`, `edit` or `bind`.
@@ -162,13 +163,18 @@ pub async fn parked(console: &Console, filter: &ParkedFilter, limit: usize) -> R
     Ok(found.into_iter().map(parked_json).collect())
 }
 
-/// A page of the records put aside, newest first.
+/// A page of the records put aside that fit, newest first.
 ///
 /// # Errors
 /// The database does not answer, or the token is of another list (exit 2).
-pub async fn parked_page(console: &Console, size: usize, token: Option<&str>) -> Result<Page<ParkedJson>, Failure> {
-    let here = PageToken::begin("parked", crate::engine::wall_clock()).go_on(token)?;
-    let filter = ParkedFilter { before: here.number(), ..ParkedFilter::default() };
+pub async fn parked_page(
+    console: &Console,
+    filter: ParkedFilter,
+    size: usize,
+    token: Option<&str>,
+) -> Result<Page<ParkedJson>, Failure> {
+    let here = PageToken::begin(&format!("{filter:?}"), crate::engine::wall_clock()).go_on(token)?;
+    let filter = ParkedFilter { before: here.number(), ..filter };
     let found = console.parked(&filter, size.saturating_add(1)).await?;
     Ok(Page::of(found, size, |last| here.after_number(last.id)).map(parked_json))
 }

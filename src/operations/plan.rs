@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::Sha256;
-use crate::store::{Console, ItemRow, PlanPace, PlanProgress, PlanRow, PlanState};
+use crate::store::{Console, ItemFilter, ItemRow, PlanFilter, PlanPace, PlanProgress, PlanRow, PlanState};
 
 use super::bulk::{Draft, EffectJson, ReasonJson, item_digest, plan_hash, reasons};
 use super::failure::{Exit, Failure};
@@ -16,7 +17,7 @@ use super::moments::Moment;
 const HASHED_PAGE: usize = 1_000;
 
 /// A plan, or the job that it became, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanJson {
     /// `p31`; `None` for one that is not saved.
@@ -24,6 +25,7 @@ pub struct PlanJson {
     /// The verb's name.
     pub verb: String,
     /// The whole action.
+    #[schema(value_type = serde_json::Value)]
     pub action: Box<RawValue>,
     /// Which sagas, as it was said.
     pub selected: String,
@@ -33,7 +35,8 @@ pub struct PlanJson {
     pub refused: usize,
     /// Why not, the most first; `None` in lists.
     pub refusals: Option<Vec<ReasonJson>>,
-    /// SHA-256 over the action and every item.
+    /// SHA-256 over the action and every item: 64 hexadecimal digits.
+    #[schema(value_type = String)]
     pub hash: Sha256,
     /// Who planned; `None` for one that is not saved, as the following.
     pub planned_by: Option<String>,
@@ -54,7 +57,7 @@ pub struct PlanJson {
 }
 
 /// A job, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobJson {
     /// Who applied the plan.
@@ -88,7 +91,7 @@ pub struct JobJson {
 }
 
 /// A saga of a plan, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemJson {
     /// The saga.
@@ -190,7 +193,7 @@ pub fn plan_json(row: PlanRow) -> PlanJson {
     }
 }
 
-fn item_json(row: ItemRow) -> ItemJson {
+pub(super) fn item_json(row: ItemRow) -> ItemJson {
     ItemJson {
         saga_id: row.saga_id,
         business_key: row.business_key,
@@ -202,11 +205,11 @@ fn item_json(row: ItemRow) -> ItemJson {
     }
 }
 
-fn unknown(number: i64) -> Failure {
+pub(super) fn unknown(number: i64) -> Failure {
     Failure::new(Exit::NotFound, format!("there is no plan p{number}"), "sagabus plan list shows them")
 }
 
-async fn read(console: &Console, number: i64) -> Result<PlanRow, Failure> {
+pub(super) async fn read(console: &Console, number: i64) -> Result<PlanRow, Failure> {
     console.plan(number).await?.ok_or_else(|| unknown(number))
 }
 
@@ -215,12 +218,15 @@ async fn read(console: &Console, number: i64) -> Result<PlanRow, Failure> {
 /// # Errors
 /// There is none (exit 3), or the database does not answer.
 pub async fn plan(console: &Console, number: i64) -> Result<PlanJson, Failure> {
-    let mut json = plan_json(read(console, number).await?);
-    let refused = console.refused_items(number).await?;
+    whole(console, read(console, number).await?).await
+}
+
+/// A plan as it was read, with the reasons of its refusals.
+pub(super) async fn whole(console: &Console, row: PlanRow) -> Result<PlanJson, Failure> {
+    let refused = console.refused_items(row.number).await?;
     let counted =
         refused.iter().map(|(refusal, sagas)| (refusal.as_str(), usize::try_from(*sagas).unwrap_or_default()));
-    json.refusals = Some(reasons(counted));
-    Ok(json)
+    Ok(PlanJson { refusals: Some(reasons(counted)), ..plan_json(row) })
 }
 
 /// One plan with its sagas, the first `limit` of them.
@@ -229,7 +235,7 @@ pub async fn plan(console: &Console, number: i64) -> Result<PlanJson, Failure> {
 /// There is none (exit 3), or the database does not answer.
 pub async fn show_plan(console: &Console, number: i64, limit: usize) -> Result<PlanShown, Failure> {
     let plan = plan(console, number).await?;
-    let items = console.plan_items(number, limit).await?.into_iter().map(item_json).collect();
+    let items = console.plan_items(number, ItemFilter::default(), limit).await?.into_iter().map(item_json).collect();
     Ok(PlanShown { plan, items })
 }
 
@@ -238,7 +244,8 @@ pub async fn show_plan(console: &Console, number: i64, limit: usize) -> Result<P
 /// # Errors
 /// The database does not answer.
 pub async fn plans(console: &Console, jobs_only: bool, limit: usize) -> Result<(Vec<PlanJson>, bool), Failure> {
-    let mut found = console.plans(jobs_only, limit.saturating_add(1)).await?;
+    let filter = PlanFilter { jobs_only, ..PlanFilter::default() };
+    let mut found = console.plans(&filter, limit.saturating_add(1)).await?;
     let is_cut = found.len() > limit;
     found.truncate(limit);
     Ok((found.into_iter().map(plan_json).collect(), is_cut))

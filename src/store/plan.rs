@@ -136,12 +136,27 @@ pub struct PlanRow {
     pub state: PlanState,
     /// Somebody else has to apply it.
     pub needs_second: bool,
+    /// The definitions of its sagas.
+    pub definitions: Vec<String>,
     /// Why it waits, or how it ended.
     pub message: Option<String>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// Once it was applied.
     pub job: Option<JobRow>,
+}
+
+/// Which plans: those for which everything is true that is said here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanFilter {
+    /// This one alone.
+    pub number: Option<i64>,
+    /// It was applied.
+    pub jobs_only: bool,
+    /// Each of its sagas is of one of these definitions.
+    pub within: Option<Vec<String>>,
+    /// With a number below: where the page before it ended.
+    pub before: Option<i64>,
 }
 
 /// What is known of a plan once it was applied.
@@ -159,6 +174,15 @@ pub struct JobRow {
     pub released: u32,
     /// What became of them.
     pub progress: PlanProgress,
+}
+
+/// Which items of a plan: those for which everything is true that is said here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ItemFilter {
+    /// `pending`, `applied`, `refused`, `failed` or `skipped`.
+    pub state: Option<&'static str>,
+    /// Of a saga with a greater id: where the page before it ended.
+    pub after: Uuid,
 }
 
 /// An item of a plan, and what became of it.

@@ -16,7 +16,7 @@ use super::verify::{Busy, mixed};
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
 
 /// Every route with the least role that it lets in, and whether it needs a token for all definitions.
-const ROUTES: [(&str, &str, Role, bool); 18] = [
+const ROUTES: [(&str, &str, Role, bool); 25] = [
     ("GET", "/v1/sagas", Role::Viewer, false),
     ("GET", "/v1/sagas/count", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}", Role::Viewer, false),
@@ -29,8 +29,15 @@ const ROUTES: [(&str, &str, Role, bool); 18] = [
     ("GET", "/v1/failure-groups", Role::Viewer, false),
     ("GET", "/v1/definitions", Role::Viewer, false),
     ("GET", "/v1/changes", Role::Viewer, false),
+    ("GET", "/v1/operations", Role::Viewer, false),
+    ("GET", "/v1/operations/{id}", Role::Viewer, false),
+    ("GET", "/v1/operations/{id}/items", Role::Viewer, false),
     ("GET", "/v1/parked-messages", Role::Viewer, true),
+    ("GET", "/v1/parked-messages/{id}", Role::Viewer, true),
     ("POST", "/v1/sagas/{id}/actions", Role::Operator, false),
+    ("POST", "/v1/operations", Role::Operator, false),
+    ("POST", "/v1/operations/{id}/actions", Role::Operator, false),
+    ("POST", "/v1/parked-messages/{id}/actions", Role::Operator, true),
     ("GET", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens/{name}/revoke", Role::Admin, true),

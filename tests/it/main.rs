@@ -7,6 +7,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests read where the services are")]
 
 mod api;
+mod api_bulk;
+mod api_parked;
 mod aside;
 mod audit_chain;
 mod barrier;

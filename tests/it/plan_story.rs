@@ -13,10 +13,10 @@ use super::console_story::{act, look};
 use super::support::participants::Behaviour;
 use super::verify::Busy;
 
-const SAGAS: usize = 60;
+pub(super) const SAGAS: usize = 60;
 
 /// Trades whose clearing cannot be undone, and some that end well; beside them one that works on jobs.
-async fn stuck(name: &str) -> (Busy, JoinSet<()>) {
+pub(super) async fn stuck(name: &str) -> (Busy, JoinSet<()>) {
     let script =
         |command: &sagabus::wire::Received| match (command.key.starts_with("bad"), &*command.step, command.action) {
             (true, "risk", Action::Do) | (true, "clearing", Action::Undo) => Behaviour::Fails,

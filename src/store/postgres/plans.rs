@@ -5,7 +5,9 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::super::plan::{ItemRow, JobRow, NewPlan, PlanPace, PlanProgress, PlanRow, PlanState};
+use super::super::plan::{
+    ItemFilter, ItemRow, JobRow, NewPlan, PlanFilter, PlanPace, PlanProgress, PlanRow, PlanState,
+};
 use super::console::{Console, ConsoleError, failed};
 use super::rows::{sha256, timestamp};
 
@@ -44,6 +46,7 @@ struct PlanColumns {
     message: Option<String>,
     ended_at: Option<DateTime<Utc>>,
     needs_second: bool,
+    definitions: Vec<String>,
     pending: i64,
     applied: i64,
     refused: i64,
@@ -101,6 +104,7 @@ fn plan_row(columns: PlanColumns) -> Result<PlanRow, sqlx::Error> {
         state: PlanState::parse(&columns.state)
             .ok_or_else(|| sqlx::Error::Decode("an unknown state of a plan".into()))?,
         needs_second: columns.needs_second,
+        definitions: columns.definitions,
         message: columns.message,
         ended_at: columns.ended_at.map(timestamp),
         job,
@@ -156,25 +160,21 @@ impl Console {
     /// # Errors
     /// The database does not answer.
     pub async fn plan(&self, number: i64) -> Result<Option<PlanRow>, ConsoleError> {
-        Ok(self.select_plans(Some(number), false, 1).await?.pop())
+        Ok(self.plans(&PlanFilter { number: Some(number), ..PlanFilter::default() }, 1).await?.pop())
     }
 
-    /// Plans, newest first; with `jobs_only` those that were applied.
+    /// Plans, newest first.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn plans(&self, jobs_only: bool, at_most: usize) -> Result<Vec<PlanRow>, ConsoleError> {
-        self.select_plans(None, jobs_only, at_most).await
-    }
-
-    async fn select_plans(
-        &self,
-        number: Option<i64>,
-        jobs_only: bool,
-        at_most: usize,
-    ) -> Result<Vec<PlanRow>, ConsoleError> {
+    pub async fn plans(&self, filter: &PlanFilter, at_most: usize) -> Result<Vec<PlanRow>, ConsoleError> {
         let attempt = failed("read plans");
-        let query = sqlx::query_as(PLAN_SELECT).bind(number).bind(jobs_only).bind(limit(at_most));
+        let query = sqlx::query_as(PLAN_SELECT)
+            .bind(filter.number)
+            .bind(filter.jobs_only)
+            .bind(limit(at_most))
+            .bind(filter.before.unwrap_or(i64::MAX))
+            .bind(filter.within.as_deref());
         let found: Vec<PlanColumns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
         found.into_iter().map(plan_row).collect::<Result<_, _>>().map_err(attempt)
     }
@@ -183,9 +183,15 @@ impl Console {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn plan_items(&self, number: i64, at_most: usize) -> Result<Vec<ItemRow>, ConsoleError> {
+    pub async fn plan_items(
+        &self,
+        number: i64,
+        filter: ItemFilter,
+        at_most: usize,
+    ) -> Result<Vec<ItemRow>, ConsoleError> {
         type Columns = (Uuid, Option<String>, i32, Option<i32>, String, String, Option<String>, bool);
         let query = sqlx::query_as(PLAN_ITEM_SELECT).bind(number).bind(limit(at_most));
+        let query = query.bind(filter.after).bind(filter.state);
         let found: Vec<Columns> = query.fetch_all(&self.pool).await.map_err(failed("read a plan's items"))?;
         let item = |(saga_id, business_key, seq, turn, effect, state, message, is_stuck_again): Columns| ItemRow {
             saga_id,

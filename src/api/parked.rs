@@ -1,0 +1,83 @@
+//! `/v1/parked-messages`: records put aside. For a token for all definitions: nobody can say which definition a record is for.
+
+#![expect(unused_qualifications, reason = "the macro `utoipa::path` writes the names of parameters in full")]
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::operations::{
+    self, Caller, Page, ParkedActed, ParkedActionRequest, ParkedJson, ParkedShown, ParkedStateName,
+};
+
+use super::ask::{Asked, ParkedId, Said, json, size};
+use super::guard::Door;
+use super::problem::Problem;
+use super::saga::{Nothing, Trying};
+
+/// Which records put aside: those for which everything is true that is said.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichParked {
+    /// Only messages in this state; all, if nothing is said.
+    #[param(inline, nullable = false)]
+    state: Option<ParkedStateName>,
+    /// Only messages of this topic.
+    #[param(nullable = false)]
+    topic: Option<String>,
+    /// Only messages with this key.
+    #[param(nullable = false)]
+    key: Option<String>,
+    /// Only messages whose reason begins so, such as `malformed`, `orphan` or `orphan: unknown-saga`.
+    #[param(nullable = false)]
+    why: Option<String>,
+    /// Items of the page: 100, at most 1000.
+    #[param(nullable = false, minimum = 1, maximum = 1000)]
+    page_size: Option<usize>,
+    /// `nextPageToken` of the page before, with the same filter.
+    #[param(nullable = false, pattern = "^[0-9a-f]{64}$")]
+    page_token: Option<String>,
+}
+
+/// Records put aside, newest first. Needs a token for all definitions.
+#[utoipa::path(get, path = "/v1/parked-messages", tag = "trouble", params(WhichParked), responses((status = OK, body = Page<ParkedJson>)))]
+pub(super) async fn list_parked(
+    State(door): State<Door>,
+    Asked(asked): Asked<WhichParked>,
+) -> Result<Response, Problem> {
+    let size = size("pageSize", asked.page_size)?;
+    let filter = operations::parked_filter(asked.state, asked.topic, asked.key, asked.why)?;
+    Ok(json(&operations::parked_page(&door.desk.reading, filter, size, asked.page_token.as_deref()).await?))
+}
+
+/// One record put aside, whole: headers, value, why it was put aside, how often it entered the line again. Needs a token for all
+/// definitions.
+#[utoipa::path(get, path = "/v1/parked-messages/{id}", tag = "trouble",
+    params(("id" = i64, Path, description = "The message's number.", minimum = 1)), responses((status = OK, body = ParkedShown)))]
+pub(super) async fn show_parked(
+    State(door): State<Door>,
+    ParkedId(id): ParkedId,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Response, Problem> {
+    Ok(json(&operations::show_parked(&door.desk.reading, id).await?))
+}
+
+/// Sends a record put aside down the line again, as it is or with what a person made of it, or says that nobody needs it.
+///
+/// An engine judges it: 409 when it would be put aside again, or when its state does not allow it. 503 when no engine judges within
+/// 10 s: it stays asked for. Needs a token for all definitions.
+#[utoipa::path(post, path = "/v1/parked-messages/{id}/actions", tag = "repair",
+    params(("id" = i64, Path, description = "The message's number.", minimum = 1), Trying),
+    request_body = ParkedActionRequest, responses((status = OK, body = ParkedActed)))]
+pub(super) async fn move_parked(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    ParkedId(id): ParkedId,
+    Asked(asked): Asked<Trying>,
+    Said(request): Said<ParkedActionRequest>,
+) -> Result<Response, Problem> {
+    Ok(json(&operations::move_parked(&door.desk, &caller.who, id, &request, asked.dry_run).await?))
+}

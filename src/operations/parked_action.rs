@@ -1,0 +1,269 @@
+//! Records put aside, as programs ask for them: which ones, and what is done with one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::store::{ParkedFilter, ParkedState};
+
+use super::act::checked_reason;
+use super::failure::{Exit, Failure};
+use super::opened::open;
+use super::parked::{Edit, check_redrive, discard, redrive, show_parked};
+use super::places::Desk;
+use super::read::find_one;
+
+/// Whether a record put aside waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ParkedStateName {
+    /// It does.
+    Parked,
+    /// It entered the line again, and was not put aside again.
+    Redriven,
+    /// A person said that it need not be looked at.
+    Discarded,
+}
+
+impl ParkedStateName {
+    fn state(self) -> ParkedState {
+        match self {
+            Self::Parked => ParkedState::Parked,
+            Self::Redriven => ParkedState::Redriven,
+            Self::Discarded => ParkedState::Discarded,
+        }
+    }
+}
+
+/// Which records put aside: those for which everything is true that is said.
+///
+/// # Errors
+/// A text holds a zero byte (exit 2): no record is meant.
+pub fn parked_filter(
+    state: Option<ParkedStateName>,
+    topic: Option<String>,
+    key: Option<String>,
+    why: Option<String>,
+) -> Result<ParkedFilter, Failure> {
+    if [&topic, &key, &why].into_iter().flatten().any(|text| text.contains('\0')) {
+        return Err(Failure::new(Exit::Usage, "a text holds a zero byte", ""));
+    }
+    Ok(ParkedFilter { state: state.map(ParkedStateName::state), topic, key, reason_prefix: why, before: None })
+}
+
+/// What is done with a record put aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ParkedActionName {
+    /// Sends it down the line again as it is.
+    Redrive,
+    /// The same with another value or other headers.
+    Edit,
+    /// Makes an orphan the answer that a saga's step waits for.
+    Bind,
+    /// It need not be looked at any more; it is kept.
+    Discard,
+}
+
+/// What is to be done with a record put aside. What an action does not take is refused, and so is a field that there is not.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParkedActionRequest {
+    /// What to do.
+    pub action: ParkedActionName,
+    /// Why; stored.
+    #[schema(min_length = 1)]
+    pub reason: String,
+    /// Of all but `discard`: also after three times, and before an earlier message of the same key.
+    #[schema(nullable = false)]
+    pub force: Option<bool>,
+    /// Of `edit`: the whole value, as text.
+    #[schema(nullable = false)]
+    pub value: Option<String>,
+    /// Of `edit`: headers that are set, by their names; with null they are taken away.
+    #[schema(nullable = false)]
+    pub headers: Option<BTreeMap<String, Option<String>>>,
+    /// Of `bind`: the saga's id or business key.
+    #[schema(nullable = false)]
+    pub saga: Option<String>,
+    /// Of `bind`: the definition, where a key fits several.
+    #[schema(nullable = false)]
+    pub definition: Option<String>,
+    /// Of `bind`: the step that waits, by its name.
+    #[schema(nullable = false)]
+    pub step: Option<String>,
+}
+
+/// What became of a record put aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedActed {
+    /// The parked message.
+    pub id: i64,
+    /// `redriven`, `discarded`, or `tried`: nothing was done.
+    pub outcome: &'static str,
+    /// How it ended this time; null where nobody judged it.
+    pub verdict: Option<&'static str>,
+    /// What is said about that.
+    pub message: Option<String>,
+}
+
+fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::Usage, message, "")
+}
+
+impl ParkedActionName {
+    /// The verb as the audit names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Redrive => "redrive",
+            Self::Edit => "edit",
+            Self::Bind => "bind",
+            Self::Discard => "discard",
+        }
+    }
+
+    /// The fields that it takes.
+    fn takes(self) -> &'static [&'static str] {
+        match self {
+            Self::Redrive => &["force"],
+            Self::Edit => &["force", "value", "headers"],
+            Self::Bind => &["force", "saga", "definition", "step"],
+            Self::Discard => &[],
+        }
+    }
+}
+
+impl ParkedActionRequest {
+    /// Nothing is said that the action does not take.
+    fn check(&self) -> Result<(), Failure> {
+        let said = [
+            ("force", self.force.is_some()),
+            ("value", self.value.is_some()),
+            ("headers", self.headers.is_some()),
+            ("saga", self.saga.is_some()),
+            ("definition", self.definition.is_some()),
+            ("step", self.step.is_some()),
+        ];
+        let takes = self.action.takes();
+        match said.iter().find(|(name, is_said)| *is_said && !takes.contains(name)) {
+            None => Ok(()),
+            Some((name, _)) if takes.is_empty() => {
+                Err(usage(format!("{} takes no {name}; it takes nothing", self.action.name())))
+            }
+            Some((name, _)) => {
+                Err(usage(format!("{} takes no {name}; it takes {}", self.action.name(), takes.join(", "))))
+            }
+        }
+    }
+
+    /// What is made of the message before it is judged again.
+    async fn edit(&self, desk: &Desk) -> Result<Edit, Failure> {
+        match self.action {
+            ParkedActionName::Redrive | ParkedActionName::Discard => Ok(Edit::default()),
+            ParkedActionName::Edit => {
+                let headers: Vec<_> = self.headers.clone().unwrap_or_default().into_iter().collect();
+                if self.value.is_none() && headers.is_empty() {
+                    let hint = "say value or headers; as it is it is sent by redrive";
+                    return Err(Failure::new(Exit::Usage, "nothing is edited", hint));
+                }
+                Ok(Edit { value: self.value.clone().map(String::into_bytes), headers })
+            }
+            ParkedActionName::Bind => {
+                let saga = self.saga.as_deref().ok_or_else(|| usage("saga is missing"))?;
+                let step = self.step.as_deref().ok_or_else(|| usage("step is missing"))?;
+                let definition = self.definition.as_deref();
+                if [Some(saga), definition].into_iter().flatten().any(|name| name.contains('\0')) {
+                    return Err(usage("a name holds a zero byte"));
+                }
+                let found = find_one(&desk.reading, saga, definition).await?;
+                Edit::bind(&open(&desk.reading, found.row.id).await?, step)
+            }
+        }
+    }
+}
+
+/// Does it with the record of this number, and waits until an engine has judged; tries whether that may be when `is_dry_run`.
+///
+/// # Errors
+/// The request cannot be (exit 2), there is no such message or saga (3), it may not enter the line, or would be put aside again and
+/// stays parked (4), nobody judged in time (6).
+pub async fn move_parked(
+    desk: &Desk,
+    who: &str,
+    id: i64,
+    request: &ParkedActionRequest,
+    is_dry_run: bool,
+) -> Result<ParkedActed, Failure> {
+    request.check()?;
+    let reason = checked_reason(&request.reason)?;
+    let acted = |outcome, verdict, message| ParkedActed { id, outcome, verdict, message };
+    let (verb, force) = (request.action.name(), request.force.unwrap_or_default());
+    if request.action == ParkedActionName::Discard {
+        let state = show_parked(&desk.reading, id).await?.listed.state;
+        if state != ParkedState::Parked.name() {
+            return Err(not_parked(id, state));
+        }
+        if is_dry_run {
+            return Ok(acted("tried", None, None));
+        }
+        return match discard(&desk.asking, &[id], who, reason).await?.as_slice() {
+            [] => Err(not_parked(id, "not parked any more")),
+            [..] => Ok(acted("discarded", None, None)),
+        };
+    }
+    let edit = request.edit(desk).await?;
+    if is_dry_run {
+        check_redrive(&desk.reading, &[id], &edit, force).await?;
+        return Ok(acted("tried", None, None));
+    }
+    match redrive(&desk.asking, &[id], (verb, &edit), (who, reason), force).await?.pop() {
+        // Somebody else was faster.
+        None => Err(not_parked(id, "not parked any more")),
+        Some(one) if one.stays_parked => {
+            let why = one.message.map_or_else(String::new, |message| format!(": {message}"));
+            let message = format!("parked message {id} would be put aside again, as {}{why}", one.verdict);
+            Err(Failure::new(Exit::Refused, message, "it stays parked; edit it, or bind it"))
+        }
+        Some(one) => Ok(acted("redriven", Some(one.verdict), one.message)),
+    }
+}
+
+fn not_parked(id: i64, state: &str) -> Failure {
+    Failure::new(Exit::Refused, format!("parked message {id} is {state}"), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<(), String> {
+        let request: ParkedActionRequest = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        request.check().map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn each_action_takes_its_own_fields_and_no_others() {
+        for text in [
+            r#"{"action":"redrive","reason":"r","force":true}"#,
+            r#"{"action":"edit","reason":"r","value":"{}","headers":{"a":"b","c":null}}"#,
+            r#"{"action":"bind","reason":"r","saga":"k","step":"a"}"#,
+            r#"{"action":"discard","reason":"r"}"#,
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+        let refused = [
+            (r#"{"action":"redrive","reason":"r","value":"x"}"#, "redrive takes no value; it takes force"),
+            (r#"{"action":"discard","reason":"r","force":true}"#, "discard takes no force; it takes nothing"),
+            (r#"{"action":"bind","reason":"r","headers":{}}"#, "takes no headers"),
+            (r#"{"action":"drop","reason":"r"}"#, "unknown variant"),
+            (r#"{"action":"edit"}"#, "missing field `reason`"),
+            (r#"{"action":"edit","reason":"r","key":"k"}"#, "unknown field `key`"),
+        ];
+        for (text, why) in refused {
+            let told = check(text).unwrap_err();
+            assert!(told.contains(why), "{text}: {told}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A bulk action as programs ask for it: what to do, and with which sagas. It is only planned.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::core::{Json, Timestamp, Verb};
+
+use super::access::Caller;
+use super::actions::{ActionName, ActionRequest, FoundOutcome};
+use super::bulk::{Selection, draft};
+use super::failure::{Exit, Failure};
+use super::filter::{Conditions, filter};
+use super::places::Desk;
+use super::plan::{PlanJson, drafted, plan};
+
+/// Sagas that one request names.
+const NAMES: usize = 10_000;
+
+/// A plan that is asked for: an action with what it takes, and one of `where`, `failure` and `sagas`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanRequest {
+    /// What to do with each saga; `edit` is for one saga alone.
+    pub action: ActionName,
+    /// The step, by its name: as an action on one saga takes it.
+    #[schema(nullable = false)]
+    pub step: Option<String>,
+    /// Of `retry`: repeat a step that has succeeded. Who applies the plan needs the role approver.
+    #[schema(nullable = false)]
+    pub force: Option<bool>,
+    /// Of `complete`, and of `skip` where successors read it: the step's reply.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub reply: Option<Json>,
+    /// Of `fail`: a short stable word.
+    #[schema(nullable = false)]
+    pub code: Option<String>,
+    /// Of `resolve`: what a person found.
+    #[schema(nullable = false)]
+    pub outcome: Option<FoundOutcome>,
+    /// The sagas for which all of this is true.
+    #[serde(rename = "where")]
+    #[schema(nullable = false)]
+    pub conditions: Option<Conditions>,
+    /// The sagas of this group of failures.
+    #[schema(nullable = false)]
+    pub failure: Option<String>,
+    /// These sagas, by their ids or business keys: at most 10000.
+    #[schema(nullable = false, min_items = 1, max_items = 10_000)]
+    pub sagas: Option<Vec<String>>,
+    /// Of `sagas`: the definition, where a key fits several.
+    #[schema(nullable = false)]
+    pub definition: Option<String>,
+}
+
+impl PlanRequest {
+    /// The verb with what it takes.
+    fn verb(&self) -> Result<Verb, String> {
+        if self.action == ActionName::Edit {
+            return Err("edit is for one saga: each has data of its own".to_owned());
+        }
+        if self.step.as_ref().is_some_and(|step| step.contains('\0')) {
+            return Err("step holds a zero byte".to_owned());
+        }
+        let on_one = ActionRequest {
+            action: self.action,
+            reason: String::new(),
+            step: self.step.clone(),
+            force: self.force,
+            data: None,
+            reply: self.reply.clone(),
+            code: self.code.clone(),
+            outcome: self.outcome,
+        };
+        on_one.verb()
+    }
+
+    /// Which sagas, and how that is kept with the plan.
+    fn selection(&self, now: Timestamp) -> Result<(Selection, String), String> {
+        if self.definition.is_some() && self.sagas.is_none() {
+            return Err("definition belongs to sagas; where has one of its own".to_owned());
+        }
+        match (&self.conditions, &self.failure, &self.sagas) {
+            (Some(said), None, None) => {
+                let conditions = said.read()?;
+                if conditions.is_empty() {
+                    return Err("where says nothing: a plan for every saga is never meant".to_owned());
+                }
+                let text = said.texts().iter().map(|text| format!("--where {text}")).collect::<Vec<_>>().join(" ");
+                Ok((Selection::Where(filter(&conditions, now)), text))
+            }
+            (None, Some(group), None) if group.contains('\0') => Err("failure holds a zero byte".to_owned()),
+            (None, Some(group), None) => Ok((Selection::Failure(group.clone()), format!("--failure {group}"))),
+            (None, None, Some(names)) => {
+                if names.is_empty() || names.len() > NAMES {
+                    return Err(format!("sagas are 1 to {NAMES}"));
+                }
+                if names.iter().chain(&self.definition).any(|name| name.contains('\0')) {
+                    return Err("a name holds a zero byte".to_owned());
+                }
+                let text = format!("{} named sagas", names.len());
+                Ok((Selection::Named(names.clone(), self.definition.clone()), text))
+            }
+            (None, None, None) => Err("which sagas? say where, failure or sagas".to_owned()),
+            (Some(_) | None, ..) => Err("say one of where, failure and sagas".to_owned()),
+        }
+    }
+}
+
+/// Plans the action for those of the sagas that exist for the caller, or with `is_dry_run` shows what would be planned.
+///
+/// # Errors
+/// The request cannot be (exit 2), nothing is selected or a name is no saga's (3), or the database does not answer.
+pub async fn plan_for(
+    desk: &Desk,
+    caller: &Caller,
+    request: &PlanRequest,
+    is_dry_run: bool,
+) -> Result<PlanJson, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message, "");
+    let verb = request.verb().map_err(usage)?;
+    let (selection, mut said) = request.selection(crate::engine::wall_clock()).map_err(usage)?;
+    let within = caller.definitions.as_deref();
+    if let Some(names) = within {
+        said += &format!(" of {}", names.join(", "));
+    }
+    let draft = draft(&desk.reading, &selection, &verb, within).await?;
+    if is_dry_run {
+        return Ok(drafted(&draft, &said, desk.reading.approval().await?));
+    }
+    let number = draft.save(&desk.asking, &said, &caller.who).await?;
+    plan(&desk.asking, number).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(Verb, Selection, String), String> {
+        let request: PlanRequest = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let verb = request.verb()?;
+        let (selection, said) = request.selection(Timestamp::ZERO)?;
+        Ok((verb, selection, said))
+    }
+
+    #[test]
+    fn a_plan_is_an_action_and_one_way_to_say_which_sagas() {
+        let retry = Verb::Retry { step: None, force: false };
+        let told = |text| read(text).map(|(verb, _, said)| (verb, said));
+        assert_eq!(
+            told(r#"{"action":"retry","where":{"key":"bad-*","phase":"stuck"}}"#),
+            Ok((retry.clone(), "--where phase=stuck --where key=bad-*".to_owned()))
+        );
+        assert_eq!(told(r#"{"action":"retry","failure":"G625719"}"#), Ok((retry, "--failure G625719".to_owned())));
+        let skip = Verb::Skip { step: "a".to_owned(), reply: None };
+        let named = read(r#"{"action":"skip","step":"a","sagas":["k","l"],"definition":"d"}"#).unwrap();
+        let names = Selection::Named(vec!["k".to_owned(), "l".to_owned()], Some("d".to_owned()));
+        assert_eq!(named, (skip, names, "2 named sagas".to_owned()));
+    }
+
+    #[test]
+    fn what_would_mean_every_saga_or_nobody_knows_which_is_refused() {
+        let refused = [
+            (r#"{"action":"retry"}"#, "say where, failure or sagas"),
+            (r#"{"action":"retry","where":{}}"#, "never meant"),
+            (r#"{"action":"retry","where":{"phase":"stuck"},"failure":"G1"}"#, "say one of"),
+            (r#"{"action":"retry","sagas":[]}"#, "1 to 10000"),
+            (r#"{"action":"retry","sagas":["a\u0000"]}"#, "zero byte"),
+            (r#"{"action":"retry","failure":"G1","definition":"d"}"#, "belongs to sagas"),
+            (r#"{"action":"retry","where":{"phase":"lost"}}"#, "no such phase"),
+            (r#"{"action":"retry","where":{"started":"1h"}}"#, "unknown field `started`"),
+            (r#"{"action":"edit","step":"a","sagas":["k"]}"#, "edit is for one saga"),
+            (r#"{"action":"cancel","step":"a","sagas":["k"]}"#, "takes no step"),
+            (r#"{"action":"retry","reason":"r","sagas":["k"]}"#, "unknown field `reason`"),
+        ];
+        for (text, why) in refused {
+            let told = read(text).unwrap_err();
+            assert!(told.contains(why), "{text}: {told}");
+        }
+    }
+}
