@@ -21,9 +21,9 @@ pub const TOKEN_PREFIX: &str = "sagabus_";
 pub enum Role {
     /// Look.
     Viewer,
-    /// Steer and repair one saga.
+    /// Steer and repair one saga, plan for many, apply small plans, put right what was parked.
     Operator,
-    /// Abandon, and repeat a step that has succeeded.
+    /// Abandon, repeat a step that has succeeded, apply others' large plans.
     Approver,
     /// Tokens and the audit.
     Admin,
