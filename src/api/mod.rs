@@ -12,6 +12,7 @@ mod problem;
 mod router;
 mod saga;
 mod sagas;
+mod start;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

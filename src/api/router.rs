@@ -22,7 +22,7 @@ use crate::operations::Role;
 use super::ask::json;
 use super::guard::{Door, Needs, guard};
 use super::problem::{self, Problem};
-use super::{admin, changes, health, parked, plans, saga, sagas};
+use super::{admin, changes, health, parked, plans, saga, sagas, start};
 
 /// What every answer says to a browser: no script, no frame, no guessing of types.
 const HEADERS: [(&str, &str); 3] = [
@@ -58,8 +58,11 @@ fn groups() -> [Group; 5] {
         .routes(routes!(plans::plan_items))
         .routes(routes!(changes::changes));
     let seeing_all = OpenApiRouter::new().routes(routes!(parked::list_parked)).routes(routes!(parked::show_parked));
-    let repairing =
-        OpenApiRouter::new().routes(routes!(saga::act)).routes(routes!(plans::plan)).routes(routes!(plans::move_plan));
+    let repairing = OpenApiRouter::new()
+        .routes(routes!(start::start))
+        .routes(routes!(saga::act))
+        .routes(routes!(plans::plan))
+        .routes(routes!(plans::move_plan));
     let repairing_all = OpenApiRouter::new().routes(routes!(parked::move_parked));
     let administering = OpenApiRouter::new()
         .routes(routes!(admin::list_tokens, admin::create_token))

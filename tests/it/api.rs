@@ -16,7 +16,7 @@ use super::verify::{Busy, mixed};
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
 
 /// Every route with the least role that it lets in, and whether it needs a token for all definitions.
-const ROUTES: [(&str, &str, Role, bool); 25] = [
+const ROUTES: [(&str, &str, Role, bool); 26] = [
     ("GET", "/v1/sagas", Role::Viewer, false),
     ("GET", "/v1/sagas/count", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}", Role::Viewer, false),
@@ -34,6 +34,7 @@ const ROUTES: [(&str, &str, Role, bool); 25] = [
     ("GET", "/v1/operations/{id}/items", Role::Viewer, false),
     ("GET", "/v1/parked-messages", Role::Viewer, true),
     ("GET", "/v1/parked-messages/{id}", Role::Viewer, true),
+    ("POST", "/v1/sagas", Role::Operator, false),
     ("POST", "/v1/sagas/{id}/actions", Role::Operator, false),
     ("POST", "/v1/operations", Role::Operator, false),
     ("POST", "/v1/operations/{id}/actions", Role::Operator, false),
@@ -337,7 +338,7 @@ async fn every_problem_has_one_shape() {
     tell("nobody", 401, ask(stuck.listening.address, "GET", "/v1/sagas", &[], None).await);
     tell("nowhere", 404, stuck.get("/v2/sagas").await);
     let operator = stuck.listening.of(Role::Operator).to_owned();
-    tell("no such method", 405, stuck.listening.post(&operator, "/v1/sagas", &[], "{}").await);
+    tell("no such method", 405, stuck.listening.post(&operator, "/v1/stuck", &[], "{}").await);
     super::console::golden("problems", &told.join("\n"));
     let denied = "SELECT count(*) FROM audit WHERE who = 'token:operator' AND verb = 'abandon' AND outcome = 'denied'";
     assert_eq!(stuck.busy.database.count(denied).await, 1);

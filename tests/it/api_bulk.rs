@@ -173,20 +173,28 @@ async fn a_plan_is_refused_to_who_planned_it_applied_by_another_stopped_and_gone
         assert_eq!((moved.status, &moved.json()["state"]), (200, &state.into()), "{action}: {moved:?}");
         ends(action, &bulk.act(&bulk.ada, "p1", Some(&tag), &body).await, 409, "refused");
     }
-    let job = bulk.get(&format!("{PLANS}/p1")).await.json();
-    assert_eq!((&job["job"]["applied"], &job["job"]["skipped"]), (&1.into(), &(SAGAS - 1).into()), "{job}");
-    assert_eq!(bulk.items("p1", "&state=applied").await.len(), 1);
+    // A job that goes on releases its next saga at once, so there may be a second one.
+    let gone = bulk.get(&format!("{PLANS}/p1")).await.json()["job"]["released"].as_u64().unwrap();
+    let left = SAGAS as u64 - gone;
+    assert!((1..=2).contains(&gone), "{gone}");
+    while bulk.items("p1", "&state=applied").await.len() as u64 != gone {
+        assert!(wall_clock() < until, "what was asked for is decided");
+        bulk.busy.turn().await;
+    }
+    assert_eq!(bulk.items("p1", "&state=skipped").await.len() as u64, left);
 
-    // The plan of the state before refuses the one that has moved on, and does the rest.
+    // The plan of the state before refuses what has moved on, and does the rest.
     let fast = r#"{"action":"apply","reason":"INC-123","rate":"1000/s","stopOnErrorPercent":50}"#;
     let applied = bulk.act(&bulk.grace, "p2", Some(&of_mary), fast).await;
     assert_eq!(applied.status, 200, "{applied:?}");
     let ended = bulk.rests("p2").await;
-    assert_eq!((&ended["state"], &ended["job"]["applied"]), (&"partial".into(), &(SAGAS - 1).into()), "{ended}");
+    assert_eq!((&ended["state"], &ended["job"]["applied"]), (&"partial".into(), &left.into()), "{ended}");
     let refused = bulk.items("p2", "&state=refused").await;
-    assert!(refused.len() == 1 && refused[0]["message"].as_str().unwrap().contains("has moved on"), "{refused:?}");
+    assert_eq!(refused.len() as u64, gone);
+    assert!(refused[0]["message"].as_str().unwrap().contains("has moved on"), "{refused:?}");
     let by_grace = "SELECT count(*) FROM audit WHERE verb = 'resolve' AND who = 'token:grace' AND reason = 'INC-123'";
-    assert_eq!(bulk.busy.database.count(by_grace).await, i64::try_from(SAGAS).unwrap() + 1, "one was asked for twice");
+    let asked = i64::try_from(SAGAS as u64 + gone).unwrap();
+    assert_eq!(bulk.busy.database.count(by_grace).await, asked, "also the refused ones");
 
     // Both are in the list, a page each.
     let first = bulk.get(&format!("{PLANS}?pageSize=1")).await.json();

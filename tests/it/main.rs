@@ -1,5 +1,5 @@
-//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `faults`, `kafka`, `kafka_bus`,
-//! `hostile`, `kit`, `outage`, `seeing_kafka` and `bus_conformance::kafka` need `scripts/services up`.
+//! The integration tests: a module a subject. Those that need Postgres use the configured one or a private one; `api_start`, `faults`, `kafka`,
+//! `kafka_bus`, `hostile`, `kit`, `outage`, `seeing_kafka` and `bus_conformance::kafka` need `scripts/services up`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "fault tests say what they fired")]
@@ -9,6 +9,7 @@
 mod api;
 mod api_bulk;
 mod api_parked;
+mod api_start;
 mod aside;
 mod audit_chain;
 mod barrier;

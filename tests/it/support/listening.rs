@@ -26,9 +26,13 @@ pub(crate) struct Listening {
 impl Listening {
     /// Begins on a database that has been migrated.
     pub(crate) async fn on(database: &TestDatabase) -> Self {
-        let console = Console::connect(&database.url).await.unwrap();
-        let places = Places { database_url: Some(database.url.clone()), ..Places::default() };
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &places).await.unwrap();
+        Self::at(&Places { database_url: Some(database.url.clone()), ..Places::default() }).await
+    }
+
+    /// Begins at these places.
+    pub(crate) async fn at(places: &Places) -> Self {
+        let console = Console::connect(places.database_url().unwrap()).await.unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), places).await.unwrap();
         let address = listener.address().unwrap();
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         tokio::spawn(listener.serve(Arc::new(Health::default()), metrics));
