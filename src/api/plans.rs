@@ -103,7 +103,7 @@ pub(super) async fn plan_items(
 /// needs the role approver.
 #[utoipa::path(post, path = "/v1/operations/{id}/actions", tag = "bulk",
     params(("id" = String, Path, description = "The plan's name: p1, p2 ...", pattern = "^p[0-9]{1,18}$"),
-        ("If-Match" = String, Header, description = "The plan's ETag."), Trying),
+        ("If-Match" = String, Header, description = "The plan's ETag.", pattern = "^\"[0-9a-f]{64}\"$"), Trying),
     request_body = PlanActionRequest,
     responses((status = OK, body = PlanJson, headers(("ETag" = String, description = "The plan's hash, quoted.")))))]
 pub(super) async fn move_plan(

@@ -56,7 +56,7 @@ pub struct ParkedShown {
     pub written_at: Moment,
     /// False where a record over the limits was cut.
     pub is_whole: bool,
-    /// Its headers, `[name, value]` each, a value that is not text as `{"hex": digits}`; `None` where they cannot be read.
+    /// Its headers, `[name, value]` each, a value that is not text as `{"hex": digits}`; null where they cannot be read.
     #[schema(value_type = Option<Vec<Vec<serde_json::Value>>>)]
     pub headers: Option<Vec<KeptHeader>>,
     /// Its value; bytes that are not text are escaped.
@@ -77,7 +77,7 @@ pub struct RedriveJson {
     pub reason: String,
     /// RFC 3339.
     pub requested_at: Moment,
-    /// How it ended; `None` while nobody has judged it.
+    /// How it ended; null while nobody has judged it.
     pub verdict: Option<&'static str>,
     /// What was said against it.
     pub message: Option<String>,

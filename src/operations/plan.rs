@@ -20,7 +20,7 @@ const HASHED_PAGE: usize = 1_000;
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanJson {
-    /// `p31`; `None` for one that is not saved.
+    /// `p31`; null for one that is not saved.
     pub id: Option<String>,
     /// The verb's name.
     pub verb: String,
@@ -33,12 +33,12 @@ pub struct PlanJson {
     pub eligible: usize,
     /// How many would not.
     pub refused: usize,
-    /// Why not, the most first; `None` in lists.
+    /// Why not, the most first; null in lists.
     pub refusals: Option<Vec<ReasonJson>>,
     /// SHA-256 over the action and every item: 64 hexadecimal digits.
     #[schema(value_type = String)]
     pub hash: Sha256,
-    /// Who planned; `None` for one that is not saved, as the following.
+    /// Who planned; null for one that is not saved, as the following.
     pub planned_by: Option<String>,
     /// When.
     pub planned_at: Option<Moment>,
@@ -96,11 +96,11 @@ pub struct JobJson {
 pub struct ItemJson {
     /// The saga.
     pub saga_id: Uuid,
-    /// Its key; `None` when there is no such saga any more.
+    /// Its key; null when there is no such saga any more.
     pub business_key: Option<String>,
     /// Its journal when it was planned.
     pub seq: u32,
-    /// What would follow; `None` when the saga could not be read.
+    /// What would follow; null when the saga could not be read.
     pub effect: Option<EffectJson>,
     /// `pending`, `applied`, `refused`, `failed` or `skipped`.
     pub state: String,

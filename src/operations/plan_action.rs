@@ -86,7 +86,7 @@ pub struct PlanActionRequest {
     #[schema(min_length = 1)]
     pub reason: String,
     /// Sagas a time: `20/s`, which it is when nothing is said, `300/m` or `1000/h`; at most 1,000 a second.
-    #[schema(nullable = false)]
+    #[schema(nullable = false, pattern = "^[1-9][0-9]{0,2}/[smh]$")]
     pub rate: Option<String>,
     /// Begin with waves of 1, 2, 5, 10, 25 ... sagas, each after the one before it was decided.
     #[schema(nullable = false)]

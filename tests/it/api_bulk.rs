@@ -114,8 +114,8 @@ impl Bulk {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_is_refused_to_who_planned_it_applied_by_another_stopped_and_gone_on() {
-    let (mut bulk, _worker) = Bulk::begin("api_bulk").await;
+async fn a_plan_says_what_would_be_done_and_is_refused_to_who_planned_it_and_to_who_means_another() {
+    let (bulk, _worker) = Bulk::begin("api_bulk").await;
     bulk.listening.console.set_approval(20, "test", "two of us are on call").await.unwrap();
 
     // Tried: nothing is written. Planned: nothing is asked for, and the state has the same hash.
@@ -157,6 +157,15 @@ async fn a_plan_is_refused_to_who_planned_it_applied_by_another_stopped_and_gone
     let path = format!("{PLANS}/p1/actions?dryRun=true");
     let tried = bulk.listening.post(&bulk.grace, &path, &[("if-match", &tag)], apply).await;
     assert_eq!((tried.status, &tried.json()["state"]), (200, &"planned".into()), "{tried:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_applied_by_another_stopped_let_go_on_and_withdrawn_and_the_next_one_does_the_rest() {
+    let (mut bulk, _worker) = Bulk::begin("api_bulk_apply").await;
+    bulk.listening.console.set_approval(20, "test", "two of us are on call").await.unwrap();
+    let (_, tag) = bulk.plan(&bulk.ada, RESOLVE).await;
+    let (_, of_mary) = bulk.plan(&bulk.mary, RESOLVE).await;
+    let apply = r#"{"action":"apply","reason":"INC-123","rate":"1/m"}"#;
 
     // One saga goes, then it is stopped, let go on and withdrawn.
     let applied = bulk.act(&bulk.grace, "p1", Some(&tag), apply).await;
