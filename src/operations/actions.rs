@@ -55,10 +55,8 @@ pub struct ActionRequest {
     pub reason: String,
     /// The step, by its name: of `republish`, `edit`, `skip`, `complete`, `fail`, `resolve`; of `retry`, where it may be absent: all
     /// that failed.
-    #[schema(nullable = false)]
     pub step: Option<String>,
     /// Of `retry`: repeat a step that has succeeded. Needs the role approver.
-    #[schema(nullable = false)]
     pub force: Option<bool>,
     /// Of `edit`: the data of the next attempt.
     #[schema(value_type = Option<serde_json::Value>)]
@@ -67,10 +65,8 @@ pub struct ActionRequest {
     #[schema(value_type = Option<serde_json::Value>)]
     pub reply: Option<Json>,
     /// Of `fail`: a short stable word.
-    #[schema(nullable = false)]
     pub code: Option<String>,
     /// Of `resolve`: what a person found.
-    #[schema(nullable = false)]
     pub outcome: Option<FoundOutcome>,
 }
 

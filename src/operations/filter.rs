@@ -144,24 +144,19 @@ pub fn parked_filter(conditions: &[ParkedCondition], now: Timestamp) -> ParkedFi
 pub struct Conditions {
     /// They are in this phase.
     #[schema(
-        nullable = false,
         pattern = "^(running|compensating|stuck|paused|completed|compensated|compensated_with_skips|cancelled|abandoned)$"
     )]
     pub phase: Option<String>,
     /// They are of this definition.
-    #[schema(nullable = false)]
     pub definition: Option<String>,
     /// Their business key begins so: `order-*`.
-    #[schema(nullable = false, pattern = r"^[^\x00]*\*$")]
+    #[schema(pattern = r"^[^\x00]*\*$")]
     pub key: Option<String>,
     /// This went wrong first.
-    #[schema(nullable = false)]
     pub code: Option<String>,
     /// They were begun then or later: RFC 3339, or how long ago, such as `1h30m`.
-    #[schema(nullable = false)]
     pub started_after: Option<String>,
     /// They were begun earlier.
-    #[schema(nullable = false)]
     pub started_before: Option<String>,
 }
 

@@ -76,22 +76,16 @@ pub struct ParkedActionRequest {
     #[schema(min_length = 1)]
     pub reason: String,
     /// Of all but `discard`: also after three times, and before an earlier message of the same key.
-    #[schema(nullable = false)]
     pub force: Option<bool>,
     /// Of `edit`: the whole value, as text.
-    #[schema(nullable = false)]
     pub value: Option<String>,
     /// Of `edit`: headers that are set, by their names; with null they are taken away.
-    #[schema(nullable = false)]
     pub headers: Option<BTreeMap<String, Option<String>>>,
     /// Of `bind`: the saga's id or business key.
-    #[schema(nullable = false)]
     pub saga: Option<String>,
     /// Of `bind`: the definition, where a key fits several.
-    #[schema(nullable = false)]
     pub definition: Option<String>,
     /// Of `bind`: the step that waits, by its name.
-    #[schema(nullable = false)]
     pub step: Option<String>,
 }
 

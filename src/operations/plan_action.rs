@@ -86,16 +86,15 @@ pub struct PlanActionRequest {
     #[schema(min_length = 1)]
     pub reason: String,
     /// Sagas a time: `20/s`, which it is when nothing is said, `300/m` or `1000/h`; at most 1,000 a second.
-    #[schema(nullable = false, pattern = "^[1-9][0-9]{0,2}/[smh]$")]
+    #[schema(pattern = "^[1-9][0-9]{0,2}/[smh]$")]
     pub rate: Option<String>,
     /// Begin with waves of 1, 2, 5, 10, 25 ... sagas, each after the one before it was decided.
-    #[schema(nullable = false)]
     pub ramp: Option<bool>,
     /// No more sagas than this.
-    #[schema(nullable = false, minimum = 1, maximum = 2_147_483_647)]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub max_items: Option<u32>,
     /// Pause when more of a hundred go wrong: refused, failed, or stuck again. Counted from 20 outcomes on.
-    #[schema(nullable = false, maximum = 99)]
+    #[schema(maximum = 99)]
     pub stop_on_error_percent: Option<u32>,
 }
 

@@ -23,32 +23,25 @@ pub struct PlanRequest {
     /// What to do with each saga; `edit` is for one saga alone.
     pub action: ActionName,
     /// The step, by its name: as an action on one saga takes it.
-    #[schema(nullable = false)]
     pub step: Option<String>,
     /// Of `retry`: repeat a step that has succeeded. Who applies the plan needs the role approver.
-    #[schema(nullable = false)]
     pub force: Option<bool>,
     /// Of `complete`, and of `skip` where successors read it: the step's reply.
     #[schema(value_type = Option<serde_json::Value>)]
     pub reply: Option<Json>,
     /// Of `fail`: a short stable word.
-    #[schema(nullable = false)]
     pub code: Option<String>,
     /// Of `resolve`: what a person found.
-    #[schema(nullable = false)]
     pub outcome: Option<FoundOutcome>,
     /// The sagas for which all of this is true.
     #[serde(rename = "where")]
-    #[schema(nullable = false)]
     pub conditions: Option<Conditions>,
     /// The sagas of this group of failures.
-    #[schema(nullable = false)]
     pub failure: Option<String>,
     /// These sagas, by their ids or business keys: at most 10000.
-    #[schema(nullable = false, min_items = 1, max_items = 10_000)]
+    #[schema(min_items = 1, max_items = 10_000)]
     pub sagas: Option<Vec<String>>,
     /// Of `sagas`: the definition, where a key fits several.
-    #[schema(nullable = false)]
     pub definition: Option<String>,
 }
 

@@ -20,10 +20,10 @@ pub struct TokenRequest {
     /// What they may.
     pub role: Role,
     /// The definitions that it is for; absent: all.
-    #[schema(nullable = false, min_items = 1)]
+    #[schema(min_items = 1)]
     pub definitions: Option<Vec<String>>,
     /// Until when it is good, RFC 3339; absent: until it is revoked.
-    #[schema(nullable = false, format = DateTime)]
+    #[schema(format = DateTime)]
     pub expires_at: Option<String>,
     /// Why; stored.
     #[schema(min_length = 1)]
