@@ -268,6 +268,12 @@ async fn a_token_for_some_definitions_plans_and_applies_nothing_that_touches_oth
     assert_eq!(listed(&bulk.ada).await, ["p2", "p1"]);
     assert_eq!(listed(&trade).await, ["p2"]);
     assert_eq!(listed(&order).await, [] as [String; 0]);
+    // Plans of before that was kept get it by the migration; until then they are nobody's who sees a part.
+    bulk.busy.database.run("UPDATE plan SET definitions = '{}'").await;
+    assert_eq!(listed(&trade).await, [] as [String; 0]);
+    let migration = include_str!("../../migrations/0008_add_plan_definitions.sql");
+    bulk.busy.database.run(migration.split(';').nth(1).unwrap()).await;
+    assert_eq!((listed(&trade).await, listed(&order).await), (vec!["p2".to_owned()], Vec::new()));
     for (token, plan, tag) in [(&trade, "p1", &mixed), (&order, "p1", &mixed), (&order, "p2", &own)] {
         ends(plan, &bulk.listening.get(token, &format!("{PLANS}/{plan}")).await, 404, "not_found");
         ends(plan, &bulk.listening.get(token, &format!("{PLANS}/{plan}/items")).await, 404, "not_found");
