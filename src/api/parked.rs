@@ -49,7 +49,7 @@ pub(super) async fn list_parked(
     Asked(asked): Asked<WhichParked>,
 ) -> Result<Response, Problem> {
     let size = size("pageSize", asked.page_size)?;
-    let filter = operations::parked_filter(asked.state, asked.topic, asked.key, asked.why)?;
+    let filter = operations::requested_parked(asked.state, asked.topic, asked.key, asked.why)?;
     Ok(json(&operations::parked_page(&door.desk.reading, filter, size, asked.page_token.as_deref()).await?))
 }
 

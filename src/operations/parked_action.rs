@@ -40,7 +40,7 @@ impl ParkedStateName {
 ///
 /// # Errors
 /// A text holds a zero byte (exit 2): no record is meant.
-pub fn parked_filter(
+pub fn requested_parked(
     state: Option<ParkedStateName>,
     topic: Option<String>,
     key: Option<String>,
@@ -49,7 +49,13 @@ pub fn parked_filter(
     if [&topic, &key, &why].into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(Failure::new(Exit::Usage, "a text holds a zero byte", ""));
     }
-    Ok(ParkedFilter { state: state.map(ParkedStateName::state), topic, key, reason_prefix: why, before: None })
+    Ok(ParkedFilter {
+        state: state.map(ParkedStateName::state),
+        topic,
+        key,
+        reason_prefix: why,
+        ..ParkedFilter::default()
+    })
 }
 
 /// What is done with a record put aside.
