@@ -1,6 +1,6 @@
 //! Given, when, then: operators' actions meet late, early and contradicting answers. What is true outside must stay true inside.
 
-use sagabus::core::{Action, Fact, Json, Phase, Resolution, StepIx, Transition, Verb, Verdict, fold};
+use sagabus::core::{Action, Fact, Forward, Json, Phase, Resolution, StepIx, Transition, Verb, Verdict, fold};
 
 use super::given::{Driven, TRADE, ask, busy, conflict, other_success, refusal, success};
 
@@ -367,4 +367,87 @@ fn an_undo_that_waits_for_its_next_attempt_is_tried_at_once_where_a_person_says_
     let waits = saga.issued().len();
     assert_eq!(ask(&mut saga, retry("order", false)), Verdict::Applied);
     assert_eq!((saga.issued().len(), saga.issued().last().map(String::as_str)), (waits + 1, Some("undo order 2")));
+}
+
+#[test]
+fn a_step_that_is_found_done_is_undone_like_any_other_when_its_saga_turns() {
+    let text = "a; b after a; c after b pivot";
+    let disputed = |saga: &mut Driven| {
+        assert_eq!(saga.reply("a", Action::Do, 1, refusal()).verdict, Verdict::Conflict);
+        assert_eq!(resolve(saga, "a", Resolution::Done), Verdict::Applied);
+    };
+    let mut before = Driven::start(text);
+    before.succeed("a");
+    disputed(&mut before);
+    before.succeed("b");
+    before.reply("c", Action::Do, 1, refusal());
+    let mut after = Driven::start(text);
+    after.succeed("a b");
+    after.reply("c", Action::Do, 1, refusal());
+    disputed(&mut after);
+    for mut saga in [before, after] {
+        saga.reply("b", Action::Undo, 1, success());
+        assert_eq!(saga.issued().last().map(String::as_str), Some("undo a 1"));
+        saga.reply("a", Action::Undo, 1, success());
+        assert_eq!(saga.phase(), Phase::Compensated);
+    }
+}
+
+#[test]
+fn a_pivot_that_is_found_done_in_a_saga_that_goes_on_has_nothing_skipped() {
+    let mut saga = Driven::start("a; b after a pivot; c after b retriable");
+    saga.succeed("a b");
+    saga.reply("b", Action::Do, 1, refusal());
+    assert_eq!(resolve(&mut saga, "b", Resolution::Done), Verdict::Applied);
+    saga.succeed("c");
+    assert_eq!(saga.phase(), Phase::Completed);
+    assert!(!saga.journal.iter().flat_map(|row| &row.facts).any(|fact| matches!(fact, Fact::UndoSkipped { .. })));
+}
+
+#[test]
+fn what_is_found_done_where_the_saga_goes_forward_counts_as_done_and_its_waiting_undo_does_not_go_out() {
+    let mut saga = Driven::start(TRADE);
+    saga.succeed("order");
+    fail(&mut saga, "notification");
+    saga.reply("notification", Action::Do, 1, success());
+    assert_eq!(resolve(&mut saga, "notification", Resolution::Done), Verdict::Applied);
+    saga.succeed("clearing risk accounting");
+    assert_eq!(saga.phase(), Phase::Completed, "{:?}", saga.issued());
+    assert!(!saga.issued().contains(&"undo notification 1".to_owned()), "{:?}", saga.issued());
+    saga.check_fold();
+}
+
+#[test]
+fn what_is_found_done_in_a_saga_that_has_turned_stays_given_up() {
+    let mut saga = Driven::start("a; b after a; c after b pivot");
+    saga.succeed("a");
+    saga.pass(5_000);
+    saga.reply("b", Action::Undo, 1, refusal());
+    assert_eq!((saga.phase(), resolve(&mut saga, "b", Resolution::Done)), (Phase::Stuck, Verdict::Applied));
+    let b = saga.place("b");
+    assert!(matches!(saga.saga.step(b).forward, Forward::GivenUp(_)), "{:?}", saga.saga.step(b));
+}
+
+#[test]
+fn a_step_that_is_found_undone_is_not_undone_again() {
+    let mut saga = Driven::start("a; b after a; c after b pivot");
+    saga.succeed("a");
+    saga.reply("a", Action::Do, 1, refusal());
+    assert_eq!(resolve(&mut saga, "a", Resolution::Undone), Verdict::Applied);
+    saga.reply("b", Action::Do, 1, success());
+    saga.reply("b", Action::Undo, 1, success());
+    assert!(!saga.issued().contains(&"undo a 1".to_owned()), "{:?}", saga.issued());
+    assert_eq!(saga.phase(), Phase::Compensated);
+}
+
+#[test]
+fn a_pivot_that_is_skipped_refuses_the_wish_to_turn() {
+    let mut saga = Driven::start("a; b after a pivot; c after b retriable");
+    saga.succeed("a");
+    assert_eq!(ask(&mut saga, Verb::Cancel), Verdict::Applied);
+    assert!(saga.saga.wish.is_some(), "its answer decides");
+    assert_eq!(ask(&mut saga, Verb::Skip { step: "b".into(), reply: None }), Verdict::Applied);
+    assert!(saga.saga.wish.is_none());
+    saga.succeed("c");
+    assert_eq!(saga.phase(), Phase::Completed);
 }

@@ -1,12 +1,12 @@
 //! What the rules say in the corners that the stories of `scenarios` do not reach.
 
 use sagabus::core::{
-    Action, Decision, Differs, Fact, Forward, Given, Input, Json, Operation, Phase, Refusal, Resolution, Rules, StepIx,
+    Action, Decision, Differs, Fact, Forward, Given, Input, Json, Operation, Outcome, Phase, Refusal, Resolution, Rules, StepIx,
     StepState, StepStateName, Verb, Verdict, allowed, is_endless, issue, limits, next_due, step_state_name, waits_for,
 };
 use uuid::Uuid;
 
-use super::given::{Driven, Plain, busy, conflict, refusal, success};
+use super::given::{Driven, Plain, answer, busy, conflict, refusal, success};
 
 fn ask(saga: &mut Driven, verb: Verb) -> Option<Refusal> {
     let operation = Operation { id: Uuid::nil(), verb, who: "ada".into(), reason: "test".into(), expect_seq: None };
@@ -262,4 +262,27 @@ fn once_a_saga_has_turned_nothing_is_asked_without_end() {
     assert!(is_endless(&saga.definition, &saga.saga, b));
     assert_eq!(ask(&mut saga, Verb::Cancel), None);
     assert!(!is_endless(&saga.definition, &saga.saga, b));
+}
+
+#[test]
+fn word_of_progress_counts_from_a_tenth_of_the_timeout_on() {
+    let mut saga = Driven::start("a; b after a");
+    let at_work = || answer(Outcome::Progress, None, false, "{}");
+    saga.now = saga.now.plus_millis(99);
+    assert_eq!(saga.reply("a", Action::Do, 1, at_work()).verdict, Verdict::Stale);
+    saga.now = saga.now.plus_millis(1);
+    assert_eq!(saga.reply("a", Action::Do, 1, at_work()).verdict, Verdict::Applied);
+}
+
+#[test]
+fn an_undo_that_the_broker_has_not_acknowledged_is_not_sent_again() {
+    let mut saga = Driven::start("a; b after a");
+    saga.succeed("a");
+    saga.reply("b", Action::Do, 1, refusal());
+    saga.now = saga.now.plus_millis(1_000);
+    let resent = |saga: &mut Driven, acknowledged| {
+        let decision = saga.input(&Input::Timer { replies_read_until: saga.now, acknowledged });
+        decision.facts.iter().any(|fact| matches!(fact, Fact::Resent { action: Action::Undo, .. }))
+    };
+    assert!(!resent(&mut saga, false) && resent(&mut saga, true));
 }

@@ -239,7 +239,9 @@ fn may_resolve(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
 fn found_done(draft: &mut Draft<'_>, step: StepIx, undo_failed: bool) {
     let before = draft.saga.step(step).clone();
     let turned = draft.saga.turned.is_some();
-    if undo_failed || before.backward == Backward::Done {
+    // Where the saga goes forward, an undo that has not gone out would take away what is found done.
+    let undo_waits = !turned && before.backward == Backward::Ready;
+    if undo_failed || undo_waits || before.backward == Backward::Done {
         draft.push(Fact::UndoSkipped { step });
     }
     match (&before.forward, &before.backward) {
