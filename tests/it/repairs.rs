@@ -241,7 +241,7 @@ fn a_step_whose_undo_is_due_cannot_be_completed_and_the_saga_ends_without_it() {
     assert_eq!(saga.phase(), Phase::Running);
     saga.reply("n", Action::Undo, 1, success());
     assert_eq!(saga.phase(), Phase::Completed);
-    assert!(matches!(saga.saga.step(saga.place("n")).forward, sagabus::core::Forward::Skipped(_)));
+    assert!(matches!(saga.saga.step(saga.place("n")).forward, Forward::Skipped(_)));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What the rules say in the corners that the stories of `scenarios` do not reach.
 
 use sagabus::core::{
-    Action, Decision, Differs, Fact, Forward, Given, Input, Json, Operation, Outcome, Phase, Refusal, Resolution, Rules, StepIx,
-    StepState, StepStateName, Verb, Verdict, allowed, is_endless, issue, limits, next_due, step_state_name, waits_for,
+    Action, Decision, Differs, Fact, Forward, Given, Input, Json, Operation, Outcome, Phase, Refusal, Resolution,
+    Rules, StepIx, StepState, StepStateName, Verb, Verdict, allowed, is_endless, issue, limits, next_due,
+    step_state_name, waits_for,
 };
 use uuid::Uuid;
 
