@@ -1,181 +1,111 @@
-//! One run: topics, schema, an engine of its own, warm-up, measurement.
+//! One load on one engine: warm-up, measurement.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
+use crate::operations::Places;
 
-use crate::bus::KafkaSettings;
-use crate::definition::read_folder;
-use crate::operations::{self, Places};
-use crate::store::migrate;
-
-use super::cpu::Spent;
+use super::arrivals::{Spread, arrivals};
+use super::case::Case;
 use super::load::{Load, Measured, Pace};
-use super::participants::answer;
+use super::processes::{Spent, resident_bytes};
 use super::report::Report;
+use super::stage::{EngineKind, Stage};
+use super::{BenchError, failed};
 
-const WAL_SELECT: &str = include_str!("sql/wal_select.sql");
-const PARTITIONS: i32 = 4;
+/// Sagas that warm up: the broker's machine code is made while it works.
+const WARM_UP: u64 = 4_000;
+/// Of them in flight.
+const WARM_UP_IN_FLIGHT: u64 = 500;
+/// How long what is left of a load that was given up may take.
+const DRAIN: Duration = Duration::from_secs(120);
+/// Arrivals follow this seed, so that two engines are asked the same.
+const SEED: u64 = 7;
+
+/// What is asked of an engine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Offered {
+    /// So many sagas, so many of them in flight (closed loop).
+    InFlight {
+        /// Sagas in all.
+        sagas: u64,
+        /// In flight at once.
+        inflight: u64,
+    },
+    /// So many a second for so long (open loop): latency counts from the intended start.
+    Rate {
+        /// Sagas a second.
+        rate: f64,
+        /// For how long.
+        length: Duration,
+        /// How arrivals are spread.
+        spread: Spread,
+    },
+}
 
 /// What is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BenchOptions {
-    /// Sagas that are measured.
-    pub sagas: u64,
-    /// Sagas in flight (closed loop).
-    pub inflight: u64,
-    /// Sagas a second (open loop), instead.
-    pub rate: Option<f64>,
-    /// Percent of sagas whose fourth step fails.
-    pub fail_percent: u8,
+    /// Which sagas.
+    pub case: Case,
+    /// On which engine.
+    pub engine: EngineKind,
+    /// How many.
+    pub offered: Offered,
 }
 
-/// Why nothing was measured.
-#[derive(Debug, thiserror::Error)]
-#[error("{attempted}: {message}")]
-pub struct BenchError {
-    /// What was attempted.
-    pub attempted: &'static str,
-    /// Why it failed.
-    pub message: String,
-}
-
-fn failed<E: std::fmt::Display>(attempted: &'static str) -> impl Fn(E) -> BenchError {
-    move |error| BenchError { attempted, message: error.to_string() }
-}
-
-/// A process that ends with this value.
-struct Engine(Child);
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-/// Runs the bench. `program` is this binary: the engine runs as a process of its own, so that its CPU is told apart.
+/// Sets a stage, warms it up, measures one load.
 ///
 /// # Errors
 /// Kafka or Postgres is not there, or the engine does not start.
 pub async fn run(places: &Places, options: &BenchOptions, program: &Path) -> Result<Report, BenchError> {
-    let name = format!("bench-{}", crate::engine::wall_clock().micros() / 1_000_000);
-    let url = places.database_url().map_err(failed("find the database"))?;
-    let kafka = places.kafka(None).map_err(failed("find Kafka"))?.for_group(&name);
-    migrate(url).await.map_err(failed("migrate the schema"))?;
-    let folder = write_definition(&name).map_err(failed("write the definition"))?;
-    let plans = read_folder(&folder).map_err(failed("read the definition"))?;
-    let needs = operations::needs_of(plans.iter().map(|(_, plan)| plan));
-    operations::ensure(places, &needs, PARTITIONS).await.map_err(failed("make topics"))?;
-    let engine = start_engine(places, program, &folder, &name)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let answering = spawn_participants(kafka.for_group(&format!("{name}-services")), &name, Arc::clone(&stop))?;
-    let outcome = measure(&kafka, url, &name, options, engine.0.id()).await;
-    stop.store(true, Ordering::Relaxed);
-    _ = answering.join();
-    drop(engine);
-    _ = std::fs::remove_dir_all(folder);
-    outcome
+    let mut stage = Stage::set(places, program, options.case, options.engine).await?;
+    warm_up(&mut stage).await?;
+    measure(&mut stage, options.engine, options.offered).await
 }
 
-async fn measure(
-    kafka: &KafkaSettings,
-    url: &str,
-    name: &str,
-    options: &BenchOptions,
-    engine: u32,
-) -> Result<Report, BenchError> {
-    let mut database = PgConnection::connect(url).await.map_err(failed("reach the database"))?;
-    let mut load = Load::new(kafka, name).map_err(failed("make Kafka clients"))?;
-    let pace = options.rate.map_or(Pace::InFlight(options.inflight.max(1)), Pace::Rate);
-    let warm_up = (options.sagas / 10).max(500);
-    tracing::info!(sagas = warm_up, "warming up");
-    let blocking = |mut load: Load, sagas: u64, pace: Pace, fail_percent: u8| {
-        tokio::task::spawn_blocking(move || {
-            let measured = load.run(sagas, pace, fail_percent);
-            (load, measured)
-        })
+/// Runs sagas that nobody measures.
+pub(super) async fn warm_up(stage: &mut Stage) -> Result<(), BenchError> {
+    tracing::info!(sagas = WARM_UP, "warming up");
+    blocking(stage, |load| load.run(&Pace::Closed { inflight: WARM_UP_IN_FLIGHT, sagas: WARM_UP })).await.map(|_| ())
+}
+
+/// Measures one load on a stage that is warm. What an open loop that was given up has left is waited for, and not measured.
+pub(super) async fn measure(stage: &mut Stage, engine: EngineKind, offered: Offered) -> Result<Report, BenchError> {
+    let pace = match offered {
+        Offered::InFlight { sagas, inflight } => Pace::Closed { inflight: inflight.max(1), sagas: sagas.max(1) },
+        Offered::Rate { rate, length, spread } => Pace::Open(arrivals(rate, length, spread, SEED)),
     };
-    let warmed = blocking(load, warm_up, Pace::InFlight(options.inflight.clamp(1, 500)), options.fail_percent).await;
-    (load, _) = warmed.map_err(failed("warm up"))?;
-    tracing::info!(sagas = options.sagas, "measuring");
-    let (cpu, wal) = (Spent::now(engine), wal_bytes(&mut database).await?);
-    let ran = blocking(load, options.sagas, pace, options.fail_percent).await;
-    let (_, measured) = ran.map_err(failed("measure"))?;
-    let spent = Spent::now(engine).since(cpu);
-    let wal = wal_bytes(&mut database).await? - wal;
-    Ok(report(options.sagas, warm_up, &measured, spent, wal))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn report(sagas: u64, warm_up: u64, measured: &Measured, spent: Spent, wal: i64) -> Report {
-    let thousands = sagas as f64 / 1_000.0;
-    let seconds = measured.elapsed.as_secs_f64();
-    Report {
-        sagas,
-        warm_up,
-        seconds,
-        sagas_per_second: sagas as f64 / seconds,
-        latency_p50_ms: measured.latency.value_at_quantile(0.5) as f64 / 1_000.0,
-        latency_p99_ms: measured.latency.value_at_quantile(0.99) as f64 / 1_000.0,
-        engine_cpu: spent.engine / thousands,
-        participants_cpu: spent.own / thousands,
-        postgres_cpu: spent.postgres / thousands,
-        broker_cpu: spent.broker / thousands,
-        wal_bytes_per_saga: wal as f64 / sagas as f64,
-        outcomes: measured.outcomes.iter().map(|(kind, count)| (kind.clone(), *count)).collect(),
+    let look = failed("read the database's figures");
+    let (cpu, before) = (Spent::now(stage.engine()), stage.watch.look().await.map_err(&look)?);
+    let measured = blocking(stage, move |load| load.run(&pace)).await?;
+    let spent = Spent::now(stage.engine()).since(cpu);
+    let figures = stage.watch.look().await.map_err(look)?.since(before);
+    let resident = resident_bytes(stage.engine());
+    if measured.is_hopeless && !blocking(stage, |load| load.drain(DRAIN)).await? {
+        return Err(BenchError { attempted: "drain", message: "sagas of an earlier load do not end".to_owned() });
     }
+    Ok(Report::new((stage.case, engine, offered), &measured, (spent, figures, resident)))
 }
 
-async fn wal_bytes(database: &mut PgConnection) -> Result<i64, BenchError> {
-    let (bytes,): (i64,) =
-        sqlx::query_as(WAL_SELECT).fetch_one(database).await.map_err(failed("read the position of the log"))?;
-    Ok(bytes)
+/// Runs the generator on a thread where it may block.
+async fn blocking<T: Send + 'static>(
+    stage: &mut Stage,
+    work: impl FnOnce(&mut Load) -> T + Send + 'static,
+) -> Result<T, BenchError> {
+    let mut load = stage.load.take().ok_or_else(|| failed("measure")("the generator is gone"))?;
+    let done = tokio::task::spawn_blocking(move || {
+        let outcome = work(&mut load);
+        (load, outcome)
+    });
+    let (load, outcome) = done.await.map_err(failed("measure"))?;
+    stage.load = Some(load);
+    Ok(outcome)
 }
 
-fn write_definition(name: &str) -> std::io::Result<PathBuf> {
-    let steps: String = (1..=5)
-        .map(|n| {
-            let after = if n == 1 { String::new() } else { format!("after: [s{}], ", n - 1) };
-            format!(
-                "  s{n}: {{{after}command: {{type: do, data: \"${{trigger.data}}\"}}, compensate: {{type: undo}}}}\n"
-            )
-        })
-        .collect();
-    let participants: String = (1..=5).map(|n| format!("  s{n}: {{commandTopic: {name}.s{n}}}\n")).collect();
-    let text = format!(
-        "saga: v1\nname: {name}\nversion: 1\ntrigger: {{topic: {name}.triggers, type: go}}\nbusinessKey: ${{trigger.data.id}}\n\
-         participants:\n{participants}defaults: {{timeout: 60s, patience: 10m}}\nsteps:\n{steps}"
-    );
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("bench.saga.yaml"), text)?;
-    Ok(folder)
-}
-
-fn start_engine(places: &Places, program: &Path, folder: &Path, name: &str) -> Result<Engine, BenchError> {
-    let mut command = Command::new(program);
-    command.args(["serve", "--dev", "--from", "earliest", "--group", name, "--definitions"]).arg(folder);
-    command.args(["--kafka", places.kafka.as_deref().unwrap_or_default()]);
-    command.env("SAGABUS_DATABASE_URL", places.database_url.as_deref().unwrap_or_default()).env("SAGABUS_LOG", "error");
-    command.env_remove("SAGABUS_LISTEN").env_remove("SAGABUS_INSTANCE").stdout(Stdio::null());
-    command.spawn().map(Engine).map_err(failed("start an engine"))
-}
-
-fn spawn_participants(
-    kafka: KafkaSettings,
-    name: &str,
-    stop: Arc<AtomicBool>,
-) -> Result<std::thread::JoinHandle<()>, BenchError> {
-    let topics: Vec<String> = (1..=5).map(|n| format!("{name}.s{n}")).collect();
-    let work = move || {
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        if let Err(error) = answer(&kafka, &topics, &stop) {
-            tracing::error!(%error, "participants ended");
-        }
-    };
-    std::thread::Builder::new().name("participants".to_owned()).spawn(work).map_err(failed("start a thread"))
+impl Measured {
+    /// Sagas that have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.outcomes.values().sum()
+    }
 }

@@ -12,6 +12,7 @@ use crate::operations::{self, Condition, SeekTo, TimeFormat, Times};
 use crate::store::SagaFilter;
 
 use super::audit::AuditVerb;
+use super::bench::BenchVerb;
 use super::bulk::BulkVerb;
 use super::dlq::DlqVerb;
 use super::live::LiveVerb;
@@ -67,7 +68,8 @@ pub(super) enum Verb {
     /// Everything in one process, with sample services: watch sagas complete, fail and be undone.
     Dev(DevArguments),
     /// Load against the configured Kafka and Postgres: sagas a second, latency, CPU, WAL.
-    Bench(BenchArguments),
+    #[command(subcommand)]
+    Bench(BenchVerb),
     /// Bring the schema of the database up to date.
     Migrate,
     /// Definition files.
@@ -167,24 +169,6 @@ pub(super) struct DevArguments {
     /// Where HTTP answers: /v1 and /openapi.json; /healthz, /readyz, /metrics. On this machine alone.
     #[arg(long, env = "SAGABUS_LISTEN", value_name = "ADDR")]
     pub(super) listen: Option<SocketAddr>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct BenchArguments {
-    /// Sagas that are measured; as many as a tenth of them, at least 500, warm up before.
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
-    pub(super) sagas: u64,
-    /// Sagas in flight at once (closed loop).
-    #[arg(long, default_value_t = 2_000, value_name = "M", conflicts_with = "rate")]
-    pub(super) inflight: u64,
-    /// Sagas begun a second (open loop: latency counts from the intended start).
-    #[arg(long, value_name = "R")]
-    pub(super) rate: Option<f64>,
-    /// Percent of sagas whose fourth step fails.
-    #[arg(long, default_value_t = 0, value_name = "F", value_parser = clap::value_parser!(u8).range(0..=100))]
-    pub(super) fail_percent: u8,
-    #[command(flatten)]
-    pub(super) output: OutputArguments,
 }
 
 #[derive(Debug, Subcommand)]

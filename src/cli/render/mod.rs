@@ -1,5 +1,6 @@
 //! What people read: text from data, without a terminal, a clock or a database. `output` prints it.
 
+mod bench;
 mod checks;
 mod facts;
 mod letters;
@@ -10,6 +11,7 @@ mod plans;
 mod replay;
 mod saga;
 
+pub use bench::suite;
 pub use checks::balanced;
 pub use checks::kit;
 pub use checks::verified;

@@ -1,4 +1,4 @@
-//! CPU seconds by process group, from /proc: the figure that survives a noisy machine.
+//! CPU seconds by process group, and memory, from /proc: CPU is the figure that survives a noisy machine.
 
 use std::fs;
 
@@ -52,4 +52,11 @@ fn seconds(id: u32, with_children: bool) -> f64 {
     let sum = |from: usize, to: usize| fields.get(from..to).map_or(0.0, |ticks| ticks.iter().sum::<f64>());
     // proc(5): utime and stime are fields 14 and 15, cutime and cstime 16 and 17; a tick is 10 ms.
     (sum(11, 13) + if with_children { sum(13, 15) } else { 0.0 }) / 100.0
+}
+
+/// Resident memory of a process, in bytes; 0 when it is gone.
+pub(super) fn resident_bytes(id: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).map_or(0, |kib: u64| kib * 1_024)
 }

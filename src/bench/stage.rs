@@ -1,0 +1,128 @@
+//! Everything that a run needs: topics, schema, definition, an engine in a process of its own, participants, a generator.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::bus::KafkaSettings;
+use crate::definition::read_folder;
+use crate::operations::{self, Places};
+use crate::store::migrate;
+
+use super::case::Case;
+use super::figures::Watch;
+use super::load::Load;
+use super::participants::answer;
+use super::{BenchError, failed};
+
+const PARTITIONS: i32 = 4;
+
+/// Which engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Sagabus.
+    Sagabus,
+    /// The textbook design: a transaction for each message (`naive`).
+    Naive,
+}
+
+impl EngineKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sagabus => "sagabus",
+            Self::Naive => "naive",
+        }
+    }
+}
+
+/// A stage that is set. What it started ends with it.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) load: Option<Load>,
+    pub(super) watch: Watch,
+    pub(super) case: Case,
+    engine: Child,
+    folder: PathBuf,
+    stop: Arc<AtomicBool>,
+    answering: Option<JoinHandle<()>>,
+}
+
+impl Stage {
+    /// Sets the stage. `program` is this binary: the engine runs as a process of its own, so that its CPU is told apart.
+    ///
+    /// # Errors
+    /// Kafka or Postgres is not there, or the engine does not start.
+    pub(super) async fn set(places: &Places, program: &Path, case: Case, kind: EngineKind) -> Result<Self, BenchError> {
+        let name = format!("bench-{}", crate::engine::wall_clock().micros() / 1_000_000);
+        let url = places.database_url().map_err(failed("find the database"))?;
+        let kafka = places.kafka(None).map_err(failed("find Kafka"))?.for_group(&name);
+        migrate(url).await.map_err(failed("migrate the schema"))?;
+        let folder = write_definition(&name, case).map_err(failed("write the definition"))?;
+        let plans = read_folder(&folder).map_err(failed("read the definition"))?;
+        let needs = operations::needs_of(plans.iter().map(|(_, plan)| plan));
+        operations::ensure(places, &needs, PARTITIONS).await.map_err(failed("make topics"))?;
+        let load = Load::new(&kafka, &name, case).map_err(failed("make Kafka clients"))?;
+        let watch = Watch::connect(url).await.map_err(failed("reach the database"))?;
+        let engine = start_engine(places, program, &folder, (&name, kind)).map_err(failed("start an engine"))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let answering = spawn_participants(kafka.for_group(&format!("{name}-services")), &name, Arc::clone(&stop));
+        let answering = Some(answering.map_err(failed("start a thread"))?);
+        Ok(Self { load: Some(load), watch, case, engine, folder, stop, answering })
+    }
+
+    /// The engine's process.
+    pub(super) fn engine(&self) -> u32 {
+        self.engine.id()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(answering) = self.answering.take() {
+            _ = answering.join();
+        }
+        _ = self.engine.kill();
+        _ = self.engine.wait();
+        _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn write_definition(name: &str, case: Case) -> std::io::Result<PathBuf> {
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("bench.saga.yaml"), case.definition(name))?;
+    Ok(folder)
+}
+
+fn start_engine(
+    places: &Places,
+    program: &Path,
+    folder: &Path,
+    (name, kind): (&str, EngineKind),
+) -> std::io::Result<Child> {
+    let mut command = Command::new(program);
+    match kind {
+        EngineKind::Sagabus => command.args(["serve", "--dev", "--from", "earliest"]),
+        EngineKind::Naive => command.args(["bench", "naive"]),
+    };
+    command.args(["--group", name, "--definitions"]).arg(folder);
+    command.args(["--kafka", places.kafka.as_deref().unwrap_or_default()]);
+    command.env("SAGABUS_DATABASE_URL", places.database_url.as_deref().unwrap_or_default()).env("SAGABUS_LOG", "error");
+    command.env_remove("SAGABUS_LISTEN").env_remove("SAGABUS_INSTANCE").stdout(Stdio::null());
+    command.spawn()
+}
+
+fn spawn_participants(kafka: KafkaSettings, name: &str, stop: Arc<AtomicBool>) -> std::io::Result<JoinHandle<()>> {
+    let topics: Vec<String> = (1..=5).map(|n| format!("{name}.s{n}")).collect();
+    let work = move || {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        if let Err(error) = answer(&kafka, &topics, &stop) {
+            tracing::error!(%error, "participants ended");
+        }
+    };
+    std::thread::Builder::new().name("participants".to_owned()).spawn(work)
+}

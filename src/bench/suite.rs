@@ -1,0 +1,96 @@
+//! Everything that `docs/performance.md` shows, in one go: what the machine gives, what each engine holds, latency by load, every case.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::operations::Places;
+
+use super::arrivals::Spread;
+use super::capacity::{Capacity, capacity};
+use super::case::Case;
+use super::machine::Machine;
+use super::report::Report;
+use super::run::{Offered, measure, warm_up};
+use super::stage::{EngineKind, Stage};
+use super::{BenchError, failed};
+
+/// Sagas a second that the search begins with.
+const FIRST_RATE: f64 = 1_000.0;
+const FIRST_RATE_NAIVE: f64 = 100.0;
+/// Sagas a second of a system that has little to do.
+const QUIET_RATE: f64 = 200.0;
+
+/// How long each part takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuiteOptions {
+    /// Each load; the figures are those of a minute.
+    pub length: Duration,
+}
+
+/// What everything came to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suite {
+    /// Before the first load.
+    pub machine_before: Machine,
+    /// Behind the last one.
+    pub machine_after: Machine,
+    /// The machine gave a fifth more or less at the end: nothing here is comparable.
+    pub has_drifted: bool,
+    /// What each engine holds.
+    pub capacities: Vec<Capacity>,
+    /// Sagabus with little to do, and at 10 to 90 % of what it holds.
+    pub loads: Vec<Report>,
+    /// Every other case, at half of what it holds.
+    pub cases: Vec<Report>,
+}
+
+/// Measures everything. `told` hears of each load that has ended.
+///
+/// # Errors
+/// Kafka or Postgres is not there, or an engine does not start.
+pub async fn suite(
+    places: &Places,
+    options: &SuiteOptions,
+    program: &Path,
+    told: impl Fn(&Report),
+) -> Result<Suite, BenchError> {
+    let measured = || async {
+        let machine = tokio::task::spawn_blocking(Machine::measured).await.map_err(failed("measure the machine"))?;
+        machine.map_err(failed("measure the machine"))
+    };
+    let machine_before = measured().await?;
+    let success = Case::ALL[0];
+    let length = options.length;
+    let naive = {
+        let mut stage = Stage::set(places, program, success, EngineKind::Naive).await?;
+        warm_up(&mut stage).await?;
+        capacity(&mut stage, EngineKind::Naive, (FIRST_RATE_NAIVE, length)).await?
+    };
+    let mut stage = Stage::set(places, program, success, EngineKind::Sagabus).await?;
+    warm_up(&mut stage).await?;
+    let ours = capacity(&mut stage, EngineKind::Sagabus, (FIRST_RATE, length)).await?;
+    let held = ours.sagas_per_second;
+    let mut loads = Vec::new();
+    for rate in [QUIET_RATE].into_iter().chain((1..=9).map(|tenths| held * f64::from(tenths) / 10.0)) {
+        let offered = Offered::Rate { rate: rate.max(1.0), length, spread: Spread::Poisson };
+        let report = measure(&mut stage, EngineKind::Sagabus, offered).await?;
+        told(&report);
+        loads.push(report);
+    }
+    drop(stage);
+    let mut cases = Vec::new();
+    for case in Case::ALL.into_iter().skip(1) {
+        let mut stage = Stage::set(places, program, case, EngineKind::Sagabus).await?;
+        warm_up(&mut stage).await?;
+        let offered = Offered::Rate { rate: (held / 2.0).max(1.0), length, spread: Spread::Poisson };
+        let report = measure(&mut stage, EngineKind::Sagabus, offered).await?;
+        told(&report);
+        cases.push(report);
+    }
+    let machine_after = measured().await?;
+    let has_drifted = !machine_after.agrees(machine_before);
+    Ok(Suite { machine_before, machine_after, has_drifted, capacities: vec![ours, naive], loads, cases })
+}
