@@ -50,7 +50,7 @@ defects: ## shows that the simulator catches every seeded defect: ARGS="--defect
 	@scripts/prerequisites build
 	@$(simulation) --features seeded-defects -- $(or $(ARGS),--defects)
 
-bench: ## measures sagas per second on a fresh Kafka and Postgres: ARGS="--sagas 60000"
+bench: ## measures what an engine gives, on a fresh Kafka and Postgres, some forty minutes: ARGS="run --inflight 2000" for one load
 	@scripts/bench $(ARGS)
 
 fuzz: ## looks for inputs that break something, 30 seconds a target: SECONDS=300 ARGS="journals records"

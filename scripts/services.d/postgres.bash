@@ -44,6 +44,11 @@ place_postgres() {
     [ -d "$data" ] || die "Postgres's data is gone: run scripts/services down --wipe, then up"
 }
 
+# Counts statements for benches, where the server has the library.
+preloaded() {
+    [ ! -e "$("$postgres_bin/pg_config" --pkglibdir 2>/dev/null)/pg_stat_statements.so" ] || echo pg_stat_statements
+}
+
 write_postgres_settings() {
     as_owner tee "$data/sagabus.conf" >/dev/null <<END
 listen_addresses = '127.0.0.1'
@@ -56,6 +61,7 @@ full_page_writes = on
 shared_buffers = 256MB
 max_wal_size = 2GB
 log_checkpoints = off
+shared_preload_libraries = '$(preloaded)'
 END
 }
 

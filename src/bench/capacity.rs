@@ -44,7 +44,7 @@ pub(super) async fn capacity(
     let mut search = Search::new(first, PRECISION);
     let mut found = Capacity { engine: engine.name(), sagas_per_second: 0.0, report: None, tried: Vec::new() };
     while let Some(rate) = search.next() {
-        let report = measure(stage, engine, Offered::Rate { rate, length, spread: Spread::Poisson }).await?;
+        let report = measure(stage, engine, Offered::Rate { rate, length, spread: Spread::Poisson }, None).await?;
         let holds = holds(&report, rate);
         tracing::info!(rate, p99 = report.latency_p99_ms, behind = report.behind, holds, "tried");
         search.tried(rate, holds);

@@ -7,6 +7,8 @@ use crate::wire::{self, Outgoing};
 pub(super) const FAILS: &str = "\"fails\":true";
 /// What a trigger carries whose second step takes its time.
 pub(super) const SLOW: &str = "\"slow\":true";
+/// What a trigger carries whose saga nobody answers.
+pub(super) const IDLE: &str = "\"idle\":true";
 /// Bytes that fill a trigger up to half a kilobyte.
 const NOTE: usize = 400;
 
@@ -72,15 +74,15 @@ impl Case {
         let participants: String = (1..=5).map(|n| format!("  s{n}: {{commandTopic: {name}.s{n}}}\n")).collect();
         format!(
             "saga: v1\nname: {name}\nversion: 1\ntrigger: {{topic: {name}.triggers, type: go}}\nbusinessKey: ${{trigger.data.id}}\n\
-             participants:\n{participants}defaults: {{timeout: 60s, patience: 10m}}\nsteps:\n{steps}"
+             participants:\n{participants}defaults: {{timeout: 1h, patience: 24h}}\nsteps:\n{steps}"
         )
     }
 
-    /// The records that begin saga `number`: its trigger, and perhaps one that is put aside.
-    pub(super) fn records(self, name: &str, number: u64) -> (String, Vec<Outgoing>) {
+    /// The records that begin saga `number`: its trigger, and perhaps one that is put aside. Nobody answers a saga that is idle.
+    pub(super) fn records(self, name: &str, number: u64, is_idle: bool) -> (String, Vec<Outgoing>) {
         let key = format!("{name}-{number}");
         let note = "n".repeat(NOTE);
-        let mut marks = String::new();
+        let mut marks = if is_idle { format!(",{IDLE}") } else { String::new() };
         for (mark, percent) in [(FAILS, self.fails), (SLOW, self.slow)] {
             if is_drawn(number, percent) {
                 marks = format!("{marks},{mark}");
@@ -127,11 +129,11 @@ mod tests {
     #[test]
     fn triggers_are_of_half_a_kilobyte_and_marked_as_often_as_the_case_says() {
         let failures = Case::named("failures").unwrap();
-        let marked = |number: &u64| failures.records("b", *number).1[0].value.get().contains(FAILS);
+        let marked = |number: &u64| failures.records("b", *number, false).1[0].value.get().contains(FAILS);
         assert_eq!((0..1_000).filter(marked).count(), 50);
-        let size = failures.records("bench-1700000000", 12_345).1[0].value.get().len();
+        let size = failures.records("bench-1700000000", 12_345, false).1[0].value.get().len();
         assert!((440..560).contains(&size), "{size}");
         let parked = Case::named("parked").unwrap();
-        assert_eq!((0..1_000).map(|number| parked.records("b", number).1.len()).sum::<usize>(), 1_100);
+        assert_eq!((0..1_000).map(|number| parked.records("b", number, false).1.len()).sum::<usize>(), 1_100);
     }
 }

@@ -14,6 +14,8 @@ use super::case::Case;
 const LATENCY_MAX: u64 = 600_000_000;
 /// A second's arrivals times this in flight, and an open loop is given up: it will not catch up.
 const HOPELESS: usize = 4;
+/// Numbers of idle sagas: no others come so far.
+const IDLE_FROM: u64 = 1_000_000_000_000;
 /// How long to wait for what has ended.
 const POLL: Duration = Duration::from_millis(1);
 const POLL_MAX: usize = 2_000;
@@ -39,6 +41,23 @@ pub(super) struct Load {
     next_tag: u64,
 }
 
+/// Something that happens to the engine while sagas are in flight.
+pub(super) struct Strike {
+    /// So long after the beginning.
+    pub(super) after: Duration,
+    /// What happens.
+    pub(super) act: Box<dyn FnOnce() + Send>,
+}
+
+/// What followed a strike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Recovery {
+    /// The longest time without an end.
+    pub(super) silence: Duration,
+    /// From the strike until no more was in flight than before.
+    pub(super) drained: Duration,
+}
+
 /// What a part of the run came to.
 #[derive(Debug)]
 pub(super) struct Measured {
@@ -50,6 +69,17 @@ pub(super) struct Measured {
     pub(super) behind: usize,
     /// An open loop was given up: it was far behind.
     pub(super) is_hopeless: bool,
+    /// What followed the strike, if there was one and all was well in the end.
+    pub(super) recovery: Option<Recovery>,
+}
+
+/// A strike that has happened.
+struct Struck {
+    at: Instant,
+    in_flight: usize,
+    last_end: Instant,
+    silence: Duration,
+    drained: Option<Duration>,
 }
 
 impl Load {
@@ -66,9 +96,10 @@ impl Load {
         })
     }
 
-    /// Begins sagas at this pace and sees all of them end. Blocking.
-    pub(super) fn run(&mut self, pace: &Pace) -> Measured {
+    /// Begins sagas at this pace and sees all of them end, also after a strike. Blocking.
+    pub(super) fn run(&mut self, pace: &Pace, mut strike: Option<Strike>) -> Measured {
         let started = Instant::now();
+        let mut struck: Option<Struck> = None;
         let mut measured = Measured::default();
         let (mut place, mut ended) = (0, 0);
         loop {
@@ -88,14 +119,22 @@ impl Load {
                 self.begin(&due);
                 measured.behind = self.intended.len();
             }
-            ended += self.see_ends(&mut measured);
-            measured.is_hopeless |= is_hopeless(pace, self.intended.len());
+            let seen = self.see_ends(&mut measured);
+            ended += seen;
+            if let Some(Strike { act, .. }) = strike.take_if(|strike| strike.after <= started.elapsed()) {
+                struck = Some(Struck::now(self.intended.len()));
+                act();
+            } else if let Some(struck) = &mut struck {
+                struck.see(seen, self.intended.len());
+            }
+            measured.is_hopeless |= struck.is_none() && is_hopeless(pace, self.intended.len());
             let is_over = match pace {
                 Pace::Closed { sagas, .. } => ended >= *sagas,
                 Pace::Open(moments) => place == moments.len() && self.intended.is_empty(),
             };
             if is_over || measured.is_hopeless {
                 measured.elapsed = started.elapsed();
+                measured.recovery = struck.and_then(Struck::recovery);
                 return measured;
             }
         }
@@ -110,10 +149,26 @@ impl Load {
         self.intended.is_empty()
     }
 
+    /// Begins sagas that nobody answers. Blocking, until the broker has them.
+    pub(super) fn begin_idle(&mut self, sagas: u64) {
+        for chunk in (0..sagas).step_by(POLL_MAX) {
+            let numbers = chunk..sagas.min(chunk + POLL_MAX as u64);
+            let records =
+                numbers.flat_map(|number| self.case.records(&self.name, IDLE_FROM + number, true).1).collect();
+            self.next_tag += 1;
+            self.producer.emit(self.next_tag, records);
+            while self.producer.unacknowledged() > 0 {
+                if self.producer.delivered().is_empty() {
+                    std::thread::sleep(POLL);
+                }
+            }
+        }
+    }
+
     fn begin(&mut self, intended: &[Instant]) {
         let mut records = Vec::with_capacity(intended.len());
         for at in intended {
-            let (key, begun) = self.case.records(&self.name, self.begun);
+            let (key, begun) = self.case.records(&self.name, self.begun, false);
             self.begun += 1;
             self.intended.insert(key, *at);
             records.extend(begun);
@@ -138,6 +193,29 @@ impl Load {
     }
 }
 
+impl Struck {
+    fn now(in_flight: usize) -> Self {
+        let now = Instant::now();
+        Self { at: now, in_flight, last_end: now, silence: Duration::ZERO, drained: None }
+    }
+
+    fn see(&mut self, ended: u64, in_flight: usize) {
+        if ended == 0 {
+            return;
+        }
+        self.silence = self.silence.max(self.last_end.elapsed());
+        self.last_end = Instant::now();
+        // What was announced before the strike still comes in: nothing has recovered before something had been held up.
+        if self.drained.is_none() && self.silence > POLL * 50 && in_flight <= self.in_flight {
+            self.drained = Some(self.at.elapsed());
+        }
+    }
+
+    fn recovery(self) -> Option<Recovery> {
+        Some(Recovery { silence: self.silence, drained: self.drained? })
+    }
+}
+
 impl Default for Measured {
     fn default() -> Self {
         Self {
@@ -147,6 +225,7 @@ impl Default for Measured {
             outcomes: HashMap::new(),
             behind: 0,
             is_hopeless: false,
+            recovery: None,
         }
     }
 }

@@ -14,6 +14,8 @@ mod load;
 mod machine;
 mod naive;
 mod participants;
+mod past;
+mod plot;
 mod processes;
 mod report;
 mod run;

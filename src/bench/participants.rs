@@ -9,7 +9,7 @@ use crate::bus::{BusError, Group, KafkaSettings, Producer};
 use crate::core::{Action, Answer, Json, Outcome};
 use crate::wire::{self, Outgoing, Received};
 
-use super::case::{FAILS, SLOW};
+use super::case::{FAILS, IDLE, SLOW};
 
 const BATCH: usize = 1_000;
 const POLL: Duration = Duration::from_millis(20);
@@ -30,6 +30,9 @@ pub(super) fn answer(kafka: &KafkaSettings, topics: &[&str], stop: &AtomicBool) 
         let mut records = Vec::new();
         for (record, event) in group.poll(BATCH, if held_back.is_empty() { POLL } else { POLL_SLOW }) {
             let Ok(command) = event.and_then(|event| wire::received(&record, &event)) else { continue };
+            if command.data.get().contains(IDLE) {
+                continue;
+            }
             let answer = answered(&command, &done);
             if is_slow(&command) {
                 held_back.push_back((Instant::now() + SLOWNESS, answer));

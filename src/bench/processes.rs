@@ -5,6 +5,7 @@ use std::fs;
 /// CPU seconds spent so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Spent {
+    process: u32,
     pub(super) engine: f64,
     pub(super) own: f64,
     pub(super) postgres: f64,
@@ -14,8 +15,12 @@ pub(super) struct Spent {
 impl Spent {
     /// What was spent so far by the engine `engine`, this process, and every Postgres and Java process of this machine.
     pub(super) fn now(engine: u32) -> Self {
-        let mut spent =
-            Self { engine: seconds(engine, false), own: seconds(std::process::id(), false), ..Self::default() };
+        let mut spent = Self {
+            process: engine,
+            engine: seconds(engine, false),
+            own: seconds(std::process::id(), false),
+            ..Self::default()
+        };
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             match fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim() {
@@ -27,10 +32,11 @@ impl Spent {
         spent
     }
 
-    /// What was spent between two moments.
+    /// What was spent between two moments; of an engine that was killed meanwhile, what its successor spent.
     pub(super) fn since(self, before: Self) -> Self {
         Self {
-            engine: self.engine - before.engine,
+            engine: if self.process == before.process { self.engine - before.engine } else { self.engine },
+            process: self.process,
             own: self.own - before.own,
             postgres: self.postgres - before.postgres,
             broker: self.broker - before.broker,

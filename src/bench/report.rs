@@ -61,6 +61,12 @@ pub struct Report {
     pub dead_rows: i64,
     /// The engine's resident memory at the end.
     pub engine_resident_bytes: u64,
+    /// What each idle saga takes of the engine's memory.
+    pub bytes_per_idle_saga: Option<f64>,
+    /// After the engine was killed: the longest time without an end, in milliseconds.
+    pub silence_ms: Option<f64>,
+    /// After the engine was killed: until no more was in flight than before, in milliseconds.
+    pub drained_ms: Option<f64>,
     /// How the sagas ended, by the type of their announcement.
     pub outcomes: BTreeMap<String, u64>,
     /// Latencies in microseconds, as HdrHistogram's V2 format in Base64.
@@ -104,6 +110,9 @@ impl Report {
             hot_percent: 100.0 * figures.hot_updates as f64 / figures.updates.max(1) as f64,
             dead_rows: figures.dead_rows,
             engine_resident_bytes: resident,
+            bytes_per_idle_saga: None,
+            silence_ms: measured.recovery.map(|recovery| recovery.silence.as_secs_f64() * 1_000.0),
+            drained_ms: measured.recovery.map(|recovery| recovery.drained.as_secs_f64() * 1_000.0),
             outcomes: measured.outcomes.iter().map(|(kind, count)| (kind.clone(), *count)).collect(),
             histogram: encoded(&measured.latency),
         }
@@ -157,8 +166,15 @@ impl fmt::Display for Report {
             self.hot_percent,
             self.dead_rows
         )?;
+        if let (Some(silence), Some(drained)) = (self.silence_ms, self.drained_ms) {
+            writeln!(
+                f,
+                "killed       {silence:.0} ms without an end, {drained:.0} ms until nothing more was in flight than before"
+            )?;
+        }
         let outcomes: Vec<String> = self.outcomes.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         let resident = self.engine_resident_bytes / 1_048_576;
-        write!(f, "memory       engine {resident} MiB\nends         {}", outcomes.join(", "))
+        let idle = self.bytes_per_idle_saga.map_or_else(String::new, |bytes| format!("   {bytes:.0} B an idle saga"));
+        write!(f, "memory       engine {resident} MiB{idle}\nends         {}", outcomes.join(", "))
     }
 }

@@ -7,11 +7,11 @@ use crate::operations::Places;
 
 use super::arrivals::{Spread, arrivals};
 use super::case::Case;
-use super::load::{Load, Measured, Pace};
+use super::load::{Load, Measured, Pace, Strike};
 use super::processes::{Spent, resident_bytes};
 use super::report::Report;
-use super::stage::{EngineKind, Stage};
-use super::{BenchError, failed};
+use super::stage::{EngineKind, Stage, locked};
+use super::{BenchError, failed, past};
 
 /// Sagas that warm up: the broker's machine code is made while it works.
 const WARM_UP: u64 = 4_000;
@@ -52,6 +52,12 @@ pub struct BenchOptions {
     pub engine: EngineKind,
     /// How many.
     pub offered: Offered,
+    /// So many sagas that have ended lie in the database before.
+    pub stored: u64,
+    /// So many sagas are open meanwhile, and nobody answers them.
+    pub idle: u64,
+    /// The engine is killed so long after the beginning, and started again at once.
+    pub kill_after: Option<Duration>,
 }
 
 /// Sets a stage, warms it up, measures one load.
@@ -61,27 +67,45 @@ pub struct BenchOptions {
 pub async fn run(places: &Places, options: &BenchOptions, program: &Path) -> Result<Report, BenchError> {
     let mut stage = Stage::set(places, program, options.case, options.engine).await?;
     warm_up(&mut stage).await?;
-    measure(&mut stage, options.engine, options.offered).await
+    let url = places.database_url().map_err(failed("find the database"))?;
+    if options.stored > 0 {
+        past::store(url, options.stored).await?;
+    }
+    let idle = if options.idle > 0 { Some(past::idle(&mut stage, url, options.idle).await?) } else { None };
+    let mut report = measure(&mut stage, options.engine, options.offered, options.kill_after).await?;
+    report.bytes_per_idle_saga = idle;
+    Ok(report)
 }
 
 /// Runs sagas that nobody measures.
 pub(super) async fn warm_up(stage: &mut Stage) -> Result<(), BenchError> {
     tracing::info!(sagas = WARM_UP, "warming up");
-    blocking(stage, |load| load.run(&Pace::Closed { inflight: WARM_UP_IN_FLIGHT, sagas: WARM_UP })).await.map(|_| ())
+    blocking(stage, |load| load.run(&Pace::Closed { inflight: WARM_UP_IN_FLIGHT, sagas: WARM_UP }, None))
+        .await
+        .map(|_| ())
 }
 
 /// Measures one load on a stage that is warm. What an open loop that was given up has left is waited for, and not measured.
-pub(super) async fn measure(stage: &mut Stage, engine: EngineKind, offered: Offered) -> Result<Report, BenchError> {
+pub(super) async fn measure(
+    stage: &mut Stage,
+    engine: EngineKind,
+    offered: Offered,
+    kill_after: Option<Duration>,
+) -> Result<Report, BenchError> {
     let pace = match offered {
         Offered::InFlight { sagas, inflight } => Pace::Closed { inflight: inflight.max(1), sagas: sagas.max(1) },
         Offered::Rate { rate, length, spread } => Pace::Open(arrivals(rate, length, spread, SEED)),
     };
     let look = failed("read the database's figures");
-    let (cpu, before) = (Spent::now(stage.engine()), stage.watch.look().await.map_err(&look)?);
-    let measured = blocking(stage, move |load| load.run(&pace)).await?;
-    let spent = Spent::now(stage.engine()).since(cpu);
+    let strike = kill_after.map(|after| {
+        let engine = stage.engine();
+        Strike { after, act: Box::new(move || locked(&engine).strike()) }
+    });
+    let (cpu, before) = (Spent::now(stage.process()), stage.watch.look().await.map_err(&look)?);
+    let measured = blocking(stage, move |load| load.run(&pace, strike)).await?;
+    let spent = Spent::now(stage.process()).since(cpu);
     let figures = stage.watch.look().await.map_err(look)?.since(before);
-    let resident = resident_bytes(stage.engine());
+    let resident = resident_bytes(stage.process());
     if measured.is_hopeless && !blocking(stage, |load| load.drain(DRAIN)).await? {
         return Err(BenchError { attempted: "drain", message: "sagas of an earlier load do not end".to_owned() });
     }
@@ -89,7 +113,7 @@ pub(super) async fn measure(stage: &mut Stage, engine: EngineKind, offered: Offe
 }
 
 /// Runs the generator on a thread where it may block.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     stage: &mut Stage,
     work: impl FnOnce(&mut Load) -> T + Send + 'static,
 ) -> Result<T, BenchError> {

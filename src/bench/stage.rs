@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use crate::bus::KafkaSettings;
@@ -38,13 +38,41 @@ impl EngineKind {
     }
 }
 
+/// The engine's process, and how it is started.
+#[derive(Debug)]
+pub(super) struct Engine {
+    command: Command,
+    child: Child,
+}
+
+impl Engine {
+    fn start(mut command: Command) -> std::io::Result<Self> {
+        let child = command.spawn()?;
+        Ok(Self { command, child })
+    }
+
+    fn kill(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+
+    /// Kills it without a warning, and starts it again at once under its name.
+    pub(super) fn strike(&mut self) {
+        self.kill();
+        match self.command.spawn() {
+            Ok(child) => self.child = child,
+            Err(error) => tracing::error!(%error, "the engine does not start again"),
+        }
+    }
+}
+
 /// A stage that is set. What it started ends with it.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) load: Option<Load>,
     pub(super) watch: Watch,
     pub(super) case: Case,
-    engine: Child,
+    engine: Arc<Mutex<Engine>>,
     folder: PathBuf,
     stop: Arc<AtomicBool>,
     answering: Option<JoinHandle<()>>,
@@ -66,16 +94,22 @@ impl Stage {
         operations::ensure(places, &needs, PARTITIONS).await.map_err(failed("make topics"))?;
         let load = Load::new(&kafka, &name, case).map_err(failed("make Kafka clients"))?;
         let watch = Watch::connect(url).await.map_err(failed("reach the database"))?;
-        let engine = start_engine(places, program, &folder, (&name, kind)).map_err(failed("start an engine"))?;
+        let engine = Engine::start(engine_command(places, program, &folder, (&name, kind)));
+        let engine = Arc::new(Mutex::new(engine.map_err(failed("start an engine"))?));
         let stop = Arc::new(AtomicBool::new(false));
         let answering = spawn_participants(kafka.for_group(&format!("{name}-services")), &name, Arc::clone(&stop));
         let answering = Some(answering.map_err(failed("start a thread"))?);
         Ok(Self { load: Some(load), watch, case, engine, folder, stop, answering })
     }
 
-    /// The engine's process.
-    pub(super) fn engine(&self) -> u32 {
-        self.engine.id()
+    /// The engine.
+    pub(super) fn engine(&self) -> Arc<Mutex<Engine>> {
+        Arc::clone(&self.engine)
+    }
+
+    /// The number of the engine's process.
+    pub(super) fn process(&self) -> u32 {
+        locked(&self.engine).child.id()
     }
 }
 
@@ -85,8 +119,7 @@ impl Drop for Stage {
         if let Some(answering) = self.answering.take() {
             _ = answering.join();
         }
-        _ = self.engine.kill();
-        _ = self.engine.wait();
+        locked(&self.engine).kill();
         _ = std::fs::remove_dir_all(&self.folder);
     }
 }
@@ -98,22 +131,22 @@ fn write_definition(name: &str, case: Case) -> std::io::Result<PathBuf> {
     Ok(folder)
 }
 
-fn start_engine(
-    places: &Places,
-    program: &Path,
-    folder: &Path,
-    (name, kind): (&str, EngineKind),
-) -> std::io::Result<Child> {
+/// The engine, for oneself.
+pub(super) fn locked(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
+    engine.lock().expect("nobody panics with the engine in hand")
+}
+
+fn engine_command(places: &Places, program: &Path, folder: &Path, (name, kind): (&str, EngineKind)) -> Command {
     let mut command = Command::new(program);
     match kind {
-        EngineKind::Sagabus => command.args(["serve", "--dev", "--from", "earliest"]),
+        EngineKind::Sagabus => command.args(["serve", "--dev", "--from", "earliest", "--instance", name]),
         EngineKind::Naive => command.args(["bench", "naive"]),
     };
     command.args(["--group", name, "--definitions"]).arg(folder);
     command.args(["--kafka", places.kafka.as_deref().unwrap_or_default()]);
     command.env("SAGABUS_DATABASE_URL", places.database_url.as_deref().unwrap_or_default()).env("SAGABUS_LOG", "error");
-    command.env_remove("SAGABUS_LISTEN").env_remove("SAGABUS_INSTANCE").stdout(Stdio::null());
-    command.spawn()
+    command.env_remove("SAGABUS_LISTEN").stdout(Stdio::null());
+    command
 }
 
 fn spawn_participants(kafka: KafkaSettings, name: &str, stop: Arc<AtomicBool>) -> std::io::Result<JoinHandle<()>> {

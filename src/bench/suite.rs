@@ -11,6 +11,7 @@ use super::arrivals::Spread;
 use super::capacity::{Capacity, capacity};
 use super::case::Case;
 use super::machine::Machine;
+use super::plot::{cpu_by_load, latency_by_load};
 use super::report::Report;
 use super::run::{Offered, measure, warm_up};
 use super::stage::{EngineKind, Stage};
@@ -47,6 +48,23 @@ pub struct Suite {
     pub cases: Vec<Report>,
 }
 
+impl Suite {
+    /// Writes `bench.json` and the pictures into a folder, which is made.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), BenchError> {
+        let files = [
+            ("bench.json", serde_json::to_string_pretty(self).map_err(failed("write as JSON"))?),
+            ("latency.svg", latency_by_load(&self.loads).map_err(failed("draw latencies"))?),
+            ("cpu.svg", cpu_by_load(&self.loads).map_err(failed("draw CPU"))?),
+        ];
+        std::fs::create_dir_all(folder).map_err(failed("make a folder"))?;
+        let mut written = files.iter().map(|(name, text)| std::fs::write(folder.join(name), text));
+        written.try_for_each(|written| written).map_err(failed("write what was measured"))
+    }
+}
+
 /// Measures everything. `told` hears of each load that has ended.
 ///
 /// # Errors
@@ -76,7 +94,7 @@ pub async fn suite(
     let mut loads = Vec::new();
     for rate in [QUIET_RATE].into_iter().chain((1..=9).map(|tenths| held * f64::from(tenths) / 10.0)) {
         let offered = Offered::Rate { rate: rate.max(1.0), length, spread: Spread::Poisson };
-        let report = measure(&mut stage, EngineKind::Sagabus, offered).await?;
+        let report = measure(&mut stage, EngineKind::Sagabus, offered, None).await?;
         told(&report);
         loads.push(report);
     }
@@ -86,7 +104,7 @@ pub async fn suite(
         let mut stage = Stage::set(places, program, case, EngineKind::Sagabus).await?;
         warm_up(&mut stage).await?;
         let offered = Offered::Rate { rate: (held / 2.0).max(1.0), length, spread: Spread::Poisson };
-        let report = measure(&mut stage, EngineKind::Sagabus, offered).await?;
+        let report = measure(&mut stage, EngineKind::Sagabus, offered, None).await?;
         told(&report);
         cases.push(report);
     }

@@ -18,7 +18,7 @@ pub(super) enum BenchVerb {
     #[command(after_help = "Examples: sagabus bench run --inflight 2000, sagabus bench run --rate 500 --case failures")]
     Run(RunArguments),
     /// Everything: what each engine holds, latency by load, every case. Some forty minutes.
-    #[command(after_help = "Example: sagabus bench suite --length 10s --output json > bench.json")]
+    #[command(after_help = "Example: sagabus bench suite --length 10s --to bench")]
     Suite(SuiteArguments),
     /// The textbook design, run by the bench.
     #[command(hide = true)]
@@ -49,6 +49,15 @@ pub(super) struct RunArguments {
     /// How long (open loop).
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION", requires = "rate")]
     length: Duration,
+    /// So many sagas that have ended lie in the database before.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    stored: u64,
+    /// So many sagas are open meanwhile, and nobody answers them.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    idle: u64,
+    /// Kill the engine so long after the beginning, and start it again at once under its name (open loop).
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "rate")]
+    kill_after: Option<Duration>,
     /// How arrivals are spread (open loop).
     #[arg(long, value_enum, default_value_t = SpreadArgument::Poisson, requires = "rate")]
     spread: SpreadArgument,
@@ -61,6 +70,9 @@ pub(super) struct SuiteArguments {
     /// How long each load takes.
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
     length: Duration,
+    /// Write bench.json and pictures into this folder.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -103,9 +115,12 @@ pub(super) async fn run(places: &Places, verb: BenchVerb) -> Result<ExitCode, Fa
             let report = bench::run(places, &arguments.options(), &program).await.map_err(failed)?;
             output::one(format, &report, Report::to_string);
         }
-        BenchVerb::Suite(SuiteArguments { length, output: format }) => {
+        BenchVerb::Suite(SuiteArguments { length, to, output: format }) => {
             let told = |report: &Report| output::note(&format!("{report}\n"));
             let suite = bench::suite(places, &SuiteOptions { length }, &program, told).await.map_err(failed)?;
+            if let Some(folder) = to {
+                suite.write(&folder).map_err(failed)?;
+            }
             output::one(format.output, &suite, render::suite);
         }
         BenchVerb::Naive { definitions } => bench::naive(places, &definitions).await.map_err(failed)?,
@@ -127,6 +142,13 @@ impl RunArguments {
             Some(rate) => Offered::Rate { rate, length: self.length, spread },
             None => Offered::InFlight { sagas: self.sagas, inflight: self.inflight },
         };
-        BenchOptions { case: self.case, engine, offered }
+        BenchOptions {
+            case: self.case,
+            engine,
+            offered,
+            stored: self.stored,
+            idle: self.idle,
+            kill_after: self.kill_after,
+        }
     }
 }

@@ -1,0 +1,2 @@
+-- What autovacuum would do sooner or later, so that it is not measured.
+VACUUM ANALYZE
