@@ -57,7 +57,7 @@ impl Case {
     }
 
     /// The definition file of sagas of this name.
-    pub(super) fn definition(self, name: &str) -> String {
+    pub fn definition(self, name: &str) -> String {
         let after = |n: u8| match (self.shape, n) {
             (_, 1) => String::new(),
             (Shape::Chain, n) => format!("after: [s{}], ", n - 1),
@@ -79,7 +79,7 @@ impl Case {
     }
 
     /// The records that begin saga `number`: its trigger, and perhaps one that is put aside. Nobody answers a saga that is idle.
-    pub(super) fn records(self, name: &str, number: u64, is_idle: bool) -> (String, Vec<Outgoing>) {
+    pub fn records(self, name: &str, number: u64, is_idle: bool) -> (String, Vec<Outgoing>) {
         let key = format!("{name}-{number}");
         let note = "n".repeat(NOTE);
         let mut marks = if is_idle { format!(",{IDLE}") } else { String::new() };
