@@ -158,9 +158,7 @@ impl Load {
             self.next_tag += 1;
             self.producer.emit(self.next_tag, records);
             while self.producer.unacknowledged() > 0 {
-                if self.producer.delivered().is_empty() {
-                    std::thread::sleep(POLL);
-                }
+                self.see_ends(&mut Measured::default());
             }
         }
     }

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, PgTransaction};
@@ -49,22 +48,18 @@ pub async fn naive(places: &Places, definitions: &Path) -> Result<(), BenchError
         .pop()
         .ok_or_else(|| BenchError { attempted: "read the definition", message: "there is none".to_owned() })?;
     let plan = Arc::new(plan);
-    let mut threads: Vec<JoinHandle<Result<(), BenchError>>> = Vec::new();
+    let (ended, mut first) = tokio::sync::mpsc::channel(1);
+    let spawn = |work: Box<dyn FnOnce() -> Result<(), BenchError> + Send>| {
+        let ended = ended.clone();
+        // Nobody ends but by a failure; of several the first one is told.
+        std::thread::spawn(move || _ = ended.blocking_send(work()));
+    };
     for _ in 0..WORKERS {
         let (kafka, url, plan) = (kafka.clone(), url.clone(), Arc::clone(&plan));
-        threads.push(std::thread::spawn(move || on_a_thread(work(&kafka, &url, &plan))));
+        spawn(Box::new(move || on_a_thread(work(&kafka, &url, &plan))));
     }
-    threads.push(std::thread::spawn(move || on_a_thread(relay(&kafka, &url))));
-    let ended = tokio::task::spawn_blocking(move || {
-        // Nobody ends but by a failure; the first one that is seen is told.
-        loop {
-            if let Some(place) = threads.iter().position(JoinHandle::is_finished) {
-                return threads.swap_remove(place).join();
-            }
-            std::thread::sleep(RELAY);
-        }
-    });
-    ended.await.map_err(failed("wait"))?.map_err(|_| BenchError { attempted: "work", message: "a panic".to_owned() })?
+    spawn(Box::new(move || on_a_thread(relay(&kafka, &url))));
+    first.recv().await.unwrap_or(Ok(()))
 }
 
 fn on_a_thread<T>(work: impl Future<Output = Result<T, BenchError>>) -> Result<T, BenchError> {

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::bus::{BusError, Group, KafkaSettings, Producer};
 use crate::core::{Action, Answer, Json, Outcome};
