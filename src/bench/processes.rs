@@ -1,45 +1,56 @@
 //! CPU seconds by process group, and memory, from /proc: CPU is the figure that survives a noisy machine.
 
+use std::collections::HashMap;
 use std::fs;
 
-/// CPU seconds spent so far.
+/// CPU seconds that each process had spent at a moment, by its number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clocks {
+    engine: HashMap<u32, f64>,
+    own: HashMap<u32, f64>,
+    postgres: HashMap<u32, f64>,
+    broker: HashMap<u32, f64>,
+}
+
+/// CPU seconds spent between two moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Spent {
-    process: u32,
     pub(super) engine: f64,
     pub(super) own: f64,
     pub(super) postgres: f64,
     pub(super) broker: f64,
 }
 
-impl Spent {
-    /// What was spent so far by the engine `engine`, this process, and every Postgres and Java process of this machine.
+impl Clocks {
+    /// Those of the engine `engine`, of this process, and of every Postgres and Java process of this machine.
     pub(super) fn now(engine: u32) -> Self {
-        let mut spent = Self {
-            process: engine,
-            engine: seconds(engine, false),
-            own: seconds(std::process::id(), false),
+        let own = std::process::id();
+        let mut clocks = Self {
+            engine: [(engine, seconds(engine, false))].into(),
+            own: [(own, seconds(own, false))].into(),
             ..Self::default()
         };
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             match fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim() {
-                "postgres" => spent.postgres += seconds(id, true),
-                "java" => spent.broker += seconds(id, false),
+                "postgres" => _ = clocks.postgres.insert(id, seconds(id, true)),
+                "java" => _ = clocks.broker.insert(id, seconds(id, false)),
                 _ => {}
             }
         }
-        spent
+        clocks
     }
 
-    /// What was spent between two moments; of an engine that was killed meanwhile, what its successor spent.
-    pub(super) fn since(self, before: Self) -> Self {
-        Self {
-            engine: if self.process == before.process { self.engine - before.engine } else { self.engine },
-            process: self.process,
-            own: self.own - before.own,
-            postgres: self.postgres - before.postgres,
-            broker: self.broker - before.broker,
+    /// What was spent since `before` by the processes that are there now; by one that began meanwhile, all of its time.
+    pub(super) fn since(&self, before: &Self) -> Spent {
+        let spent = |now: &HashMap<u32, f64>, then: &HashMap<u32, f64>| {
+            now.iter().map(|(id, seconds)| seconds - then.get(id).copied().unwrap_or_default()).sum()
+        };
+        Spent {
+            engine: spent(&self.engine, &before.engine),
+            own: spent(&self.own, &before.own),
+            postgres: spent(&self.postgres, &before.postgres),
+            broker: spent(&self.broker, &before.broker),
         }
     }
 }
@@ -65,4 +76,23 @@ pub(super) fn resident_bytes(id: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).map_or(0, |kib: u64| kib * 1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ended_takes_nothing_away_and_one_that_began_counts_whole() {
+        let of = |postgres: &[(u32, f64)]| Clocks { postgres: postgres.iter().copied().collect(), ..Clocks::default() };
+        let spent = of(&[(1, 12.0), (3, 2.0)]).since(&of(&[(1, 10.0), (2, 50.0)]));
+        assert_eq!(spent, Spent { postgres: 4.0, ..Spent::default() });
+    }
+
+    #[test]
+    fn this_process_has_memory_and_time() {
+        let own = std::process::id();
+        assert!(resident_bytes(own) > 1_000_000);
+        assert!(Clocks::now(own).own.contains_key(&own));
+    }
 }

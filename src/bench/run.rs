@@ -8,7 +8,7 @@ use crate::operations::Places;
 use super::arrivals::{Spread, arrivals};
 use super::case::Case;
 use super::load::{Load, Measured, Pace, Strike};
-use super::processes::{Spent, resident_bytes};
+use super::processes::{Clocks, resident_bytes};
 use super::report::Report;
 use super::stage::{EngineKind, Stage, locked};
 use super::{BenchError, failed, past};
@@ -101,9 +101,9 @@ pub(super) async fn measure(
         let engine = stage.engine();
         Strike { after, act: Box::new(move || locked(&engine).strike()) }
     });
-    let (cpu, before) = (Spent::now(stage.process()), stage.watch.look().await.map_err(&look)?);
+    let (cpu, before) = (Clocks::now(stage.process()), stage.watch.look().await.map_err(&look)?);
     let measured = blocking(stage, move |load| load.run(&pace, strike)).await?;
-    let spent = Spent::now(stage.process()).since(cpu);
+    let spent = Clocks::now(stage.process()).since(&cpu);
     let figures = stage.watch.look().await.map_err(look)?.since(before);
     let resident = resident_bytes(stage.process());
     if measured.is_hopeless && !blocking(stage, |load| load.drain(DRAIN)).await? {
