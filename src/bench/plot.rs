@@ -81,3 +81,17 @@ fn draw(
     area.present()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_has_a_line_and_a_name_for_each_series() {
+        let series = [("p50", vec![(100.0, 4.0), (900.0, 40.0)]), ("p99", vec![(100.0, 9.0), (900.0, 250.0)])];
+        let text = drawn("latency", &series).unwrap();
+        assert!(text.starts_with("<svg") && text.matches("<polyline").count() >= 2, "{text}");
+        assert!(["latency", "p50", "p99"].iter().all(|name| text.contains(name)));
+        assert!(drawn("nothing", &[]).is_ok(), "no load was measured");
+    }
+}
