@@ -44,10 +44,12 @@ fn points(loads: &[Report], figure: fn(&Report) -> f64) -> Vec<(f64, f64)> {
 /// Both axes are logarithmic where values are: latencies and costs span orders of magnitude.
 fn drawn(caption: &str, series: &[Series]) -> Result<String, String> {
     let all = || series.iter().flat_map(|(_, points)| points);
-    let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::MAX, f64::min).max(1e-4);
+    // Finite also without a point: the axes would be drawn for ever.
+    let least = |values: &mut dyn Iterator<Item = f64>| values.fold(1e6, f64::min).max(1e-4);
     let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max).max(1e-3);
     let across = 0.0..most(&mut all().map(|point| point.0)) * 1.05;
-    let up = least(&mut all().map(|point| point.1)) * 0.8..most(&mut all().map(|point| point.1)) * 1.3;
+    let low = least(&mut all().map(|point| point.1));
+    let up = low * 0.8..most(&mut all().map(|point| point.1)).max(low) * 1.3;
     let mut text = String::new();
     draw(&mut text, caption, series, (across, up)).map_err(|error| error.to_string())?;
     Ok(text)
