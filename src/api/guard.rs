@@ -1,4 +1,5 @@
-//! Who is let in: a token on every request below `/v1`, the role of its route, and nothing that a foreign web page makes a browser ask.
+//! Who is let in: a token, ours or the issuer's, on every request below `/v1`, the role of its route, and nothing that a foreign web
+//! page makes a browser ask.
 
 use std::net::SocketAddr;
 
@@ -15,7 +16,7 @@ use super::problem::Problem;
 #[derive(Clone, Debug)]
 pub(super) struct Door {
     pub(super) desk: Desk,
-    /// Nobody but this machine reaches the listener: without any token, whoever is here may everything.
+    /// Nobody but this machine reaches the listener: as long as nobody could show a token, whoever is here may everything.
     pub(super) is_local: bool,
 }
 
@@ -49,7 +50,7 @@ pub(super) async fn guard(State(needs): State<Needs>, mut request: Request, next
 async fn admit(needs: &Needs, method: &Method, path: &str, headers: &HeaderMap) -> Result<Caller, Problem> {
     let Door { desk, is_local } = &needs.door;
     let bearer = bearer(headers);
-    let caller = match operations::identify(&desk.reading, bearer, *is_local).await? {
+    let caller = match operations::identify(desk, bearer, *is_local).await? {
         Ok(caller) => caller,
         Err(Stranger::Unknown(why)) => {
             // Not told to the audit, which anybody could fill so.
@@ -59,6 +60,10 @@ async fn admit(needs: &Needs, method: &Method, path: &str, headers: &HeaderMap) 
         Err(Stranger::Known { who, why }) => {
             operations::denied(&desk.asking, &who, method.as_str(), path, "", &why).await?;
             return Err(Problem::unauthenticated(why));
+        }
+        Err(Stranger::Unwelcome { who, why }) => {
+            operations::denied(&desk.asking, &who, method.as_str(), path, "", &why).await?;
+            return Err(Problem::forbidden(why));
         }
     };
     let checked = is_own_page(method, headers)

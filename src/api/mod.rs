@@ -43,15 +43,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens, and answers once it is served. An address that others reach needs a token to have been made: else everybody could act,
-    /// or nobody.
+    /// Listens, and answers once it is served. An address that others reach needs a token to have been made, or an issuer of logins:
+    /// else everybody could act, or nobody.
     ///
     /// # Errors
-    /// The address is taken or not this machine's (exit 2), nobody has a token (2), the database does not answer (6).
+    /// The address is taken or not this machine's (exit 2), nobody could show a token (2), the database does not answer (6).
     pub async fn bind(address: SocketAddr, places: &Places) -> Result<Self, Failure> {
         let door = Door::new(places.desk()?, address);
         if !door.is_local {
-            operations::check_reachable(&door.desk.reading).await?;
+            operations::check_reachable(&door.desk).await?;
         }
         let listener = TcpListener::bind(address).await;
         let listener =

@@ -55,7 +55,7 @@ const INVALID_DEFINITION: Kind = (StatusCode::UNPROCESSABLE_ENTITY, "invalid_def
 const PRECONDITION_REQUIRED: Kind =
     (StatusCode::PRECONDITION_REQUIRED, "precondition_required", "The request must say which state it means");
 const SLOW_DOWN: Kind = (StatusCode::TOO_MANY_REQUESTS, "slow_down", "Too many at once");
-const UNAVAILABLE: Kind = (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Database or engine do not answer");
+const UNAVAILABLE: Kind = (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Database, engine or issuer do not answer");
 const DEFECT: Kind = (StatusCode::INTERNAL_SERVER_ERROR, "defect", "Something that should not happen");
 
 impl Problem {

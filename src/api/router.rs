@@ -105,8 +105,9 @@ pub fn document() -> OpenApi {
     document.merge(OpenApiRouter::<()>::new().routes(routes!(version)).into_openapi());
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
-    let bearer =
-        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`sagabus tokens create` makes one."));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("`sagabus tokens create` makes one; or a JWT of the issuer that `serve` was told of."));
     components.security_schemes.insert("bearer".to_owned(), SecurityScheme::Http(bearer.build()).into());
     document
 }

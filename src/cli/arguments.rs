@@ -16,6 +16,7 @@ use super::bench::BenchVerb;
 use super::bulk::BulkVerb;
 use super::dlq::DlqVerb;
 use super::live::LiveVerb;
+use super::login::LoginArguments;
 use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
 use super::repair::RepairVerb;
@@ -138,7 +139,8 @@ pub(super) struct ServeArguments {
     /// Folder of *.saga.yaml files.
     #[arg(long, env = "SAGABUS_DEFINITIONS", value_name = "DIR")]
     pub(super) definitions: PathBuf,
-    /// Where HTTP answers: /v1 and /openapi.json; /healthz, /readyz, /metrics. Beyond this machine only once a token was made.
+    /// Where HTTP answers: /v1 and /openapi.json; /healthz, /readyz, /metrics. Beyond this machine only once a token was made, or with
+    /// --oidc-issuer.
     #[arg(long, env = "SAGABUS_LISTEN", value_name = "ADDR")]
     pub(super) listen: Option<SocketAddr>,
     /// A stable name: a restarted process of this name takes over its predecessor at once.
@@ -156,6 +158,8 @@ pub(super) struct ServeArguments {
     /// How often some sagas and all views are checked as `verify` does, for the metric sagabus_verify_findings; 0s: never.
     #[arg(long, env = "SAGABUS_VERIFY_EVERY", default_value = "1m", value_parser = duration, value_name = "DURATION")]
     pub(super) verify_every: Duration,
+    #[command(flatten)]
+    pub(super) login: LoginArguments,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -10,6 +10,7 @@ mod dev;
 mod dlq;
 mod input;
 mod live;
+mod login;
 mod manual;
 mod output;
 mod parked;

@@ -22,10 +22,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         database_url: arguments.places.database_url,
         group: arguments.places.group,
         kafka_properties: arguments.places.kafka_property,
+        issuer: None,
     };
     let who = arguments.who.unwrap_or_else(system_user);
     match arguments.verb {
-        Verb::Serve(serve) => run_serve(&places, serve).await,
+        Verb::Serve(serve) => run_serve(places, serve).await,
         Verb::Dev(dev) => super::dev::run(dev).await,
         Verb::Bench(bench) => super::bench::run(&places, bench).await,
         Verb::Migrate => {
@@ -65,7 +66,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCode, Failure> {
+async fn run_serve(places: Places, arguments: ServeArguments) -> Result<ExitCode, Failure> {
+    let places = &Places { issuer: arguments.login.issuer()?, ..places };
     let metrics = crate::api::install_metrics().map_err(|error| Failure::new(Exit::Failed, error, ""))?;
     let listener = match arguments.listen {
         Some(address) => Some(Listener::bind(address, places).await?),

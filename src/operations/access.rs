@@ -1,4 +1,4 @@
-//! Who asks, and what they may: tokens, roles, scopes (OPERATIONS.md section 11).
+//! Who asks, and what they may: tokens, logins, roles, scopes (OPERATIONS.md section 11).
 //!
 //! A token is 256 random bits; only its SHA-256 is kept. No slow hash and no salt: there is nothing to guess. Roles contain each other.
 
@@ -11,6 +11,8 @@ use crate::core::Sha256;
 use crate::store::{AuditEntry, Console, TokenState};
 
 use super::failure::{Exit, Failure};
+use super::oidc;
+use super::places::Desk;
 
 /// How a token begins, so that people and scanners of secrets know one.
 pub const TOKEN_PREFIX: &str = "sagabus_";
@@ -118,24 +120,31 @@ pub enum Stranger {
         /// Why not.
         why: String,
     },
+    /// They are who they say, and have nothing to do here.
+    Unwelcome {
+        /// Who.
+        who: String,
+        /// Why not.
+        why: String,
+    },
 }
 
-/// Who shows this token. Without one, `is_local` lets in whoever is on this machine, as long as no token was ever made: from then on
-/// everybody needs one, also when all have been revoked.
+/// Who shows this token: one of ours, or one of the issuer's. Without one, `is_local` lets in whoever is on this machine, as long as
+/// nobody could show one: from the first token or a configured issuer on everybody needs one, also when all have been revoked.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn identify(
-    console: &Console,
-    token: Option<&str>,
-    is_local: bool,
-) -> Result<Result<Caller, Stranger>, Failure> {
+/// The database does not answer; or the issuer, of whoever shows one of its tokens.
+pub async fn identify(desk: &Desk, token: Option<&str>, is_local: bool) -> Result<Result<Caller, Stranger>, Failure> {
+    let console = &desk.reading;
     let Some(token) = token else {
-        if is_local && !console.has_tokens().await? {
+        if is_local && desk.issuer.is_none() && !console.has_tokens().await? {
             return Ok(Ok(Caller::local()));
         }
         return Ok(Err(Stranger::Unknown("show a token: Authorization: Bearer sagabus_...".to_owned())));
     };
+    if let Some(issuer) = desk.issuer.as_ref().filter(|_| oidc::is_jwt(token)) {
+        return issuer.identify(token).await;
+    }
     let Some(row) = console.token(Sha256::of(token.as_bytes())).await? else {
         return Ok(Err(Stranger::Unknown("nobody has this token".to_owned())));
     };
@@ -179,13 +188,14 @@ pub async fn denied(
 /// Whether a listener on an address that others reach may begin: somebody must be able to show a token.
 ///
 /// # Errors
-/// No token was ever made (exit 2), or the database does not answer.
-pub async fn check_reachable(console: &Console) -> Result<(), Failure> {
-    if console.has_tokens().await? {
+/// No token was ever made and no issuer is configured (exit 2), or the database does not answer.
+pub async fn check_reachable(desk: &Desk) -> Result<(), Failure> {
+    if desk.issuer.is_some() || desk.reading.has_tokens().await? {
         return Ok(());
     }
     let message = "--listen names an address that others reach, and no token was ever made";
-    let hint = "make one first: sagabus tokens create NAME --role viewer --reason TEXT; or listen on 127.0.0.1";
+    let hint = "make one first: sagabus tokens create NAME --role viewer --reason TEXT; or say --oidc-issuer; or listen on \
+                127.0.0.1";
     Err(Failure::new(Exit::Usage, message, hint))
 }
 

@@ -1,11 +1,13 @@
-//! Where Kafka and Postgres are.
+//! Where Kafka and Postgres are, and who says who somebody is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bus::KafkaSettings;
 use crate::store::Console;
 
 use super::failure::{Exit, Failure};
+use super::oidc::Issuer;
 
 /// A statement that a request asks for ends after this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,6 +23,8 @@ pub struct Desk {
     pub asking: Console,
     /// Kafka, to read single records; `None`: it is not configured.
     pub kafka: Option<KafkaSettings>,
+    /// Whose tokens let people in beside our own.
+    pub issuer: Option<Arc<Issuer>>,
 }
 
 /// Where Kafka and Postgres are, as configured.
@@ -34,6 +38,8 @@ pub struct Places {
     pub group: String,
     /// `SAGABUS_KAFKA_PROPERTIES`: `name=value`, comma separated.
     pub kafka_properties: Vec<String>,
+    /// `SAGABUS_OIDC_ISSUER` and what belongs to it: people who log in elsewhere.
+    pub issuer: Option<Arc<Issuer>>,
 }
 
 impl Places {
@@ -77,7 +83,8 @@ impl Places {
     pub fn desk(&self) -> Result<Desk, Failure> {
         let url = self.database_url()?;
         let reading = Console::read_only_lazily(url, REQUEST_TIMEOUT, READERS)?;
-        Ok(Desk { reading, asking: Console::lazily(url)?, kafka: self.kafka(None).ok() })
+        let (kafka, issuer) = (self.kafka(None).ok(), self.issuer.clone());
+        Ok(Desk { reading, asking: Console::lazily(url)?, kafka, issuer })
     }
 
     /// A connection that cannot write, for checks: they may take their time.

@@ -1,7 +1,7 @@
 //! HTTP on a real Postgres: who is let in to what, pages, problems, actions, secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use sagabus::api::{Listener, document};
 use sagabus::operations::{Exit, Places, Role};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::support::database::TestDatabase;
 use super::support::http::{Answer, ask};
 use super::support::listening::{Listening, TRADE, deploy, insert_sagas};
+use super::support::log::Log;
 use super::verify::{Busy, mixed};
 
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
@@ -344,28 +345,10 @@ async fn every_problem_has_one_shape() {
     assert_eq!(stuck.busy.database.count(denied).await, 1);
 }
 
-/// Everything that is logged, to be searched.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_token_is_ever_logged_or_stored() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let _guard = log.listen();
     let database = TestDatabase::migrated("api_secrets").await;
     let listening = Listening::guarded(&database).await;
     let admin = listening.of(Role::Admin).to_owned();
@@ -378,7 +361,7 @@ async fn no_token_is_ever_logged_or_stored() {
             assert!(!answer.body.contains(token.as_str()), "{path}: {answer:?}");
         }
     }
-    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let logged = log.text();
     assert!(logged.contains("request without a caller"), "it is listened to: {logged}");
     for token in [&admin, &ada, &forged] {
         let secret = token.strip_prefix("sagabus_").unwrap();

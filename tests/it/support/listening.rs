@@ -6,7 +6,7 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use sagabus::api::Listener;
 use sagabus::engine::Health;
-use sagabus::operations::{self, Places, Role, TokenRequest};
+use sagabus::operations::{self, Issuer, Places, Role, TokenRequest};
 use sagabus::store::Console;
 
 use super::database::TestDatabase;
@@ -29,6 +29,12 @@ impl Listening {
         Self::at(&Places { database_url: Some(database.url.clone()), ..Places::default() }).await
     }
 
+    /// With people of an issuer, and a token for each role.
+    pub(crate) async fn with_issuer(database: &TestDatabase, issuer: Arc<Issuer>) -> Self {
+        let database_url = Some(database.url.clone());
+        Self::at(&Places { database_url, issuer: Some(issuer), ..Places::default() }).await.with_tokens().await
+    }
+
     /// Begins at these places.
     pub(crate) async fn at(places: &Places) -> Self {
         let console = Console::connect(places.database_url().unwrap()).await.unwrap();
@@ -41,12 +47,15 @@ impl Listening {
 
     /// With a token for each role.
     pub(crate) async fn guarded(database: &TestDatabase) -> Self {
-        let mut listening = Self::on(database).await;
+        Self::on(database).await.with_tokens().await
+    }
+
+    async fn with_tokens(mut self) -> Self {
         for role in Role::ALL {
-            let token = listening.token(role.name(), role, None).await;
-            listening.tokens.push(token);
+            let token = self.token(role.name(), role, None).await;
+            self.tokens.push(token);
         }
-        listening
+        self
     }
 
     pub(crate) async fn token(&self, name: &str, role: Role, definitions: Option<&[&str]>) -> String {
