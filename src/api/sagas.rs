@@ -137,9 +137,8 @@ pub(super) async fn list_sagas(
     Asked(asked): Asked<WhichPage>,
 ) -> Result<Response, Problem> {
     let size = size("pageSize", asked.page_size)?;
-    let within = caller.definitions.as_deref();
     let token = asked.page_token.as_deref();
-    let page = operations::page_of_sagas(&door.desk.reading, &asked.conditions()?, within, size, token).await?;
+    let page = operations::page_of_sagas(&door.desk.reading, &asked.conditions()?, &caller, size, token).await?;
     Ok(json(&page))
 }
 
@@ -165,8 +164,8 @@ pub(super) async fn find(
     if newest > 100_000 || asked.q.is_empty() || asked.q.contains('\0') {
         return Err(Problem::invalid("q is some text; newest is at most 100000"));
     }
-    let mut found =
-        operations::find(&door.desk.reading, door.desk.kafka.clone(), &asked.q, newest, TimeFormat::Iso).await?;
+    let seen = (TimeFormat::Iso, caller.sight());
+    let mut found = operations::find(&door.desk.reading, door.desk.kafka.clone(), &asked.q, newest, seen).await?;
     found.sagas.retain(|found| caller.may_see(&found.saga.definition));
     if caller.check_whole().is_err() {
         // Nobody can say which definition a parked message is for.
@@ -187,7 +186,7 @@ pub(super) async fn stuck(
 ) -> Result<Response, Problem> {
     let limit = size("limit", asked.limit)?;
     let filter = operations::filter(&asked.conditions()?, wall_clock()).within(caller.definitions.as_deref());
-    let (items, is_cut) = operations::stuck(&door.desk.reading, &filter, limit).await?;
+    let (items, is_cut) = operations::stuck(&door.desk.reading, &filter, limit, caller.sight()).await?;
     Ok(json(&Cut { items, is_cut }))
 }
 
@@ -202,7 +201,7 @@ pub(super) async fn failure_groups(
     if !(1..=10_000).contains(&limit) {
         return Err(Problem::invalid("limit is 1 to 10000"));
     }
-    let (mut found, is_cut) = operations::failures(&door.desk.reading, limit).await?;
+    let (mut found, is_cut) = operations::failures(&door.desk.reading, limit, caller.sight()).await?;
     found.retain(|trouble| caller.may_see(&trouble.definition));
     Ok(json(&Cut { items: operations::groups(&found), is_cut }))
 }

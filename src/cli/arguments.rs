@@ -21,6 +21,7 @@ use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
 use super::repair::RepairVerb;
 use super::replay::ReplayVerb;
+use super::reveal::RevealArguments;
 use super::see::SeeVerb;
 use super::tokens::TokensVerb;
 
@@ -250,6 +251,8 @@ pub(super) struct OneSaga {
 pub(super) struct SagaArguments {
     #[command(flatten)]
     pub(super) one: OneSaga,
+    #[command(flatten)]
+    pub(super) reveal: RevealArguments,
     #[command(flatten)]
     pub(super) times: TimeArguments,
     #[command(flatten)]

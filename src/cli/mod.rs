@@ -18,6 +18,7 @@ mod participant;
 pub mod render;
 mod repair;
 mod replay;
+mod reveal;
 mod run;
 mod see;
 mod selection;

@@ -10,6 +10,7 @@ use crate::store::{Console, ParkedFilter, ParkedState};
 
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
+use super::reveal::RevealArguments;
 use super::{input, output, render, sweep};
 
 const RULES: &str = "An engine judges: `sagabus serve` has to run on this database. Several messages enter the line in the order of their \
@@ -42,6 +43,8 @@ pub(super) enum ParkedVerb {
     Show {
         /// Its number.
         id: i64,
+        #[command(flatten)]
+        reveal: RevealArguments,
         #[command(flatten)]
         times: TimeArguments,
         #[command(flatten)]
@@ -218,8 +221,9 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
             output::many(format.output, &found, |parked| parked.id.to_string(), render::parked);
             Ok(ExitCode::SUCCESS)
         }
-        ParkedVerb::Show { id, times, output: format } => {
-            let shown = operations::show_parked(&places.reading().await?, id).await?;
+        ParkedVerb::Show { id, reveal, times, output: format } => {
+            let sight = reveal.sight(places, who, &format!("parked message {id}")).await?;
+            let shown = operations::show_parked(&places.reading().await?, id, sight).await?;
             let times = times.seen_from(crate::engine::wall_clock());
             output::one(format.output, &shown, |shown| render::parked_shown(shown, times));
             Ok(ExitCode::SUCCESS)

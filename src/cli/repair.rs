@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::core::{Json, Resolution, Verb};
-use crate::operations::{self, DryRun, Exit, Failure, Opened, Places};
+use crate::operations::{self, DryRun, Exit, Failure, Places, Sight};
 
 use super::arguments::{OneSaga, OutputArguments, OutputFormat};
 use super::consent::Consent;
@@ -177,8 +177,7 @@ async fn one(places: &Places, on: &OneSaga, verb: Verb, act: Act, who: &str) -> 
         operations::check_step(opened.definition(), step)?;
     }
     let mut operation = operations::operation(id, verb, who, &reason, act.expect_seq);
-    let Opened { plan, saga, now, .. } = &opened;
-    let tried = operations::dry_run(plan.rules(), saga, &operation, *now);
+    let tried = operations::tried(&opened, &operation, Sight::Masked);
     if act.consent.dry_run {
         show(&tried, act.output.output);
         return tried.check().map(|()| ExitCode::SUCCESS);

@@ -1,17 +1,18 @@
 //! The replay tool: journals folded, decided again, taken home as files, stepped through.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use crate::bus::LogPlace;
 use crate::core::{Timestamp, fold};
-use crate::operations::{self, Backfill, Backfilled, Exit, Failure, Opened, Places, ReplayReport, Replayable};
+use crate::operations::{self, Backfill, Backfilled, Exit, Failure, Opened, Places, ReplayReport, Replayable, Sight};
 
 use super::arguments::{OutputArguments, OutputFormat, TimeArguments, WhereArguments};
 use super::consent::Consent;
+use super::reveal::RevealArguments;
 use super::{output, render};
 
 const SENDS_NOTHING: &str = "Sends nothing, and writes nothing to the database.\n\n\
@@ -59,8 +60,11 @@ pub(super) enum ReplayVerb {
         #[command(flatten)]
         output: OutputArguments,
     },
-    /// Write sagas with their definitions to standard output: JSON lines, with a checksum. Payloads are masked.
-    #[command(after_help = "Example: sagabus replay export --where phase=stuck --reveal > stuck.jsonl")]
+    /// Write sagas with their definitions to standard output: JSON lines, with a checksum. Payloads are masked, whatever definitions say: with
+    /// --reveal they are as they are, and without them nothing can be decided again.
+    #[command(
+        after_help = "Example: sagabus replay export --where phase=stuck --reveal --reason \"INC-123\" > stuck.jsonl"
+    )]
     Export {
         /// Their ids or business keys. Default: those that --where finds.
         #[arg(value_name = "ID|KEY", conflicts_with = "conditions")]
@@ -70,9 +74,8 @@ pub(super) enum ReplayVerb {
         /// At most this many sagas, the newest.
         #[arg(long, default_value_t = 10_000, value_name = "N")]
         limit: usize,
-        /// Payloads as they are: without them nothing can be decided again.
-        #[arg(long)]
-        reveal: bool,
+        #[command(flatten)]
+        reveal: RevealArguments,
     },
     /// Bring the sagas of a file into a database that has none. Changes something.
     #[command(after_help = "Engines on that database go on with what is open: point them at a Kafka of its own.\n\n\
@@ -111,6 +114,8 @@ pub(super) enum ReplayVerb {
         /// The saga's id or business key, or a file of one saga.
         #[arg(value_name = "ID|KEY|FILE")]
         what: String,
+        #[command(flatten)]
+        reveal: RevealArguments,
         #[command(flatten)]
         times: TimeArguments,
     },
@@ -165,9 +170,10 @@ pub(super) async fn run(places: &Places, verb: ReplayVerb, who: &str) -> Result<
             if sagas.is_empty() {
                 found = chosen(places, &which, limit).await?;
             }
+            let sight = reveal.sight(places, who, &target(&found)).await?;
             let (out, now) = (std::io::stdout().lock(), crate::engine::wall_clock());
-            let (count, digest) = operations::export(&console, &found, out, now, !reveal).await?;
-            let masked = if reveal { "payloads as they are" } else { "payloads masked" };
+            let (count, digest) = operations::export(&console, &found, out, now, sight).await?;
+            let masked = if sight == Sight::Whole { "payloads as they are" } else { "payloads masked" };
             output::note(&format!("{count} sagas, {masked}, digest {}", &digest.to_string()[..8]));
             Ok(ExitCode::SUCCESS)
         }
@@ -179,7 +185,22 @@ pub(super) async fn run(places: &Places, verb: ReplayVerb, who: &str) -> Result<
         ReplayVerb::Redrive { stretch, max_active, consent, output: format } => {
             redrive(places, stretch, (max_active, &consent, format.output), who).await
         }
-        ReplayVerb::Serve { what, times } => serve(named(places, &what).await?, times),
+        ReplayVerb::Serve { what, reveal, times } => {
+            let sagas = named(places, &what).await?;
+            // Who has a file has what is in it.
+            let is_file = Path::new(&what).is_file();
+            let sight = if is_file { Sight::Whole } else { reveal.sight(places, who, &what).await? };
+            serve(sagas, sight, times)
+        }
+    }
+}
+
+/// What the audit is told of an export: each saga, or the ends of what would be too long.
+fn target(sagas: &[Replayable]) -> String {
+    let ids: Vec<String> = sagas.iter().map(|saga| saga.row.id.to_string()).collect();
+    match ids.as_slice() {
+        [first, .., last] if ids.len() > 12 => format!("{} sagas, {first} to {last}", ids.len()),
+        all => all.join(" "),
     }
 }
 
@@ -225,7 +246,7 @@ fn told(report: &ReplayReport, format: OutputFormat) -> ExitCode {
     ExitCode::from(u8::from(report.differs + report.cannot > 0))
 }
 
-fn serve(mut sagas: Vec<Replayable>, times: TimeArguments) -> Result<ExitCode, Failure> {
+fn serve(mut sagas: Vec<Replayable>, sight: Sight, times: TimeArguments) -> Result<ExitCode, Failure> {
     let (Some(saga), true) = (sagas.pop(), sagas.is_empty()) else {
         let hint = "export one of them into a file of its own";
         return Err(Failure::new(Exit::Usage, "the file holds several sagas, or none", hint));
@@ -237,7 +258,7 @@ fn serve(mut sagas: Vec<Replayable>, times: TimeArguments) -> Result<ExitCode, F
         let rows = journal[..seq].to_vec();
         let state = fold(plan.definition(), id, &rows).map_err(|error| failed(error.to_string()))?;
         let now = rows.last().map_or(state.started_at, |row| row.now);
-        let opened = Opened { plan: std::sync::Arc::clone(&plan), saga: state, journal: rows, now };
+        let opened = Opened { plan: std::sync::Arc::clone(&plan), saga: state, journal: rows, now }.seen(sight);
         let times = times.seen_from(now);
         Ok(render::frame(&operations::show(&opened, times), journal.len(), times))
     };

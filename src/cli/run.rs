@@ -49,9 +49,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Verb::Topics(verb) => topics(&places, verb, &who).await,
         Verb::Start(start) => run_start(&places, start).await,
-        Verb::See(verb) => super::see::run(&places, verb).await,
+        Verb::See(verb) => super::see::run(&places, verb, &who).await,
         Verb::Live(verb) => super::live::run(&places, verb).await,
-        Verb::Show(show) => run_show(&places, show).await,
+        Verb::Show(show) => run_show(&places, show, &who).await,
         Verb::Replay(verb) => super::replay::run(&places, verb, &who).await,
         Verb::Parked(verb) => super::parked::run(&places, verb, &who).await,
         Verb::Dlq(verb) => super::dlq::run(&places, verb, &who).await,
@@ -189,10 +189,11 @@ async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCod
     }
 }
 
-async fn run_show(places: &Places, arguments: SagaArguments) -> Result<ExitCode, Failure> {
+async fn run_show(places: &Places, arguments: SagaArguments, who: &str) -> Result<ExitCode, Failure> {
     let console = places.reading().await?;
     let saga = operations::find_one(&console, &arguments.one.saga, arguments.one.definition.as_deref()).await?;
-    let opened = operations::open(&console, saga.row.id).await?;
+    let sight = arguments.reveal.sight(places, who, &saga.row.id.to_string()).await?;
+    let opened = operations::open(&console, saga.row.id).await?.seen(sight);
     match arguments.output.output {
         OutputFormat::Json => output::json(&operations::show(&opened, Times::iso(opened.now))),
         OutputFormat::Table => {

@@ -7,12 +7,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::core::Phase;
-use crate::operations::{self, Exit, Failure, GraphFormat, Opened, Places, Times, parse_phase};
+use crate::operations::{self, Exit, Failure, GraphFormat, Opened, Places, Sight, Times, parse_phase};
 use crate::store::{Console, SagaFilter};
 
 use super::arguments::{
     ListOutputArguments, OneSaga, OutputArguments, OutputFormat, SagaArguments, TimeArguments, WhereArguments,
 };
+use super::reveal::RevealArguments;
 use super::{output, render};
 
 /// How often `--follow` looks.
@@ -65,6 +66,8 @@ pub(super) enum SeeVerb {
         /// The newest first.
         #[arg(long)]
         reverse: bool,
+        #[command(flatten)]
+        reveal: RevealArguments,
         #[command(flatten)]
         times: TimeArguments,
         /// How to print.
@@ -196,19 +199,20 @@ impl WhichArguments {
 }
 
 /// Looks, and prints what was seen.
-pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Failure> {
+pub(super) async fn run(places: &Places, verb: SeeVerb, who: &str) -> Result<ExitCode, Failure> {
     let console = places.reading().await?;
     let now = Times::iso(crate::engine::wall_clock());
     match verb {
         SeeVerb::Find { anything, newest, times, output } => {
             let seen = times.seen_from(now.now);
             let format = if output.output == OutputFormat::Json { now.format } else { seen.format };
-            let found = operations::find(&console, places.kafka(None).ok(), &anything, newest, format).await?;
+            let told = (format, Sight::Masked);
+            let found = operations::find(&console, places.kafka(None).ok(), &anything, newest, told).await?;
             output::one(output.output, &found, |found| render::found(found, seen));
         }
         SeeVerb::List(list) => {
             let filter = list.which.filter(now);
-            let (found, is_cut) = operations::list(&console, &filter, list.limit).await?;
+            let (found, is_cut) = operations::list(&console, &filter, list.limit, Sight::Masked).await?;
             output::cut(is_cut, list.limit);
             let times = list.times.seen_from(now.now);
             output::many(list.output.output, &found, |saga| saga.id.to_string(), |found| render::sagas(found, times));
@@ -217,15 +221,11 @@ pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Fail
             let found = operations::count(&console, &which.filter(now)).await?;
             output::one(output.output, &found, |found| render::counts(found));
         }
-        SeeVerb::Explain(SagaArguments { one, times, output }) => {
-            let Opened { plan, saga, journal, now, .. } = open(&console, &one).await?;
-            let seen = times.seen_from(now);
-            let times = if output.output == OutputFormat::Json { Times::iso(now) } else { seen };
-            let explanation = operations::explain(plan.rules(), &saga, &journal, times);
-            output::one(output.output, &explanation, |explanation| render::explanation(explanation, times));
-        }
-        SeeVerb::History { one, follow, failed, reverse, times, output } => {
-            history(&console, &one, (follow, failed, reverse), times, output).await?;
+        SeeVerb::Explain(asked) => explain(places, &console, asked, who).await?,
+        SeeVerb::History { one, follow, failed, reverse, reveal, times, output } => {
+            let found = operations::find_one(&console, &one.saga, one.definition.as_deref()).await?.row.id;
+            let sight = reveal.sight(places, who, &found.to_string()).await?;
+            history(&console, (found, sight), (follow, failed, reverse), times, output).await?;
         }
         SeeVerb::Graph { one, format } => {
             let opened = open(&console, &one).await?;
@@ -242,7 +242,8 @@ pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Fail
             output::one(output.output, &bars, |bars| render::timeline(bars, opened.now));
         }
         SeeVerb::Stuck(list) => {
-            let (found, is_cut) = operations::stuck(&console, &list.which.filter(now), list.limit).await?;
+            let filter = list.which.filter(now);
+            let (found, is_cut) = operations::stuck(&console, &filter, list.limit, Sight::Masked).await?;
             output::cut(is_cut, list.limit);
             let times = list.times.seen_from(now.now);
             output::many(
@@ -256,6 +257,7 @@ pub(super) async fn run(places: &Places, verb: SeeVerb) -> Result<ExitCode, Fail
         SeeVerb::Diff { a, b, output } => {
             let one = |saga| OneSaga { saga, definition: None };
             let (a, b) = (open(&console, &one(a)).await?, open(&console, &one(b)).await?);
+            let [a, b] = [a, b].map(|opened| opened.seen(Sight::Masked));
             let found = operations::diff_histories(
                 (a.definition(), a.journal.as_slice()),
                 (b.definition(), b.journal.as_slice()),
@@ -271,13 +273,25 @@ async fn open(console: &Console, one: &OneSaga) -> Result<Opened, Failure> {
     operations::open(console, saga.row.id).await
 }
 
+async fn explain(places: &Places, console: &Console, asked: SagaArguments, who: &str) -> Result<(), Failure> {
+    let SagaArguments { one, reveal, times, output } = asked;
+    let opened = open(console, &one).await?;
+    let sight = reveal.sight(places, who, &opened.saga.id.to_string()).await?;
+    let Opened { plan, saga, journal, now, .. } = opened.seen(sight);
+    let seen = times.seen_from(now);
+    let times = if output.output == OutputFormat::Json { Times::iso(now) } else { seen };
+    let explanation = operations::explain(plan.rules(), &saga, &journal, times);
+    output::one(output.output, &explanation, |explanation| render::explanation(explanation, times));
+    Ok(())
+}
+
 async fn failures(console: &Console, show: Option<FailuresVerb>, list: FailuresArguments) -> Result<(), Failure> {
     let (group, list) = match show {
         Some(FailuresVerb::Show { group, list }) => (Some(group), list),
         None => (None, list),
     };
     let times = list.times.seen_from(crate::engine::wall_clock());
-    let (mut found, is_cut) = operations::failures(console, list.limit).await?;
+    let (mut found, is_cut) = operations::failures(console, list.limit, Sight::Masked).await?;
     output::cut(is_cut, list.limit);
     let Some(group) = group else {
         let groups = operations::groups(&found);
@@ -295,7 +309,7 @@ async fn failures(console: &Console, show: Option<FailuresVerb>, list: FailuresA
 
 async fn history(
     console: &Console,
-    one: &OneSaga,
+    (id, sight): (Uuid, Sight),
     (follow, failed, reverse): (bool, bool, bool),
     times: TimeArguments,
     format: HistoryFormat,
@@ -304,13 +318,8 @@ async fn history(
         return Err(Failure::new(Exit::Usage, "one array does not grow", "say --output jsonl with --follow"));
     }
     let mut seen = 0;
-    let mut id: Option<Uuid> = None;
     loop {
-        let opened = match id {
-            None => open(console, one).await?,
-            Some(id) => operations::open(console, id).await?,
-        };
-        id = Some(opened.saga.id);
+        let opened = operations::open(console, id).await?.seen(sight);
         let (definition, journal) = (opened.definition(), &opened.journal);
         let read = if failed { operations::failed_only } else { operations::history };
         let mut rows = read(definition, journal);

@@ -46,6 +46,8 @@ pub const STEPS: usize = 500;
 pub const DEPTH: usize = 200;
 /// Direct successors, or predecessors, of one step (G).
 pub const FAN_OUT: usize = 200;
+/// Places in payloads that a definition masks: each is looked for in every payload that is shown.
+pub const MASKED_PLACES: usize = 100;
 /// Contradictions that are kept of one command; more of them are counted, and say nothing new.
 pub const CONTRADICTIONS: usize = 4;
 /// How far beyond the issued attempts a reply's command id is searched: evidence of lost commits (CONTRACT.md section 3).

@@ -146,7 +146,7 @@ impl Bench<'_> {
         let nowhere = |_: &str| None;
         let business_key = self.text(&model.business_key, &nowhere);
         let when = model.trigger.when.as_ref().map(|when| self.condition(when));
-        let trigger_schema = self.schema(model.trigger.schema.as_ref());
+        let (trigger_schema, mask) = (self.schema(model.trigger.schema.as_ref()), self.mask(model));
         let definition = Definition {
             hash: self.source.hash(),
             name: model.name.value.as_str().into(),
@@ -165,7 +165,7 @@ impl Bench<'_> {
             None => None,
             Some(when) => Some(when?),
         };
-        Some(Compiled { definition, business_key: business_key?, when, trigger_schema, steps: rendered })
+        Some(Compiled { definition, business_key: business_key?, when, trigger_schema, mask, steps: rendered })
     }
 
     fn names(&mut self, model: &DefinitionFile) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::core::{Action, Definition, Json, Render, RenderError, Rules, Saga, StepIx, Trigger, limits};
 
 use super::expression::{Root, Scope};
+use super::mask::Mask;
 use super::template::{Template, as_text};
 
 /// A checked definition, ready to decide with.
@@ -16,6 +17,7 @@ pub struct Compiled {
     pub(super) business_key: Template,
     pub(super) when: Option<Template>,
     pub(super) trigger_schema: Option<Schema>,
+    pub(super) mask: Mask,
     pub(super) steps: Vec<Rendered>,
 }
 
@@ -53,6 +55,11 @@ impl Compiled {
     /// The definition as the rules know it.
     pub fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    /// What only some people may see of its sagas' payloads.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
     }
 
     /// Definition and renderer together.

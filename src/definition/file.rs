@@ -34,6 +34,11 @@ pub(super) struct DefinitionFile {
     pub(super) reply_topic: Option<String>,
     /// Where ends of sagas are announced. Default: `<name>.events`.
     pub(super) outcome_topic: Option<String>,
+    /// Places in the data of triggers, commands and replies that only some people may see: JSON pointers, such as `/customer/card`;
+    /// `*` stands for any member or item.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(super) mask: Vec<Spanned<String>>,
     /// Clocks and retry of every step that does not say otherwise.
     #[serde(default)]
     pub(super) defaults: ClocksFile,

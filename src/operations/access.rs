@@ -13,6 +13,7 @@ use crate::store::{AuditEntry, Console, TokenState};
 use super::failure::{Exit, Failure};
 use super::oidc;
 use super::places::Desk;
+use super::sight::Sight;
 
 /// How a token begins, so that people and scanners of secrets know one.
 pub const TOKEN_PREFIX: &str = "sagabus_";
@@ -25,7 +26,7 @@ pub enum Role {
     Viewer,
     /// Steer and repair one saga, plan for many, apply small plans, put right what was parked.
     Operator,
-    /// Abandon, repeat a step that has succeeded, apply others' large plans.
+    /// Abandon, repeat a step that has succeeded, apply others' large plans, see what is masked.
     Approver,
     /// Tokens and the audit.
     Admin,
@@ -79,6 +80,11 @@ impl Caller {
     /// Whoever reaches a listener that only this machine reaches, as long as no token was ever made.
     pub fn local() -> Self {
         Self { who: "local".to_owned(), role: Role::Admin, definitions: None }
+    }
+
+    /// How much of payloads they see: the right to reveal comes with the role approver.
+    pub fn sight(&self) -> Sight {
+        if self.role >= Role::Approver { Sight::Whole } else { Sight::Masked }
     }
 
     /// Whether sagas of this definition exist for them.

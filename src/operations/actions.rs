@@ -4,14 +4,15 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::core::{CHANGED, Json, Operation, Resolution, Verb, allowed};
+use crate::core::{CHANGED, Json, Resolution, Verb, allowed};
 
 use super::access::{Caller, Role};
 use super::act::{Acted, Decision, checked_reason, decision, operation};
-use super::dry_run::{DryRun, check_step, dry_run};
+use super::dry_run::{DryRun, check_step};
 use super::failure::{Exit, Failure};
 use super::opened::{Opened, open};
 use super::places::Desk;
+use super::sight::tried;
 
 /// The verbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -192,11 +193,15 @@ pub fn role_of(verb: &Verb) -> Role {
     }
 }
 
-/// A saga that exists for this caller.
+/// A saga that exists for this caller, as they may see it.
 ///
 /// # Errors
 /// There is none for them (exit 3), or the database does not answer.
 pub async fn open_for(desk: &Desk, caller: &Caller, id: Uuid) -> Result<Opened, Failure> {
+    Ok(whole_for(desk, caller, id).await?.seen(caller.sight()))
+}
+
+async fn whole_for(desk: &Desk, caller: &Caller, id: Uuid) -> Result<Opened, Failure> {
     let opened = open(&desk.reading, id).await?;
     if caller.may_see(&opened.definition().name) {
         return Ok(opened);
@@ -218,14 +223,14 @@ pub async fn perform(
 ) -> Result<Performed, NotPerformed> {
     let verb = request.verb().map_err(|message| Failure::new(Exit::Usage, message, ""))?;
     let reason = checked_reason(&request.reason)?;
-    let opened = open_for(desk, caller, id).await?;
+    let opened = whole_for(desk, caller, id).await?;
     caller.check(role_of(&verb)).map_err(NotPerformed::Forbidden)?;
     if let Some(step) = verb.step() {
         check_step(opened.definition(), step)?;
     }
     let operation = operation(id, verb, &caller.who, reason, Some(expect_seq));
     if is_dry_run {
-        let tried = tried(&opened, &operation);
+        let tried = tried(&opened, &operation, caller.sight());
         return match tried.refusal {
             None => Ok(Performed::Tried(Box::new(tried))),
             Some(refusal) => {
@@ -243,10 +248,6 @@ pub async fn perform(
         Decision::Acted(acted) => Ok(Performed::Decided(acted)),
         Decision::Refused { code, message } => Err(refused(desk, id, &code, message).await?),
     }
-}
-
-fn tried(opened: &Opened, operation: &Operation) -> DryRun {
-    dry_run(opened.plan.rules(), &opened.saga, operation, opened.now)
 }
 
 /// What an engine refused, with where the saga stands now and what can be done now.

@@ -14,6 +14,7 @@ use super::dry_run::{CommandJson, dry_run};
 use super::failure::{Exit, Failure};
 use super::job::operation_id;
 use super::opened::{Plans, folded};
+use super::sight::Sight;
 use super::trouble::{Trouble, failures, group_id};
 use super::verify::PAGE;
 
@@ -246,7 +247,7 @@ async fn selected(console: &Console, selection: &Selection, within: Option<&[Str
             found.into_iter().map(|saga| saga.row.id).collect()
         }
         Selection::Failure(group) => {
-            let (found, is_cut) = failures(console, PLAN_ITEMS).await?;
+            let (found, is_cut) = failures(console, PLAN_ITEMS, Sight::Masked).await?;
             if is_cut {
                 return Err(too_many());
             }

@@ -20,6 +20,7 @@ use super::moments::{Moment, TimeFormat, Times};
 use super::opened::{Opened, open};
 use super::parked::{ParkedJson, parked_json};
 use super::read::{ListedJson, listed_saga};
+use super::sight::Sight;
 
 /// Sagas whose triggers are read by one statement.
 const PAGE: usize = 1_000;
@@ -96,7 +97,7 @@ pub async fn find(
     kafka: Option<KafkaSettings>,
     text: &str,
     newest: usize,
-    format: TimeFormat,
+    (format, sight): (TimeFormat, Sight),
 ) -> Result<FoundJson, Failure> {
     let clue = Clue::of(text);
     let mut found = FoundJson::default();
@@ -121,7 +122,7 @@ pub async fn find(
         }
     }
     for id in ids {
-        let opened = open(console, id).await?;
+        let opened = open(console, id).await?.seen(sight);
         let times = Times { format, now: opened.now };
         found.sagas.push(glance(opened.plan.rules(), &opened, &clue, times));
     }

@@ -7,9 +7,11 @@ use uuid::Uuid;
 use crate::core::{Sha256, Timestamp};
 use crate::store::{Console, SagaFilter};
 
+use super::access::Caller;
 use super::failure::{Exit, Failure};
 use super::filter::{Condition, filter};
-use super::read::{ListedJson, listed};
+use super::read::ListedJson;
+use super::sight::listed_for;
 
 /// Bytes of a token: 8 of the digest of what is asked, 8 of the moment of the first page, 16 of the last id.
 const TOKEN_BYTES: usize = 32;
@@ -118,15 +120,17 @@ impl PageToken {
 pub async fn page_of_sagas(
     console: &Console,
     conditions: &[Condition],
-    within: Option<&[String]>,
+    caller: &Caller,
     size: usize,
     token: Option<&str>,
 ) -> Result<Page<ListedJson>, Failure> {
+    let within = caller.definitions.as_deref();
     let asked = format!("sagas {conditions:?} {within:?}");
     let here = PageToken::begin(&asked, crate::engine::wall_clock()).go_on(token)?;
     let filter = SagaFilter { before: here.last, ..filter(conditions, here.now).within(within) };
     let found = console.list(&filter, size).await?;
-    Ok(Page::of(found, size, |last| here.after(last.row.id)).map(|saga| listed(&saga)))
+    let Page { items, next_page_token } = Page::of(found, size, |last| here.after(last.row.id));
+    Ok(Page { items: listed_for(console, &items, caller.sight()).await?, next_page_token })
 }
 
 #[cfg(test)]

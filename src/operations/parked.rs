@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Action, command_id, outstanding};
+use crate::definition::MASKED;
 use crate::store::{Console, JudgedRedrive, ListedParked, NewRedrive, OpenedParked, ParkedFilter, PastRedrive};
 use crate::wire::{KeptHeader, KeptValue};
 
@@ -17,6 +18,7 @@ use super::moments::Moment;
 use super::obstacle::Obstacle;
 use super::opened::Opened;
 use super::pages::{Page, PageToken};
+use super::sight::{Sight, is_masked_topic};
 
 /// How long the command waits for an engine to judge.
 const WAIT: Duration = Duration::from_secs(10);
@@ -192,11 +194,12 @@ pub(super) fn parked_json(parked: ListedParked) -> ParkedJson {
     }
 }
 
-/// One message, with its past.
+/// One message, with its past. Its value is masked as a whole where a definition of its topic masks anything: it was put aside because it
+/// is not what it should be, so nobody can say what stands where.
 ///
 /// # Errors
 /// It is not there (exit 3), or the database does not answer.
-pub async fn show_parked(console: &Console, id: i64) -> Result<ParkedShown, Failure> {
+pub async fn show_parked(console: &Console, id: i64, sight: Sight) -> Result<ParkedShown, Failure> {
     let OpenedParked { message, parked_at, standing, .. } =
         console.open_parked(&[id]).await?.pop().ok_or_else(|| not_there(id))?;
     let past = |past: PastRedrive| RedriveJson {
@@ -209,6 +212,8 @@ pub async fn show_parked(console: &Console, id: i64) -> Result<ParkedShown, Fail
     };
     let text =
         |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().escape_ascii().to_string());
+    let is_masked = sight == Sight::Masked && is_masked_topic(console, &message.topic).await?;
+    let value = message.value.map(|value| if is_masked { MASKED.to_owned() } else { text(value) });
     let listed = ListedParked {
         id,
         topic: message.topic.to_string(),
@@ -224,7 +229,7 @@ pub async fn show_parked(console: &Console, id: i64) -> Result<ParkedShown, Fail
         written_at: Moment(message.written_at),
         is_whole: message.is_whole,
         headers: kept_headers(&message.headers),
-        value: message.value.map(text),
+        value,
         redrives: console.past_redrives(id).await?.into_iter().map(past).collect(),
     })
 }

@@ -12,6 +12,7 @@ use super::failure::{Exit, Failure};
 use super::history::{JournalRow, history};
 use super::moments::{Moment, Times};
 use super::opened::Opened;
+use super::sight::{Sight, listed_for};
 
 /// A saga in a list, as programs read it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -117,11 +118,16 @@ pub fn listed_saga(definition: &Definition, saga: &Saga) -> ListedJson {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(console: &Console, filter: &SagaFilter, limit: usize) -> Result<(Vec<ListedJson>, bool), Failure> {
+pub async fn list(
+    console: &Console,
+    filter: &SagaFilter,
+    limit: usize,
+    sight: Sight,
+) -> Result<(Vec<ListedJson>, bool), Failure> {
     let mut found = console.list(filter, limit).await?;
     let is_cut = found.len() > limit;
     found.truncate(limit);
-    Ok((found.iter().map(listed).collect(), is_cut))
+    Ok((listed_for(console, &found, sight).await?, is_cut))
 }
 
 /// How many sagas there are in a phase of a definition, as programs read it.

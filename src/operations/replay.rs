@@ -17,6 +17,7 @@ use crate::store::{Console, SagaFilter, SagaRow};
 use super::failure::{Exit, Failure};
 use super::opened::Plans;
 use super::read::find_one;
+use super::sight::Sight;
 use super::verify::PAGE;
 
 /// A saga that can be decided again, or why it cannot.
@@ -172,7 +173,8 @@ fn replayed(row: &SagaRow, outcome: Result<Option<Difference>, String>) -> Repla
     ReplayedJson { saga_id: row.id, business_key: row.business_key.to_string(), outcome, seq, recorded, decided }
 }
 
-/// Writes sagas and the definitions that they are pinned to. Returns how many, and the file's digest.
+/// Writes sagas and the definitions that they are pinned to; masked, every payload is, whatever definitions say. Returns how many, and
+/// the file's digest.
 ///
 /// # Errors
 /// One cannot be read (exit 1), the file cannot be written, or the database does not answer.
@@ -181,10 +183,10 @@ pub async fn export(
     sagas: &[Replayable],
     out: impl Write,
     at: Timestamp,
-    is_masked: bool,
+    sight: Sight,
 ) -> Result<(u64, Sha256), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("write the file: {error}"), "");
-    let mut writer = ExportWriter::begin(out, at, is_masked).map_err(failed)?;
+    let mut writer = ExportWriter::begin(out, at, sight == Sight::Masked).map_err(failed)?;
     let hashes: BTreeSet<Sha256> = sagas.iter().map(|saga| saga.row.definition_hash).collect();
     for hash in hashes {
         let row = console.definition(hash).await?;

@@ -13,7 +13,8 @@ use crate::store::{Console, SagaFilter, Snapshot};
 use super::explain::applied;
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
-use super::opened::{Plans, folded};
+use super::opened::{Opened, Plans, folded};
+use super::sight::Sight;
 use super::verify::PAGE;
 
 /// Ids that are looked for by one statement.
@@ -167,11 +168,16 @@ pub fn group_id(trouble: &Trouble) -> String {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn stuck(console: &Console, filter: &SagaFilter, limit: usize) -> Result<(Vec<Trouble>, bool), Failure> {
+pub async fn stuck(
+    console: &Console,
+    filter: &SagaFilter,
+    limit: usize,
+    sight: Sight,
+) -> Result<(Vec<Trouble>, bool), Failure> {
     let filter = SagaFilter { phase: Some(Phase::Stuck), ..filter.clone() };
     let found = console.list(&filter, limit).await?;
     let ids: Vec<Uuid> = found.iter().take(limit).map(|saga| saga.row.id).collect();
-    let mut troubles = troubles_of(console, &ids, &mut Plans::default()).await?;
+    let mut troubles = troubles_of(console, &ids, &mut Plans::default(), sight).await?;
     troubles.retain(|trouble| trouble.phase == Phase::Stuck.name());
     troubles.sort_by_key(|trouble| trouble.since);
     Ok((troubles, found.len() > limit))
@@ -182,14 +188,14 @@ pub async fn stuck(console: &Console, filter: &SagaFilter, limit: usize) -> Resu
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn failures(console: &Console, limit: usize) -> Result<(Vec<Trouble>, bool), Failure> {
+pub async fn failures(console: &Console, limit: usize, sight: Sight) -> Result<(Vec<Trouble>, bool), Failure> {
     let (mut before, mut left, mut plans, mut found) = (Uuid::max(), limit, Plans::default(), Vec::new());
     loop {
         let ids = console.troubled(before, IDS.min(left.saturating_add(1))).await?;
         let Some(last) = ids.last() else { return Ok((found, false)) };
         before = *last;
         let taken = &ids[..ids.len().min(left)];
-        found.extend(troubles_of(console, taken, &mut plans).await?);
+        found.extend(troubles_of(console, taken, &mut plans, sight).await?);
         left -= taken.len();
         if taken.len() < ids.len() {
             return Ok((found, true));
@@ -197,7 +203,12 @@ pub async fn failures(console: &Console, limit: usize) -> Result<(Vec<Trouble>, 
     }
 }
 
-async fn troubles_of(console: &Console, ids: &[Uuid], plans: &mut Plans) -> Result<Vec<Trouble>, Failure> {
+async fn troubles_of(
+    console: &Console,
+    ids: &[Uuid],
+    plans: &mut Plans,
+    sight: Sight,
+) -> Result<Vec<Trouble>, Failure> {
     let mut found = Vec::new();
     for page in ids.chunks(PAGE) {
         for snapshot in console.snapshots(page).await? {
@@ -205,7 +216,8 @@ async fn troubles_of(console: &Console, ids: &[Uuid], plans: &mut Plans) -> Resu
             let plan = plan.map_err(|why| Failure::new(Exit::Failed, why, ""));
             let read = plan.and_then(|plan| {
                 let (journal, saga) = folded(plan.definition(), &snapshot)?;
-                Ok(troubles(plan.rules(), &saga, &journal, snapshot.now))
+                let opened = Opened { plan, saga, journal, now: snapshot.now }.seen(sight);
+                Ok(troubles(opened.plan.rules(), &opened.saga, &opened.journal, opened.now))
             });
             match read {
                 Ok(troubles) => found.extend(troubles),

@@ -140,7 +140,7 @@ impl<W: Write> ExportWriter<W> {
             started_at: row.started_at,
             finished_at: row.finished_at,
             wake_at: row.wake_at,
-            error: row.error.clone(),
+            error: row.error.as_ref().map(|error| if self.is_masked { masked_error(error) } else { error.clone() }),
             journal: journal.iter().map(text).collect(),
         };
         self.line(&Line::Saga(Box::new(line)))
@@ -172,9 +172,17 @@ fn as_text(row: &Transition) -> String {
     serde_json::to_string(row).expect("facts are plain data")
 }
 
-/// The row with every text, number and truth value within payloads replaced. Ids, codes, moments and the names of members are kept.
+/// The row with every text, number and truth value within payloads replaced, and the words of failures. Ids, codes, moments and the names
+/// of members are kept.
 fn masked(row: &Transition) -> String {
     let mut value = serde_json::to_value(row).expect("facts are plain data");
+    mask_payloads(&mut value);
+    value.to_string()
+}
+
+/// What the row says of what went wrong, without its words.
+fn masked_error(error: &str) -> String {
+    let mut value = serde_json::from_str(error).unwrap_or(Value::Null);
     mask_payloads(&mut value);
     value.to_string()
 }
@@ -183,7 +191,7 @@ fn mask_payloads(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                if matches!(&**name, "data" | "reply") { mask(member) } else { mask_payloads(member) }
+                if matches!(&**name, "data" | "reply" | "message") { mask(member) } else { mask_payloads(member) }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(mask_payloads),

@@ -374,6 +374,22 @@ fn definitions_that_could_not_run_are_refused() {
 }
 
 #[test]
+fn masked_places_are_json_pointers_that_the_business_key_does_not_read() {
+    let yaml =
+        |mask: &str| format!("{HEAD}mask: {mask}\nsteps:\n  a: {{command: {{type: a}}, compensate: {{type: u}}}}\n");
+    let masked = |mask: &str| places(&yaml(mask));
+    assert_eq!(messages(&yaml(r#"[/customer/card, "/items/*/a~1b", ""]"#)), [""; 0]);
+    let (line, column, message) = masked("[/customer, customer/card]").remove(0);
+    assert_eq!((line, column), (6, 19));
+    assert!(message.contains("\"customer/card\" is no JSON pointer"), "{message}");
+    assert!(masked("[/a, /b, /a]")[0].2.contains("/a is masked twice"));
+    assert!(masked("[/id]")[0].2.contains("businessKey reads /id, which is masked"));
+    assert!(masked("/id")[0].2.contains("mask is \"/id\""), "{:?}", masked("/id"));
+    let many: Vec<String> = (0..101).map(|place| format!("/p{place}")).collect();
+    assert!(masked(&format!("[{}]", many.join(", ")))[0].2.contains("101 places are masked, at most 100"));
+}
+
+#[test]
 fn what_the_reader_of_yaml_says_is_said_for_authors() {
     for (yaml, said) in [
         (format!("{HEAD}name: again\nsteps: {{}}\n"), "the key name is there twice"),

@@ -31,6 +31,7 @@ mod journals;
 mod kafka;
 mod kafka_bus;
 mod kit;
+mod masking;
 mod oidc;
 mod outage;
 mod plan_story;

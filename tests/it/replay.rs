@@ -122,7 +122,11 @@ async fn sagas_are_taken_home_decided_again_and_nothing_changes() {
     let masked = sagabus(url, &["replay", "export", "--where", "key=order-*"]);
     assert!(code(&masked) == 0 && error(&masked).contains("10 sagas, payloads masked"), "{}", error(&masked));
     let (masked_file, revealed) = (Scratch::with("masked", &masked.stdout), Scratch::new("revealed"));
-    let exported = sagabus(url, &["replay", "export", "--reveal"]);
+    assert_eq!(sums(&busy.database).await, before, "nothing has changed");
+    let exported = sagabus(url, &["replay", "export", "--reveal", "--reason", "a fix"]);
+    let told = "SELECT count(*) FROM audit WHERE verb = 'reveal' AND reason = 'a fix'";
+    assert_eq!(busy.database.count(told).await, 1, "but for who saw what is masked");
+    let before = sums(&busy.database).await;
     std::fs::write(&revealed.0, &exported.stdout).unwrap();
     let shows = |output: &Output| out(output).contains(r#"\"orderId\":\"order-1\""#);
     assert!(shows(&exported) && !shows(&masked), "{}", out(&masked));
@@ -160,7 +164,7 @@ async fn sagas_are_taken_home_decided_again_and_nothing_changes() {
 async fn a_file_that_was_changed_cut_or_is_something_else_is_refused() {
     let busy = at_rest().await;
     let url = Some(busy.database.url.as_str());
-    let whole = out(&sagabus(url, &["replay", "export", "order-1", "--reveal"]));
+    let whole = out(&sagabus(url, &["replay", "export", "order-1", "--reveal", "--reason", "a test"]));
     let refused = |name: &str, text: String, why: &str| {
         let file = Scratch::with(name, text);
         let output = sagabus(None, &["replay", "run", file.path()]);
@@ -224,7 +228,7 @@ fn multiplied(export: &Export, count: usize) -> Vec<u8> {
 
 async fn many_sagas_are_decided_again_and_nothing_is_sent_or_written(count: usize) {
     let busy = at_rest().await;
-    let exported = sagabus(Some(&busy.database.url), &["replay", "export", "--reveal"]);
+    let exported = sagabus(Some(&busy.database.url), &["replay", "export", "--reveal", "--reason", "a test"]);
     let export = read(BufReader::new(exported.stdout.as_slice())).unwrap();
     let file = Scratch::with("many", multiplied(&export, count));
     let lab = TestDatabase::migrated("replay_many").await;
