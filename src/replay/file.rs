@@ -9,11 +9,13 @@
 //! A journal row is a text that holds JSON, since foreign data pass byte for byte, line ends included. The digest is a chain: SHA-256 of
 //! the digest so far and the line.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::core::{Phase, Sha256, Timestamp, Transition};
@@ -175,9 +177,35 @@ fn as_text(row: &Transition) -> String {
 /// The row with every text, number and truth value within payloads replaced, and the words of failures. Ids, codes, moments and the names
 /// of members are kept.
 fn masked(row: &Transition) -> String {
-    let mut value = serde_json::to_value(row).expect("facts are plain data");
+    let text = as_text(row);
+    let Ok(mut value) = serde_json::from_str(&text) else { return masked_unread(&text) };
     mask_payloads(&mut value);
     value.to_string()
+}
+
+/// A row with a number in it that is none to us, such as 1e999: its payloads are replaced without a look into them.
+fn masked_unread(text: &str) -> String {
+    let (is_object, is_array) = (text.starts_with('{'), text.starts_with('['));
+    let parts = |parts: Vec<String>| parts.join(",");
+    if is_object {
+        let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).expect("it was written as JSON");
+        let member = |name: &str, value: &str| {
+            let masks = is_masked(name) && value != "null";
+            let value = if masks { Value::from(MASK).to_string() } else { masked_unread(value) };
+            format!("{}:{value}", Value::from(name))
+        };
+        return format!("{{{}}}", parts(members.iter().map(|(name, value)| member(name, value.get())).collect()));
+    }
+    if is_array {
+        let items: Vec<Box<RawValue>> = serde_json::from_str(text).expect("it was written as JSON");
+        return format!("[{}]", parts(items.iter().map(|item| masked_unread(item.get())).collect()));
+    }
+    text.to_owned()
+}
+
+/// What holds a payload, or words that may quote one.
+fn is_masked(member: &str) -> bool {
+    matches!(member, "data" | "reply" | "message")
 }
 
 /// What the row says of what went wrong, without its words.
@@ -191,7 +219,7 @@ fn mask_payloads(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                if matches!(&**name, "data" | "reply" | "message") { mask(member) } else { mask_payloads(member) }
+                if is_masked(name) { mask(member) } else { mask_payloads(member) }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(mask_payloads),

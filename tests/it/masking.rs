@@ -307,7 +307,11 @@ async fn what_cannot_be_read_cannot_be_masked_and_is_not_shown() {
         assert_eq!(seen.status, 200, "{part}: {seen:?}");
         clean(part, &seen.body);
     }
-    clean("the console", &planted.printed(&["history", "order-2"]));
+    for words in [["history", "order-2"].as_slice(), &["replay", "export", "order-2"]] {
+        clean("the console", &planted.printed(words));
+    }
+    let masked = sagabus(Some(&planted.database.url), &["replay", "export", "order-2"]);
+    assert_eq!(sagabus::replay::read(masked.stdout.as_slice()).map(|export| export.sagas.len()), Ok(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
