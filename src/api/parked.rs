@@ -59,10 +59,11 @@ pub(super) async fn list_parked(
     params(("id" = i64, Path, description = "The message's number.", minimum = 1)), responses((status = OK, body = ParkedShown)))]
 pub(super) async fn show_parked(
     State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
     ParkedId(id): ParkedId,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Response, Problem> {
-    Ok(json(&operations::show_parked(&door.desk.reading, id).await?))
+    Ok(json(&operations::show_parked(&door.desk.reading, id, caller.sight()).await?))
 }
 
 /// Sends a record put aside down the line again, as it is or with what a person made of it, or says that nobody needs it.

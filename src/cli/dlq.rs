@@ -8,6 +8,7 @@ use crate::operations::{self, Exit, Failure, Letters, Places, Rate};
 
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
+use super::reveal::RevealArguments;
 use super::{output, render};
 
 const READS: &str = "Reads apart from any group, and commits nothing.\n\n\
@@ -41,6 +42,8 @@ pub(super) enum DlqVerb {
         /// Where it lies.
         #[arg(value_name = "PARTITION@OFFSET", value_parser = place)]
         place: (i32, i64),
+        #[command(flatten)]
+        reveal: RevealArguments,
         #[command(flatten)]
         times: TimeArguments,
         #[command(flatten)]
@@ -98,8 +101,10 @@ pub(super) async fn run(places: &Places, verb: DlqVerb, who: &str) -> Result<Exi
             output::many(format.output, &found, name, |found| render::letters(found, times));
             Ok(ExitCode::SUCCESS)
         }
-        DlqVerb::Show { topic, place: (partition, offset), times, output: format } => {
-            let shown = operations::show_letter(places, &topic, partition, offset).await?;
+        DlqVerb::Show { topic, place, reveal, times, output: format } => {
+            let target = format!("dead letter {topic}/{}@{}", place.0, place.1);
+            let sight = reveal.sight(places, who, &target).await?;
+            let shown = operations::show_letter(places, &topic, place, sight).await?;
             let times = times.seen_from(now);
             output::one(format.output, &shown, |shown| render::letter_shown(shown, times));
             Ok(ExitCode::SUCCESS)

@@ -7,12 +7,14 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::bus::{Admin, KafkaSettings, LogPlace, LogReader};
+use crate::definition::MASKED;
 use crate::wire::{DeadLetter, KeptHeader, Record, dead_letter};
 
 use super::blocking::on_a_thread;
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
 use super::places::Places;
+use super::sight::{Sight, is_masked_topic};
 
 /// Records that are read at once.
 const PAGE: usize = 500;
@@ -87,18 +89,26 @@ pub async fn dead_letters(
     Ok((found, is_cut))
 }
 
-/// One dead letter with its headers and its value.
+/// One dead letter with its headers and its value. The value is masked as a whole where any definition in force masks anything, as far as
+/// a database is configured to know them: it may be anybody's.
 ///
 /// # Errors
-/// It is not there (exit 3), or Kafka does not answer.
-pub async fn show_letter(places: &Places, topic: &str, partition: i32, offset: i64) -> Result<LetterShown, Failure> {
+/// It is not there (exit 3), or Kafka or the database does not answer.
+pub async fn show_letter(
+    places: &Places,
+    topic: &str,
+    (partition, offset): (i32, i64),
+    sight: Sight,
+) -> Result<LetterShown, Failure> {
+    let knows_masks = sight == Sight::Masked && places.database_url.is_some();
+    let is_masked = knows_masks && is_masked_topic(&places.reading().await?, None).await?;
     let record = one(&places.kafka(None)?, topic, partition, offset).await?;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| bytes.escape_ascii().to_string());
     Ok(LetterShown {
         listed: letter(&record, &dead_letter(&record)),
         is_whole: record.over_limits().is_none(),
         headers: serde_json::from_str(&record.kept_headers()).unwrap_or_default(),
-        value: record.value().map(text),
+        value: record.value().map(|value| if is_masked { MASKED.to_owned() } else { text(value) }),
     })
 }
 

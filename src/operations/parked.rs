@@ -212,7 +212,7 @@ pub async fn show_parked(console: &Console, id: i64, sight: Sight) -> Result<Par
     };
     let text =
         |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().escape_ascii().to_string());
-    let is_masked = sight == Sight::Masked && is_masked_topic(console, &message.topic).await?;
+    let is_masked = sight == Sight::Masked && is_masked_topic(console, Some(&message.topic)).await?;
     let value = message.value.map(|value| if is_masked { MASKED.to_owned() } else { text(value) });
     let listed = ListedParked {
         id,

@@ -13,6 +13,7 @@ use super::opened::open;
 use super::parked::{Edit, check_redrive, discard, redrive, show_parked};
 use super::places::Desk;
 use super::read::find_one;
+use super::sight::Sight;
 
 /// Whether a record put aside waits for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -201,7 +202,7 @@ pub async fn move_parked(
     let acted = |outcome, verdict, message| ParkedActed { id, outcome, verdict, message };
     let (verb, force) = (request.action.name(), request.force.unwrap_or_default());
     if request.action == ParkedActionName::Discard {
-        let state = show_parked(&desk.reading, id).await?.listed.state;
+        let state = show_parked(&desk.reading, id, Sight::Masked).await?.listed.state;
         if state != ParkedState::Parked.name() {
             return Err(not_parked(id, state));
         }

@@ -157,15 +157,16 @@ pub(super) async fn listed_for(
     Ok(seen)
 }
 
-/// Whether records of this topic may hold what a definition in force masks. One that cannot be read may mask anything.
-pub(super) async fn is_masked_topic(console: &Console, topic: &str) -> Result<bool, Failure> {
+/// Whether records of this topic, or of any, may hold what a definition in force masks. One that cannot be read may mask anything.
+pub(super) async fn is_masked_topic(console: &Console, topic: Option<&str>) -> Result<bool, Failure> {
     let Catalogue { active, pinned, .. } = console.catalogue().await?;
     let is_open = |row: &DefinitionRow| {
         let plan = Source::from_body(&row.body).ok().and_then(|source| Compiled::load(&source).ok());
         plan.is_some_and(|plan| {
             let definition = plan.definition();
-            plan.mask().is_empty()
-                || [&definition.trigger_topic, &definition.reply_topic].iter().all(|own| ***own != *topic)
+            let is_own =
+                |topic: &str| [&definition.trigger_topic, &definition.reply_topic].iter().any(|own| ***own == *topic);
+            plan.mask().is_empty() || !topic.is_none_or(is_own)
         })
     };
     Ok(!active.iter().chain(&pinned).all(is_open))
