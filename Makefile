@@ -15,7 +15,7 @@ TESTS ?=
 tools := $(shell scripts/prerequisites tools-folder)
 export PATH := $(tools)/bin:$(PATH)
 
-.PHONY: help dev test chaos lint sim defects bench micro fuzz mutants participants services clean-services
+.PHONY: help dev test test-real chaos lint sim defects bench micro fuzz mutants participants services clean-services
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -28,6 +28,9 @@ dev: ## runs Sagabus with sample services and a broker of its own: ARGS="--once 
 
 test: lint ## runs all checks and all tests, on a Kafka and a Postgres of its own
 	@scripts/test $(TESTS)
+
+test-real: ## replays 100 recorded histories of the simulator on a real Kafka and Postgres: part of `make test`
+	@scripts/test recorded
 
 chaos: ## fires faults at the real stack, with a ledger: ARGS="--minutes 10" for less, ARGS="--row A1" for one kind
 	@scripts/chaos $(ARGS)

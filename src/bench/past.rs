@@ -11,7 +11,7 @@ use super::stage::Stage;
 use super::{BenchError, failed};
 
 const STORED_INSERT: &str = include_str!("sql/stored_insert.sql");
-const OPEN_SELECT: &str = include_str!("sql/open_select.sql");
+const UNENDED_COUNT: &str = include_str!("sql/unended_count.sql");
 const VACUUM: &str = include_str!("sql/vacuum.sql");
 
 /// Sagas that copies are made of: those that warmed the system up.
@@ -53,7 +53,7 @@ pub(super) async fn idle(stage: &mut Stage, url: &str, sagas: u64) -> Result<f64
     blocking(stage, move |load| load.begin_idle(sagas)).await?;
     let until = Instant::now() + BEGIN_WAIT;
     loop {
-        let query = sqlx::query_as(OPEN_SELECT).fetch_one(&mut connection);
+        let query = sqlx::query_as(UNENDED_COUNT).fetch_one(&mut connection);
         let (open,): (i64,) = query.await.map_err(failed("count open sagas"))?;
         if u64::try_from(open).unwrap_or_default() >= sagas {
             let grown = resident_bytes(stage.process()).saturating_sub(before);
