@@ -1,7 +1,7 @@
 //! A saga's journal as people and programs read it: facts with the names of their steps.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::core::{Definition, Fact, Transition};
@@ -53,10 +53,12 @@ fn is_failure(fact: &Fact) -> bool {
     )
 }
 
-/// `{"issued": {"step": 1, ...}}` as `{"fact": "issued", "step": "clearing", ...}`.
+/// `{"issued": {"step": 1, ...}}` as `{"fact": "issued", "step": "clearing", ...}`. Foreign data may hold a number that is none to
+/// us, such as 1e999: that fact is shown as `unreadable`, and the others go on.
 pub(super) fn named_fact(definition: &Definition, fact: &Fact) -> Value {
     let mut flat = Map::new();
-    let (name, body) = match serde_json::to_value(fact).unwrap_or_default() {
+    let read = serde_json::to_value(fact).unwrap_or_else(|error| json!({"unreadable": {"why": error.to_string()}}));
+    let (name, body) = match read {
         Value::Object(members) => members.into_iter().next().unwrap_or_default(),
         // A fact without content is its bare name.
         bare @ (Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {

@@ -310,6 +310,10 @@ async fn what_cannot_be_read_cannot_be_masked_and_is_not_shown() {
     for words in [["history", "order-2"].as_slice(), &["replay", "export", "order-2"]] {
         clean("the console", &planted.printed(words));
     }
+    let whole = listening.get(listening.of(Role::Approver), &format!("/v1/sagas/{id}/journal")).await.json();
+    let first = &whole[0]["facts"][0];
+    assert_eq!(first["fact"], "unreadable", "{whole}");
+    assert!(first["why"].as_str().unwrap().contains("number out of range"), "{first}");
     let masked = sagabus(Some(&planted.database.url), &["replay", "export", "order-2"]);
     assert_eq!(sagabus::replay::read(masked.stdout.as_slice()).map(|export| export.sagas.len()), Ok(1));
 }
