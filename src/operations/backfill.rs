@@ -14,7 +14,9 @@ use crate::engine::{Reader, Reading, put_aside};
 use crate::store::{Console, ParkedMessage};
 use crate::wire::Record;
 
+use super::blocking::on_a_thread;
 use super::failure::{Exit, Failure};
+use super::opened::reader;
 use super::parked::judged;
 use super::places::Places;
 
@@ -63,9 +65,7 @@ pub async fn backfill(
     mut progress: impl FnMut(&Backfilled),
 ) -> Result<Backfilled, Failure> {
     let (settings, console) = (places.kafka(None)?, places.console().await?);
-    let unreadable =
-        |name| Failure::new(Exit::Failed, format!("definition {name} cannot be read"), "is it of a newer version?");
-    let reader = Reader::new(&console.catalogue().await?).map_err(unreadable)?;
+    let reader = reader(&console).await?;
     if !reader.reads(&wanted.topic) {
         let message = format!("no active definition reads topic {}", wanted.topic);
         return Err(Failure::new(Exit::NotFound, message, "say a topic of triggers or replies"));
@@ -77,16 +77,14 @@ pub async fn backfill(
     let mut sum = Backfilled::default();
     for partition in partitions {
         let (topic, from, to, settings) = (wanted.topic.clone(), wanted.from, wanted.to, settings.clone());
-        let opened = tokio::task::spawn_blocking(move || LogReader::open(&settings, &topic, partition, from, to));
-        let mut log = joined(opened.await)??;
+        let mut log = on_a_thread(move || Ok(LogReader::open(&settings, &topic, partition, from, to)?)).await?;
         loop {
-            let taken = tokio::task::spawn_blocking(move || {
-                let records = log.take(PAGE);
-                (log, records)
-            });
-            let (same, records) = joined(taken.await)?;
+            let (same, records) = on_a_thread(move || {
+                let records = log.take(PAGE)?;
+                Ok((log, records))
+            })
+            .await?;
             log = same;
-            let records = records?;
             if records.is_empty() {
                 break;
             }
@@ -98,10 +96,6 @@ pub async fn backfill(
         }
     }
     Ok(sum)
-}
-
-fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
-    outcome.map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))
 }
 
 /// Where the sagas stand that a page of records is about.

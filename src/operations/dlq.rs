@@ -6,18 +6,15 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::bus::{Admin, KafkaSettings, LogPlace, LogReader};
+use crate::bus::{Admin, KafkaSettings};
 use crate::definition::MASKED;
 use crate::wire::{DeadLetter, KeptHeader, Record, dead_letter};
 
-use super::blocking::on_a_thread;
+use super::blocking::{on_a_thread, read};
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
 use super::places::Places;
 use super::sight::{Sight, is_masked_topic};
-
-/// Records that are read at once.
-const PAGE: usize = 500;
 
 /// A dead letter, as programs read it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -156,29 +153,4 @@ pub(super) async fn one(settings: &KafkaSettings, topic: &str, partition: i32, o
         let message = format!("there is no record at {topic} {partition}@{offset}: the log holds {}", held.join(", "));
         Failure::new(Exit::NotFound, message, "sagabus dlq list shows the newest")
     })
-}
-
-/// The records from an offset on to before another one, at most `most`.
-pub(super) async fn read(
-    settings: &KafkaSettings,
-    topic: &str,
-    partition: i32,
-    (from, end): (i64, i64),
-    most: usize,
-) -> Result<Vec<Record>, Failure> {
-    let (settings, topic) = (settings.clone(), topic.to_owned());
-    on_a_thread(move || {
-        let (from, end) = (LogPlace::Offset(from), LogPlace::Offset(end));
-        let mut log = LogReader::open(&settings, &topic, partition, Some(from), Some(end))?;
-        let mut found = Vec::new();
-        while found.len() < most {
-            let records = log.take(PAGE.min(most - found.len()))?;
-            if records.is_empty() {
-                break;
-            }
-            found.extend(records);
-        }
-        Ok(found)
-    })
-    .await
 }

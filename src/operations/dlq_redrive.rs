@@ -9,17 +9,19 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::bus::KafkaSettings;
-use crate::core::{Operation, Target, Timestamp, Verb, Verdict, command_named};
+use crate::core::{Operation, Target, Verb, Verdict, command_named};
 use crate::engine::{Reader, Reading, put_aside, wall_clock};
 use crate::store::{Console, ParkedMessage};
 use crate::wire::{DeadLetter, KeptHeader, Record, RecordHead, dead_letter, is_of_dead_letters};
 
 use super::act::{Decision, decision, operation};
-use super::dlq::{marks, one, read};
+use super::blocking::read;
+use super::dlq::{marks, one};
 use super::dry_run::dry_run;
 use super::failure::{Exit, Failure};
 use super::job::Rate;
-use super::opened::{Opened, open};
+use super::opened::{Opened, open, reader};
+use super::pacer::Pacer;
 use super::parked::judged;
 use super::places::Places;
 
@@ -114,9 +116,7 @@ impl DlqReport {
 /// There is no such topic or letter (exit 3), or Kafka or the database does not answer.
 pub async fn mailbag(places: &Places, console: &Console, topic: &str, wanted: &Letters) -> Result<Mailbag, Failure> {
     let (records, is_cut) = records(&places.kafka(None)?, topic, wanted).await?;
-    let unreadable =
-        |name| Failure::new(Exit::Failed, format!("definition {name} cannot be read"), "is it of a newer version?");
-    let reader = Reader::new(&console.catalogue().await?).map_err(unreadable)?;
+    let reader = reader(console).await?;
     let mut bag = Mailbag { back: Vec::new(), shown: DlqReport { is_cut, ..DlqReport::default() } };
     let mut commands = HashSet::new();
     for record in &records {
@@ -251,10 +251,10 @@ pub async fn redrive_letters(
     mut progress: impl FnMut(&DlqReport),
 ) -> Result<DlqReport, Failure> {
     let mut report = DlqReport { is_cut: bag.shown.is_cut, ..DlqReport::default() };
-    let mut next_at = wall_clock();
+    let mut pacer = Pacer::new(rate);
     for (letter, back) in bag.shown.letters.into_iter().zip(bag.back) {
         if matches!(back, Back::Republish { .. } | Back::Enter(_)) {
-            next_at = turn(rate, next_at).await;
+            pacer.turn(1).await;
         }
         let (outcome, verdict, message) = match back {
             Back::Covered => ("covered", None, None),
@@ -272,18 +272,6 @@ pub async fn redrive_letters(
         progress(&report);
     }
     Ok(report)
-}
-
-/// Waits until the rate lets one go. Returns when the next one may.
-async fn turn(rate: Rate, next_at: Timestamp) -> Timestamp {
-    loop {
-        let now = wall_clock();
-        let (due, then) = rate.due(next_at, now, 1);
-        if due > 0 {
-            return then;
-        }
-        tokio::time::sleep(Duration::from_millis(next_at.millis_since(now).max(1))).await;
-    }
 }
 
 type Ended = (&'static str, Option<&'static str>, Option<String>);

@@ -8,16 +8,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::bus::{KafkaSettings, LogPlace, LogReader};
+use crate::bus::KafkaSettings;
 use crate::core::{Fact, Rules, Saga, Transition, Trigger, command_named, step_state_name};
-use crate::engine::{Reader, Reading};
+use crate::engine::Reading;
 use crate::store::Console;
 use crate::wire::{Attribute, Event, Record};
 
+use super::blocking::read;
 use super::explain::explain;
 use super::failure::{Exit, Failure};
 use super::moments::{Moment, TimeFormat, Times};
-use super::opened::{Opened, open};
+use super::opened::{Opened, open, reader};
 use super::parked::{ParkedJson, parked_json};
 use super::read::{ListedJson, listed_saga};
 use super::sight::Sight;
@@ -134,12 +135,7 @@ type Place<'a> = (&'a str, i32, i64);
 
 /// The record that lies there, if Kafka says so.
 async fn record_at(kafka: Option<KafkaSettings>, (topic, partition, offset): Place<'_>) -> Option<Record> {
-    let (settings, topic) = (kafka?, topic.to_owned());
-    let read = move || {
-        let (from, to) = (LogPlace::Offset(offset), LogPlace::Offset(offset.saturating_add(1)));
-        LogReader::open(&settings, &topic, partition, Some(from), Some(to))?.take(1)
-    };
-    match tokio::task::spawn_blocking(read).await.ok()? {
+    match read(&kafka?, topic, partition, (offset, offset.saturating_add(1)), 1).await {
         Ok(records) => records.into_iter().next(),
         Err(why) => {
             tracing::debug!(%why, "a place cannot be read from Kafka");
@@ -150,8 +146,7 @@ async fn record_at(kafka: Option<KafkaSettings>, (topic, partition, offset): Pla
 
 /// Sagas that a record leads to: those that it starts or answers, or the one that it names.
 async fn led_to(console: &Console, record: &Record) -> Result<Vec<Uuid>, Failure> {
-    let unreadable = |name| Failure::new(Exit::Failed, format!("definition {name} cannot be read"), "");
-    let reader = Reader::new(&console.catalogue().await?).map_err(unreadable)?;
+    let reader = reader(console).await?;
     let named = || Uuid::try_parse(Event::read(record).ok()?.get(Attribute::CorrelationId)?).ok();
     let (ids, keys) = match reader.read(record) {
         Reading::Answer(id) => (vec![id], Vec::new()),

@@ -30,6 +30,7 @@ mod moments;
 mod obstacle;
 mod oidc;
 mod opened;
+mod pacer;
 mod pages;
 mod parked;
 mod parked_action;

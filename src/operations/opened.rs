@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::core::{Definition, Saga, Sha256, Timestamp, Transition, fold};
 use crate::definition::{Compiled, Source};
+use crate::engine::Reader;
 use crate::replay;
 use crate::store::{Console, Snapshot};
 
@@ -87,4 +88,14 @@ impl Plans {
         self.known.insert(hash, plan.clone());
         Ok(plan)
     }
+}
+
+/// What an engine would make of records, by the definitions in force.
+///
+/// # Errors
+/// The database does not answer, or an active definition cannot be read (exit 1).
+pub(super) async fn reader(console: &Console) -> Result<Reader, Failure> {
+    let unreadable =
+        |name| Failure::new(Exit::Failed, format!("definition {name} cannot be read"), "is it of a newer version?");
+    Reader::new(&console.catalogue().await?).map_err(unreadable)
 }

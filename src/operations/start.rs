@@ -13,6 +13,7 @@ use crate::engine::wall_clock;
 use crate::store::Console;
 use crate::wire;
 
+use super::blocking::on_a_thread;
 use super::failure::{Exit, Failure};
 use super::places::Places;
 
@@ -87,8 +88,7 @@ pub(super) async fn prepare(console: &Console, name: &str, data: Json) -> Result
 pub(super) async fn publish(settings: &KafkaSettings, prepared: &Prepared, key: Option<&str>) -> Result<Uuid, Failure> {
     let Prepared { definition, topic, kind, business_key, data } = prepared;
     let (asking, asked) = (settings.clone(), Arc::clone(topic));
-    let ends = tokio::task::spawn_blocking(move || Admin::connect(&asking)?.watermarks(&asked)).await;
-    ends.map_err(|error| Failure::new(Exit::Failed, error.to_string(), ""))??;
+    on_a_thread(move || Ok(Admin::connect(&asking)?.watermarks(&asked)?)).await?;
     let mut producer = Producer::new(settings)?;
     let now = wall_clock();
     let id = Uuid::new_v5(&Uuid::nil(), format!("{definition} {business_key} {}", now.micros()).as_bytes()).to_string();

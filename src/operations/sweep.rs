@@ -2,16 +2,15 @@
 //! was judged stays so, and what is left is chosen again by the same words: it may be stopped and begun anew at any time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::engine::wall_clock;
 use crate::store::{ChosenParked, Console, ParkedFilter};
 
 use super::failure::{Exit, Failure};
 use super::job::Rate;
 use super::obstacle::Obstacle;
+use super::pacer::Pacer;
 use super::parked::{Edit, RedrivenJson, send};
 
 /// Messages that enter the line by one statement at most.
@@ -189,16 +188,10 @@ pub async fn sweep_redrive(
 ) -> Result<Swept, Failure> {
     let mut swept = Swept { chosen: sweep.shown.chosen, refusals: sweep.shown.refused.clone(), ..Swept::default() };
     swept.refused = swept.refusals.iter().map(|refusal| refusal.messages).sum();
-    let (mut left, mut next_at) = (sweep.free.as_slice(), wall_clock());
+    let (mut left, mut pacer) = (sweep.free.as_slice(), Pacer::new(rate));
     while !left.is_empty() {
-        let now = wall_clock();
         let most = u32::try_from(of_different_keys(left, force)).unwrap_or(TOGETHER).min(TOGETHER);
-        let (due, then) = rate.due(next_at, now, most);
-        if due == 0 {
-            tokio::time::sleep(Duration::from_millis(next_at.millis_since(now).max(1))).await;
-            continue;
-        }
-        next_at = then;
+        let due = pacer.turn(most).await;
         let (these, rest) = left.split_at(usize::try_from(due).unwrap_or(left.len()).min(left.len()));
         left = rest;
         let ids: Vec<i64> = these.iter().map(|one| one.id).collect();
