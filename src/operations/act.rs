@@ -59,6 +59,17 @@ pub(super) fn checked_reason(said: &str) -> Result<&str, Failure> {
     Ok(reason)
 }
 
+/// Of the fields of a request those are said that its action takes, and no others.
+///
+/// # Errors
+/// Another one is said: for people.
+pub(super) fn takes_only(action: &str, takes: &[&str], said: &[(&str, bool)]) -> Result<(), String> {
+    let foreign = said.iter().find(|(name, is_said)| *is_said && !takes.contains(name));
+    let Some((name, _)) = foreign else { return Ok(()) };
+    let takes = if takes.is_empty() { "nothing".to_owned() } else { takes.join(", ") };
+    Err(format!("{action} takes no {name}; it takes {takes}"))
+}
+
 /// Asks for the action on a saga, and waits until an engine has decided.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::core::{CHANGED, Json, Resolution, Verb, allowed};
 
 use super::access::{Caller, Role};
-use super::act::{Acted, Decision, checked_reason, decision, operation};
+use super::act::{Acted, Decision, checked_reason, decision, operation, takes_only};
 use super::dry_run::{DryRun, check_step};
 use super::failure::{Exit, Failure};
 use super::opened::{Opened, open};
@@ -133,10 +133,7 @@ impl ActionRequest {
             ("code", self.code.is_some()),
             ("outcome", self.outcome.is_some()),
         ];
-        if let Some((name, _)) = said.iter().find(|(name, is_said)| *is_said && !takes.contains(name)) {
-            let takes = if takes.is_empty() { "nothing".to_owned() } else { takes.join(", ") };
-            return Err(format!("this action takes no {name}; it takes {takes}"));
-        }
+        takes_only("this action", takes, &said)?;
         let step = || text("step", self.step.as_deref());
         Ok(match self.action {
             ActionName::Republish => Verb::Republish { step: step()? },

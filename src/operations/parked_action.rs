@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::store::{ParkedFilter, ParkedState};
 
-use super::act::checked_reason;
+use super::act::{checked_reason, takes_only};
 use super::failure::{Exit, Failure};
 use super::opened::open;
 use super::parked::{Edit, check_redrive, discard, redrive, show_parked};
@@ -147,16 +147,7 @@ impl ParkedActionRequest {
             ("definition", self.definition.is_some()),
             ("step", self.step.is_some()),
         ];
-        let takes = self.action.takes();
-        match said.iter().find(|(name, is_said)| *is_said && !takes.contains(name)) {
-            None => Ok(()),
-            Some((name, _)) if takes.is_empty() => {
-                Err(usage(format!("{} takes no {name}; it takes nothing", self.action.name())))
-            }
-            Some((name, _)) => {
-                Err(usage(format!("{} takes no {name}; it takes {}", self.action.name(), takes.join(", "))))
-            }
-        }
+        takes_only(self.action.name(), self.action.takes(), &said).map_err(usage)
     }
 
     /// What is made of the message before it is judged again.

@@ -7,7 +7,7 @@ use crate::core::{Sha256, Verb};
 use crate::store::{Console, ItemFilter, PlanFilter, PlanPace, PlanRow};
 
 use super::access::{Caller, Role};
-use super::act::checked_reason;
+use super::act::{checked_reason, takes_only};
 use super::actions::role_of;
 use super::failure::{Exit, Failure};
 use super::job::{Rate, Steer};
@@ -107,9 +107,8 @@ impl PlanActionRequest {
             ("maxItems", self.max_items.is_some()),
             ("stopOnErrorPercent", self.stop_on_error_percent.is_some()),
         ];
-        let foreign = said.iter().find(|(_, is_said)| *is_said && self.action != PlanActionName::Apply);
-        if let Some((name, _)) = foreign {
-            return Err(format!("{} takes no {name}: it belongs to apply", self.action.name()));
+        if self.action != PlanActionName::Apply {
+            takes_only(self.action.name(), &[], &said)?;
         }
         let rate = self.rate.as_deref().unwrap_or(Rate::DEFAULT);
         Rate::parse(rate)?;
