@@ -20,12 +20,15 @@ const NAMES: usize = 10_000;
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanRequest {
-    /// What to do with each saga; `edit` is for one saga alone.
+    /// What to do with each saga.
     pub action: ActionName,
     /// The step, by its name: as an action on one saga takes it.
     pub step: Option<String>,
     /// Of `retry`: repeat a step that has succeeded. Who applies the plan needs the role approver.
     pub force: Option<bool>,
+    /// Of `edit`: the data of the next attempt, the same for each saga.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub data: Option<Json>,
     /// Of `complete`, and of `skip` where successors read it: the step's reply.
     #[schema(value_type = Option<serde_json::Value>)]
     pub reply: Option<Json>,
@@ -48,9 +51,6 @@ pub struct PlanRequest {
 impl PlanRequest {
     /// The verb with what it takes.
     fn verb(&self) -> Result<Verb, String> {
-        if self.action == ActionName::Edit {
-            return Err("edit is for one saga: each has data of its own".to_owned());
-        }
         if self.step.as_ref().is_some_and(|step| step.contains('\0')) {
             return Err("step holds a zero byte".to_owned());
         }
@@ -59,7 +59,7 @@ impl PlanRequest {
             reason: String::new(),
             step: self.step.clone(),
             force: self.force,
-            data: None,
+            data: self.data.clone(),
             reply: self.reply.clone(),
             code: self.code.clone(),
             outcome: self.outcome,
@@ -148,6 +148,9 @@ mod tests {
         let named = read(r#"{"action":"skip","step":"a","sagas":["k","l"],"definition":"d"}"#).unwrap();
         let names = Selection::Named(vec!["k".to_owned(), "l".to_owned()], Some("d".to_owned()));
         assert_eq!(named, (skip, names, "2 named sagas".to_owned()));
+        let edit = Verb::Edit { step: "a".to_owned(), data: Json::parse(b"1").unwrap() };
+        let edited = r#"{"action":"edit","step":"a","data":1,"failure":"G1"}"#;
+        assert_eq!(told(edited).map(|(verb, _)| verb), Ok(edit), "the same data for each");
     }
 
     #[test]
@@ -161,7 +164,7 @@ mod tests {
             (r#"{"action":"retry","failure":"G1","definition":"d"}"#, "belongs to sagas"),
             (r#"{"action":"retry","where":{"phase":"lost"}}"#, "no such phase"),
             (r#"{"action":"retry","where":{"started":"1h"}}"#, "unknown field `started`"),
-            (r#"{"action":"edit","step":"a","sagas":["k"]}"#, "edit is for one saga"),
+            (r#"{"action":"edit","step":"a","sagas":["k"]}"#, "data is missing"),
             (r#"{"action":"cancel","step":"a","sagas":["k"]}"#, "takes no step"),
             (r#"{"action":"retry","reason":"r","sagas":["k"]}"#, "unknown field `reason`"),
         ];
