@@ -3,15 +3,16 @@
 #![expect(unused_qualifications, reason = "the macro `utoipa::path` writes the names of parameters in full")]
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::operations::{
-    self, Acted, ActionRequest, Bar, Caller, DryRun, Explanation, GraphFormat, JournalRow, NotPerformed, Performed,
-    Shown, Times,
+    self, Acted, ActionRequest, Bar, Caller, DryRun, Explanation, GraphFormat, JournalRow, NotPerformed, Opened,
+    Performed, Shown, Times,
 };
 
 use super::ask::{Asked, SagaId, Said, if_match_seq, json, tagged};
@@ -64,29 +65,30 @@ pub(super) struct Trying {
     pub(super) dry_run: bool,
 }
 
+/// The saga of the path, as its caller may see it.
+pub(super) struct Seen(Opened);
+
+impl FromRequestParts<Door> for Seen {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+        let SagaId(id) = SagaId::from_request_parts(parts, door).await?;
+        let caller = parts.extensions.get::<Caller>().expect("the guard lets nobody in without");
+        Ok(Self(operations::open_for(&door.desk, caller, id).await?))
+    }
+}
+
 /// One saga: what it waits for, its steps, its journal.
 #[utoipa::path(get, path = "/v1/sagas/{id}", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
     responses((status = OK, body = Shown, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
-pub(super) async fn show_saga(
-    State(door): State<Door>,
-    Extension(caller): Extension<Caller>,
-    SagaId(id): SagaId,
-    Asked(Nothing {}): Asked<Nothing>,
-) -> Result<Response, Problem> {
-    let opened = operations::open_for(&door.desk, &caller, id).await?;
+pub(super) async fn show_saga(Asked(Nothing {}): Asked<Nothing>, Seen(opened): Seen) -> Result<Response, Problem> {
     Ok(tagged(opened.saga.seq, json(&operations::show(&opened, Times::iso(opened.now)))))
 }
 
 /// A saga's journal.
 #[utoipa::path(get, path = "/v1/sagas/{id}/journal", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Rows),
     responses((status = OK, body = Vec<JournalRow>, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
-pub(super) async fn journal(
-    State(door): State<Door>,
-    Extension(caller): Extension<Caller>,
-    SagaId(id): SagaId,
-    Asked(asked): Asked<Rows>,
-) -> Result<Response, Problem> {
-    let opened = operations::open_for(&door.desk, &caller, id).await?;
+pub(super) async fn journal(Asked(asked): Asked<Rows>, Seen(opened): Seen) -> Result<Response, Problem> {
     let read = if asked.failed { operations::failed_only } else { operations::history };
     Ok(tagged(opened.saga.seq, json(&read(opened.definition(), &opened.journal))))
 }
@@ -94,26 +96,14 @@ pub(super) async fn journal(
 /// When each step was ready, sent and answered.
 #[utoipa::path(get, path = "/v1/sagas/{id}/timeline", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
     responses((status = OK, body = Vec<Bar>, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
-pub(super) async fn timeline(
-    State(door): State<Door>,
-    Extension(caller): Extension<Caller>,
-    SagaId(id): SagaId,
-    Asked(Nothing {}): Asked<Nothing>,
-) -> Result<Response, Problem> {
-    let opened = operations::open_for(&door.desk, &caller, id).await?;
+pub(super) async fn timeline(Asked(Nothing {}): Asked<Nothing>, Seen(opened): Seen) -> Result<Response, Problem> {
     Ok(tagged(opened.saga.seq, json(&operations::timeline(opened.definition(), &opened.journal))))
 }
 
 /// Why a saga stands where it stands: what it waits for, since when, what happens next, what can be done.
 #[utoipa::path(get, path = "/v1/sagas/{id}/explanation", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
     responses((status = OK, body = Explanation, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
-pub(super) async fn explanation(
-    State(door): State<Door>,
-    Extension(caller): Extension<Caller>,
-    SagaId(id): SagaId,
-    Asked(Nothing {}): Asked<Nothing>,
-) -> Result<Response, Problem> {
-    let opened = operations::open_for(&door.desk, &caller, id).await?;
+pub(super) async fn explanation(Asked(Nothing {}): Asked<Nothing>, Seen(opened): Seen) -> Result<Response, Problem> {
     let times = Times::iso(opened.now);
     let told = operations::explain(opened.plan.rules(), &opened.saga, &opened.journal, times);
     Ok(tagged(opened.saga.seq, json(&told)))
@@ -122,13 +112,7 @@ pub(super) async fn explanation(
 /// A saga's steps as a graph, with the state of each.
 #[utoipa::path(get, path = "/v1/sagas/{id}/graph", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Drawing),
     responses((status = OK, body = String, content_type = "text/plain", headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
-pub(super) async fn graph(
-    State(door): State<Door>,
-    Extension(caller): Extension<Caller>,
-    SagaId(id): SagaId,
-    Asked(asked): Asked<Drawing>,
-) -> Result<Response, Problem> {
-    let opened = operations::open_for(&door.desk, &caller, id).await?;
+pub(super) async fn graph(Asked(asked): Asked<Drawing>, Seen(opened): Seen) -> Result<Response, Problem> {
     let format = match asked.format {
         Language::Mermaid => GraphFormat::Mermaid,
         Language::Dot => GraphFormat::Dot,
