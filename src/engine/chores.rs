@@ -21,8 +21,8 @@ const CLAIMS_MS: u64 = 1_000;
 const TAKEOVER_MS: u64 = 2_000;
 /// What is due within this is done at once: chores share a turn instead of taking one each.
 const SHARED_MS: u64 = 50;
-/// A writer silent for this long is dead (DESIGN.md section 3).
-pub(super) const SILENT_MS: u64 = 8_000;
+/// A writer silent for this long is dead, in milliseconds (DESIGN.md section 3).
+pub const SILENT_MS: u64 = 8_000;
 /// How often the broker is asked again where partitions begin that it could not tell of.
 const FIRST_OFFSETS_MS: u64 = 10_000;
 /// How often writers are forgotten of whom nothing is left: nobody waits for that.

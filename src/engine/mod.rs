@@ -48,6 +48,7 @@ use emission::Emission;
 use giveup::Gates;
 use positions::Positions;
 
+pub use chores::SILENT_MS;
 pub use clock::Clock;
 pub use clock::SystemClock;
 pub use clock::wall_clock;

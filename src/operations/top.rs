@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::core::Phase;
+use crate::engine::SILENT_MS;
 use crate::store::{Console, MovedSagas, OpenSagas, Writers};
 
 use super::failure::Failure;
@@ -13,8 +14,6 @@ use super::moments::Moment;
 
 /// What *lately* means here, in seconds.
 const LATELY_SECONDS: i32 = 10;
-/// An engine that is silent for longer is taken over (DESIGN.md section 3).
-const ALIVE_MS: i64 = 8_000;
 
 /// How it goes at one moment, as programs read it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -90,7 +89,7 @@ pub async fn top(console: &Console, lookout: Option<&mut Lookout>) -> Result<Top
     let open = console.open_sagas().await?;
     let moved = console.moved_sagas(LATELY_SECONDS).await?;
     let parked = console.parked_open(0).await?.count;
-    let writers = console.writers_alive(ALIVE_MS).await?;
+    let writers = console.writers_alive(SILENT_MS).await?;
     let inputs = match lookout {
         None => Ok(None),
         Some(lookout) => lookout.engines().await.map(Some).map_err(|failure| failure.message),

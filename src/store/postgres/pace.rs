@@ -85,8 +85,8 @@ impl Console {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn writers_alive(&self, within_ms: i64) -> Result<Writers, ConsoleError> {
-        let query = sqlx::query_as(WRITER_COUNT_ALIVE).bind(within_ms);
+    pub async fn writers_alive(&self, within_ms: u64) -> Result<Writers, ConsoleError> {
+        let query = sqlx::query_as(WRITER_COUNT_ALIVE).bind(i64::try_from(within_ms).unwrap_or(i64::MAX));
         let (alive, silent, now): (i64, i64, DateTime<Utc>) =
             query.fetch_one(&self.pool).await.map_err(failed("count engines"))?;
         Ok(Writers { alive, silent, now: timestamp(now) })
