@@ -4,115 +4,13 @@ use std::sync::Arc;
 
 use sagabus::core::{Operation, Phase, Sha256, Timestamp, Verb, Verdict, saga_id};
 use sagabus::store::{
-    Advance, Change, Console, DefinitionRow, Fence, JournalRow, MemoryDatabase, NewPartition, NewRedrive,
-    OperationOutcome, OperationState, ParkedFilter, ParkedMessage, PartitionOffset, PartitionState, PendingRedrive,
-    PostgresStore, RedriveOutcome, SagaKey, SagaRow, SagaUpdate, Shrunk, Store, StoreError,
+    Advance, Change, DeadWriter, DefinitionRow, Fence, JournalRow, NewPartition, OperationOutcome, OperationState,
+    ParkedMessage, PartitionOffset, PartitionState, PendingRedrive, RedriveOutcome, SagaKey, SagaRow, SagaUpdate,
+    Shrunk, Store, StoreError,
 };
 use uuid::Uuid;
 
-use super::support::database::TestDatabase;
-
-/// What a test needs beside a store: several writers on one database, time, operators, deployments.
-trait Bench {
-    type Writer: Store;
-    fn writer(&self) -> Self::Writer;
-    async fn pass(&self, millis: u64);
-    async fn ask(&self, saga_id: Uuid, operation: Operation);
-    async fn outcome(&self, id: Uuid) -> OperationState;
-    async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError>;
-    async fn parked(&self) -> usize;
-    /// The only parked message is to enter the line again.
-    async fn redrive(&self, id: Uuid);
-    /// An operator moves partition 0 of topic `t`.
-    async fn seek(&self, to: i64) -> bool;
-}
-
-struct InMemory(MemoryDatabase, std::cell::Cell<u64>);
-
-impl Bench for InMemory {
-    type Writer = sagabus::store::MemoryStore;
-
-    fn writer(&self) -> Self::Writer {
-        self.0.store()
-    }
-
-    async fn pass(&self, millis: u64) {
-        self.1.set(self.1.get() + millis);
-        self.0.set_now(Timestamp::from_millis(1_700_000_000_000).plus_millis(self.1.get()));
-    }
-
-    async fn ask(&self, saga_id: Uuid, operation: Operation) {
-        self.0.ask(saga_id, operation);
-    }
-
-    async fn outcome(&self, id: Uuid) -> OperationState {
-        self.0.outcome(id).unwrap().state
-    }
-
-    async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError> {
-        self.0.deploy(rows, replaces).map(|deployment| deployment.generation)
-    }
-
-    async fn parked(&self) -> usize {
-        self.0.parked().len()
-    }
-
-    async fn redrive(&self, id: Uuid) {
-        self.0.redrive(id, self.0.parked()[0].clone());
-    }
-
-    async fn seek(&self, to: i64) -> bool {
-        self.0.seek(&("t".into(), 0), to)
-    }
-}
-
-struct OnPostgres(TestDatabase, Console);
-
-impl Bench for OnPostgres {
-    type Writer = PostgresStore;
-
-    fn writer(&self) -> PostgresStore {
-        PostgresStore::new(&self.0.url).unwrap()
-    }
-
-    /// Time is Postgres's own: what should be long ago is written so.
-    async fn pass(&self, millis: u64) {
-        let ago = format!("{millis} * interval '1 millisecond'");
-        self.0
-            .run(&format!(
-                "UPDATE writer SET heartbeat_at = heartbeat_at - {ago}; UPDATE saga SET wake_at = wake_at - {ago}"
-            ))
-            .await;
-    }
-
-    async fn ask(&self, saga_id: Uuid, operation: Operation) {
-        self.1.ask(saga_id, "cancel", &operation).await.unwrap();
-    }
-
-    async fn outcome(&self, id: Uuid) -> OperationState {
-        self.1.outcome(id).await.unwrap().state
-    }
-
-    async fn deploy(&self, rows: &[DefinitionRow], replaces: bool) -> Result<i64, StoreError> {
-        self.1.deploy(rows, replaces).await.map(|deployment| deployment.generation).map_err(|error| error.source)
-    }
-
-    async fn parked(&self) -> usize {
-        self.1.parked(&ParkedFilter::default(), 100).await.unwrap().len()
-    }
-
-    async fn redrive(&self, id: Uuid) {
-        let message_id = self.1.parked(&ParkedFilter::default(), 1).await.unwrap()[0].id;
-        let opened = self.1.open_parked(&[message_id]).await.unwrap().remove(0);
-        let ParkedMessage { is_whole, value, headers, .. } = opened.message;
-        let redrive = NewRedrive { id, message_id, is_whole, value, headers };
-        assert_eq!(self.1.redrive(&[redrive], "redrive", "ada", "test").await.unwrap(), [id]);
-    }
-
-    async fn seek(&self, to: i64) -> bool {
-        self.1.seek(("t", 0), to, "ada", "test").await.unwrap()
-    }
-}
+use super::support::stores::{Bench, InMemory, OnPostgres};
 
 async fn register(writer: &mut impl Store) -> Fence {
     let registration = writer.register(None, None).await.unwrap();
@@ -313,6 +211,19 @@ async fn lost_commits_are_noticed_by_the_first_statement(bench: &impl Bench) {
     commit(&mut writer, &mut fence, &born("x")).await.unwrap();
     let mut ahead = Fence { batch: fence.batch + 3, ..fence };
     assert!(matches!(commit(&mut writer, &mut ahead, &born("y")).await, Err(StoreError::Fenced)));
+}
+
+async fn a_fail_over_that_nobody_noticed_is_noticed_by_the_first_statement(bench: &impl Bench) {
+    let (mut writer, mut other) = (bench.writer(), bench.writer());
+    let (mut fence, mut others) = (register(&mut writer).await, register(&mut other).await);
+    commit(&mut writer, &mut fence, &born("x")).await.unwrap();
+    bench.fail_over().await;
+    assert!(matches!(commit(&mut writer, &mut fence, &born("y")).await, Err(StoreError::Fenced)));
+    let dead = DeadWriter { writer: others.writer, incarnation: others.incarnation };
+    assert!(matches!(writer.take_over(&fence, &dead).await, Err(StoreError::Fenced)));
+    let mut anew = register(&mut writer).await;
+    commit(&mut writer, &mut anew, &born("y")).await.unwrap();
+    assert!(matches!(commit(&mut other, &mut others, &born("z")).await, Err(StoreError::Fenced)));
 }
 
 async fn an_offset_moves_only_from_where_it_stands(bench: &impl Bench) {
@@ -550,7 +461,7 @@ macro_rules! conformance {
         mod memory {
             use super::*;
             $(#[tokio::test] async fn $rule() {
-                let bench = InMemory(MemoryDatabase::default(), std::cell::Cell::new(0));
+                let bench = InMemory::default();
                 bench.pass(0).await;
                 super::$rule(&bench).await;
             })*
@@ -558,9 +469,7 @@ macro_rules! conformance {
         mod postgres {
             use super::*;
             $(#[tokio::test] async fn $rule() {
-                let database = TestDatabase::migrated(stringify!($rule)).await;
-                let console = Console::connect(&database.url).await.unwrap();
-                super::$rule(&OnPostgres(database, console)).await;
+                super::$rule(&OnPostgres::new(stringify!($rule)).await).await;
             })*
         }
     };
@@ -574,6 +483,7 @@ conformance!(
     a_definition_stays_pinned_while_an_ended_saga_has_something_to_come,
     second_writer_for_one_saga_is_refused_whole,
     a_business_key_has_one_saga_whatever_its_id,
+    a_fail_over_that_nobody_noticed_is_noticed_by_the_first_statement,
     a_zombie_behind_a_takeover_writes_nothing,
     a_taker_that_was_itself_taken_over_takes_nothing,
     a_dead_writer_is_forgotten_once_everything_of_it_was_sent,

@@ -75,13 +75,15 @@ pub(crate) fn fail_over(world: &Rc<World>) {
     outage.away_until = world.now() + away;
     let lost = usize::try_from(world.choices.borrow_mut().below(lost_max + 1)).expect("small");
     let known = outage.behind.len();
-    if lost > 0 && known > 1 {
+    if lost == 0 || known < 2 {
+        world.database.fail_over(&world.database.snapshot());
+    } else {
         let place = known.saturating_sub(1 + lost);
         world.saw("commits lost");
         outage.has_lost_commits = true;
         world.tell("postgres", "all", || format!("fails over, loses {} commits", known - 1 - place));
         let before = world.database.sagas();
-        world.database.restore(&outage.behind[place]);
+        world.database.fail_over(&outage.behind[place]);
         watch::lost_commits(world);
         let after: BTreeSet<(Uuid, usize)> = facts(&world.database.sagas()).collect();
         outage.forgetful.extend(facts(&before).filter(|known| !after.contains(known)).map(|(saga, _)| saga));
@@ -232,7 +234,8 @@ impl Store for SimStore {
         if world.happens(late) {
             // The connection breaks; the server executes the statement all the same, some time later, unless it dies before.
             let (mut inner, life, fence, change) = (self.inner.clone(), self.life, fence.clone(), change.clone());
-            let server = world.outage.borrow().failovers;
+            let pooled = world.knobs.borrow().pooled;
+            let server = self.server.take().filter(|_| !pooled).unwrap_or_else(|| world.outage.borrow().failovers);
             world.carry(world.delay(1, 3_000), move |world| {
                 if world.outage.borrow().failovers != server {
                     return;
@@ -241,7 +244,6 @@ impl Store for SimStore {
                     world.saw("statement committed after its writer had given up");
                 }
             });
-            self.server = None;
             world.sleep(1_000).await;
             return Err(unknown("connection lost"));
         }

@@ -173,10 +173,6 @@ impl Engines {
                 self.world.tell(&watch::name(life), "all", || format!("[{}] is superseded", life.1));
                 self.end(life, (0, 50));
             }
-            Poll::Ready(Err(EngineError::Defect(_))) if watch::may_be_behind(&self.world) => {
-                self.world.tell(&watch::name(life), "all", || format!("[{}] ends: the database lost commits", life.1));
-                self.end(life, (0, 50));
-            }
             Poll::Ready(Err(error)) => {
                 self.world.violated(format!("an engine ended: {error}"));
                 self.end(life, (0, 50));

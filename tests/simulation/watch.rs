@@ -13,12 +13,6 @@ use uuid::Uuid;
 use super::sometimes::of_fact;
 use super::world::{Life, World};
 
-/// True where an engine may know more of a saga than the database: a pooler hid that it has lost what another engine had written. The
-/// journal's key refuses what would follow, and the process ends.
-pub(crate) fn may_be_behind(world: &World) -> bool {
-    world.knobs.borrow().pooled && world.outage.borrow().has_lost_commits()
-}
-
 /// A statement was refused.
 pub(crate) fn refused(world: &Rc<World>, life: Life, error: &StoreError) {
     world.tell(&name(life), "postgres", || format!("[{}] refused: {error}", life.1));
@@ -27,7 +21,6 @@ pub(crate) fn refused(world: &Rc<World>, life: Life, error: &StoreError) {
         StoreError::SagaRaced => world.saw("saga raced by another writer"),
         StoreError::OffsetMoved => world.saw("offset moved by another writer"),
         StoreError::CatalogueChanged => world.saw("catalogue changed under a batch"),
-        StoreError::Defect(_) if may_be_behind(world) => {}
         StoreError::Defect(what) => world.violated(format!("a statement that must never be sent: {what}")),
         StoreError::Contention(_) | StoreError::Unknown(_) | StoreError::Refused { .. } | StoreError::Newer(_) => {}
     }

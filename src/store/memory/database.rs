@@ -124,13 +124,13 @@ impl MemoryDatabase {
         Self { tables: Arc::new(Mutex::new(self.lock().clone())) }
     }
 
-    /// What `snapshot` kept takes this database's place, as when a standby takes over that lacks the last commits. Incarnations
-    /// are chance in Postgres, and so are never given twice here either.
-    pub fn restore(&self, snapshot: &Self) {
+    /// What `snapshot` kept takes this database's place on another server, as when a standby takes over, which may lack the last
+    /// commits. Incarnations are chance in Postgres, and so are never given twice here either.
+    pub fn fail_over(&self, snapshot: &Self) {
         let kept = snapshot.lock().clone();
         let mut tables = self.lock();
-        let last_age = tables.last_age;
-        *tables = Tables { last_age, ..kept };
+        let (last_age, server) = (tables.last_age, tables.server + 1);
+        *tables = Tables { last_age, server, ..kept };
     }
 
     /// What people asked and nobody has decided.

@@ -30,6 +30,8 @@ type Key = (Arc<str>, Arc<str>);
 #[derive(Clone, Debug, Default)]
 struct Tables {
     now: Timestamp,
+    /// The server process: another one after each fail-over.
+    server: u32,
     generation: i64,
     definitions: Arc<Vec<DefinitionRow>>,
     active: BTreeMap<Arc<str>, Sha256>,
@@ -53,6 +55,7 @@ struct Writer {
     incarnation: Uuid,
     batch: i64,
     heartbeat_at: Timestamp,
+    server: u32,
     taken_over: bool,
 }
 
@@ -91,7 +94,10 @@ impl Tables {
     fn fenced(&self, fence: &Fence) -> Result<(), StoreError> {
         match self.writers.get(&fence.writer) {
             Some(_) if defect!("no fence") => Ok(()),
-            Some(writer) if writer.incarnation == fence.incarnation && writer.batch == fence.batch => Ok(()),
+            Some(writer) if writer.incarnation == fence.incarnation && writer.batch == fence.batch => {
+                let is_at_home = writer.server == self.server || defect!("server not compared");
+                if is_at_home { Ok(()) } else { Err(StoreError::Fenced) }
+            }
             Some(_) | None => Err(StoreError::Fenced),
         }
     }
@@ -109,9 +115,9 @@ impl Store for MemoryStore {
         let incarnation = tables.incarnation();
         let age = age.unwrap_or(tables.last_age);
         tables.last_writer += 1;
-        let (writer, now) = (tables.last_writer, tables.now);
+        let (writer, now, server) = (tables.last_writer, tables.now, tables.server);
         let instance = instance.map(str::to_owned);
-        let registered = Writer { instance, age, incarnation, batch: 0, heartbeat_at: now, taken_over: false };
+        let registered = Writer { instance, age, incarnation, batch: 0, heartbeat_at: now, server, taken_over: false };
         tables.writers.insert(writer, registered);
         Ok(Registration { writer, incarnation, batch: 0, age, now })
     }

@@ -19,7 +19,8 @@ impl TestDatabase {
             None => Some(PrivatePostgres::start().await.expect("a private Postgres starts")),
         };
         let base = configured.unwrap_or_else(|| server.as_ref().expect("it was started").url("postgres"));
-        let name = format!("{name}_{}", std::process::id());
+        // Postgres cuts a name at 63 bytes, and its end is what tells two runs apart.
+        let name = format!("{name:.50}_{}", std::process::id());
         let mut connection = PgConnection::connect(&base).await.expect("Postgres answers");
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
             .execute(&mut connection)

@@ -9,4 +9,5 @@ pub(crate) mod listening;
 pub(crate) mod log;
 pub(crate) mod participants;
 pub(crate) mod served;
+pub(crate) mod stores;
 pub(crate) mod world;

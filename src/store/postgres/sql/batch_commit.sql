@@ -1,7 +1,7 @@
 -- The one statement of a batch (BATCH.md): guards first, each raising, then the writes in the order of locks that all writers keep.
 WITH fence AS (
     UPDATE writer SET batch = batch + 1, heartbeat_at = clock_timestamp()
-    WHERE id = $1 AND incarnation = $2 AND batch = $3 RETURNING batch
+    WHERE id = $1 AND incarnation = $2 AND batch = $3 AND server_started_at = pg_postmaster_start_time() RETURNING batch
 ),
 g1 AS MATERIALIZED (
     SELECT must((SELECT count(*) FROM fence) = 1, 'SG001', 'fenced')
