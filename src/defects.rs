@@ -9,7 +9,7 @@ macro_rules! defect {
 }
 
 /// Every seeded defect: its name, and what goes wrong with it.
-pub const ALL: [(&str, &str); 41] = [
+pub const ALL: [(&str, &str); 40] = [
     (
         "answer to an earlier attempt applied",
         "An answer is taken for the attempt that is outstanding, whichever it answers.",
@@ -46,10 +46,6 @@ pub const ALL: [(&str, &str); 41] = [
     ("reply from a foreign topic applied", "An answer counts whoever may have written it."),
     ("retriable given up", "A step that is asked without end is given up."),
     ("seek behind the offset", "A partition is read from one record too far."),
-    (
-        "server not compared",
-        "A fail-over that a pooler hides goes unnoticed, with commits of others that were read and are lost.",
-    ),
     ("takeover sends nothing again", "What a dead writer had committed and not sent is never sent."),
     ("timer ahead of the database's clock", "A fast clock of the machine fires timers early."),
     ("two sagas for one business key", "A second trigger starts a second saga."),

@@ -10,8 +10,8 @@ use crate::wire::{Event, Malformed, Record};
 use super::route::Meaning;
 use crate::core::Partition;
 
-/// Inputs of a batch that are named in a log line at most.
-const PLACES_SHOWN: usize = 20;
+/// Inputs that are named in a log line at most.
+pub(super) const PLACES_SHOWN: usize = 20;
 
 /// Everything that is decided together. Records keep their order within a partition.
 #[derive(Debug, Default)]
@@ -27,6 +27,27 @@ pub(super) struct Batch {
     pub(super) redriven: Vec<Redriven>,
     /// Operations that Postgres refused to store an answer for.
     pub(super) refused: Vec<OperationOutcome>,
+}
+
+/// Which input it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum InputId {
+    Record(Partition, i64),
+    /// Of this saga: a timer, or a command that the broker refused.
+    WakeUp(Uuid),
+    Operation(Uuid),
+    Redrive(Uuid),
+}
+
+impl std::fmt::Display for InputId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Record((topic, number), offset) => write!(f, "{topic}/{number}@{offset}"),
+            Self::WakeUp(saga) => write!(f, "wake-up of saga {saga}"),
+            Self::Operation(id) => write!(f, "operation {id}"),
+            Self::Redrive(id) => write!(f, "redrive {id}"),
+        }
+    }
 }
 
 /// A record that a person sends down the line again, and what it means.
@@ -56,20 +77,18 @@ impl Batch {
         self.records.len() + self.wakes.len() + self.operations.len() + self.redriven.len()
     }
 
+    /// Its inputs, in their order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = InputId> {
+        let record = |arrived: &Arrived| InputId::Record(arrived.partition.clone(), arrived.record.offset());
+        let wakes = self.wakes.iter().map(|(id, _)| InputId::WakeUp(*id));
+        let operations = self.operations.iter().map(|pending| InputId::Operation(pending.operation.id));
+        let redriven = self.redriven.iter().map(|redriven| InputId::Redrive(redriven.pending.id));
+        self.records.iter().map(record).chain(wakes).chain(operations).chain(redriven)
+    }
+
     /// Where its inputs come from, for people: partitions with their offsets, sagas.
     pub(super) fn places(&self) -> Vec<String> {
-        let record =
-            |arrived: &Arrived| format!("{}/{}@{}", arrived.partition.0, arrived.partition.1, arrived.record.offset());
-        let wake = |(id, _): &(Uuid, Input)| format!("wake-up of saga {id}");
-        let operation = |pending: &PendingOperation| format!("operation {}", pending.operation.id);
-        let redriven = |redriven: &Redriven| format!("redrive {}", redriven.pending.id);
-        let records = self.records.iter().map(record);
-        records
-            .chain(self.wakes.iter().map(wake))
-            .chain(self.operations.iter().map(operation))
-            .chain(self.redriven.iter().map(redriven))
-            .take(PLACES_SHOWN)
-            .collect()
+        self.ids().take(PLACES_SHOWN).map(|id| id.to_string()).collect()
     }
 
     /// Two batches that hold the same inputs in the same order, the first half of them in the first; `None` when there is

@@ -4,12 +4,11 @@ use crate::bus::Bus;
 use crate::core::{Input, Partition, Timestamp};
 use crate::store::{SagaKey, Store, StoreError};
 
-use super::batch::Batch;
+use super::batch::{Batch, InputId, Redriven};
 use super::clock::Clock;
 use super::giveup::{LOOK_AGAIN_MS, patience_ended};
 use super::judge::{Folded, Known};
-use super::redrive::redriven;
-use super::{Engine, meters};
+use super::{Engine, meters, redrive};
 
 /// A statement at least this often: a writer that is silent for four times as long is taken over.
 const HEARTBEAT_MS: u64 = 2_000;
@@ -137,7 +136,11 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         if is_due(&mut self.chores.asked, now, ASKED_MS) {
             let asked = self.store.asked(WAKES_MAX).await?;
             batch.operations = asked.operations;
-            batch.redriven = asked.redrives.into_iter().map(|pending| redriven(&self.catalog, pending)).collect();
+            for pending in asked.redrives {
+                let read = |catalog: &_| redrive::meaning(catalog, &pending.message);
+                let meaning = self.meaning(InputId::Redrive(pending.id), read);
+                batch.redriven.push(Redriven { pending, meaning });
+            }
         }
         if is_due(&mut self.chores.claims, now, CLAIMS_MS) {
             unless_contended(self.claim().await)?;

@@ -48,6 +48,11 @@ pub(super) fn restarted(error: &StoreError) {
     counter!("sagabus_engine_restarts_total").increment(1);
 }
 
+/// The engine crashed, and begins anew.
+pub(super) fn crashed() {
+    counter!("sagabus_engine_crashes_total").increment(1);
+}
+
 /// Another engine had moved an offset.
 pub(super) fn sought() {
     counter!("sagabus_offset_conflicts_total").increment(1);

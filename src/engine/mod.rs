@@ -27,10 +27,13 @@ mod redrive;
 mod route;
 mod settle;
 mod status;
+mod suspects;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use crate::bus::{Arrival, Bus, From};
@@ -39,7 +42,7 @@ use crate::definition::Compiled;
 use crate::store::{Fence, Store, StoreError};
 
 use aside::Silence;
-use batch::{Arrived, Batch};
+use batch::{Arrived, Batch, InputId};
 use cache::Cache;
 use catalog::Catalog;
 use chores::Chores;
@@ -47,6 +50,8 @@ use clock::DatabaseTime;
 use emission::Emission;
 use giveup::Gates;
 use positions::Positions;
+use route::Meaning;
+use suspects::Suspects;
 
 pub use chores::SILENT_MS;
 pub use clock::Clock;
@@ -94,6 +99,7 @@ pub struct Engine<S, B, C> {
     gates: Gates,
     chores: Chores,
     silence: Silence,
+    suspects: Suspects,
     /// Inputs that the last turn led to.
     pending: Vec<(Uuid, Input)>,
     /// True from the beginning of a turn to its end.
@@ -122,6 +128,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             gates: Gates::default(),
             chores: Chores::default(),
             silence: Silence::default(),
+            suspects: Suspects::default(),
             pending: Vec::new(),
             is_turning: false,
             outside: Vec::new(),
@@ -148,14 +155,24 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         while !stop.is_requested() {
             self.step(stop).await?;
         }
-        self.drain().await
+        // What is not drained is sent by whoever takes over.
+        AssertUnwindSafe(self.drain()).catch_unwind().await.unwrap_or_else(|_| self.crashed())
     }
 
-    /// One turn of the line, with whatever has to be done before it can turn or after it could not. Returns the number of inputs.
+    /// One turn of the line, with whatever has to be done before it can turn or after it could not. Returns the number of inputs. After
+    /// a panic the next one begins anew.
     ///
     /// # Errors
     /// As `run`.
     pub async fn step(&mut self, stop: &Stop) -> Result<usize, EngineError> {
+        // Nothing of what a panic leaves half done is used again: it is as if the process had ended.
+        match AssertUnwindSafe(self.step_or_panic(stop)).catch_unwind().await {
+            Ok(stepped) => stepped,
+            Err(_) => self.crashed().map(|()| 0),
+        }
+    }
+
+    async fn step_or_panic(&mut self, stop: &Stop) -> Result<usize, EngineError> {
         if self.is_turning {
             // The last turn was dropped half way: what it had in hand is in nobody's, and is read again.
             self.health.set_ready(false);
@@ -198,9 +215,11 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         batch.wakes.extend(refused);
         self.chores(&mut batch).await?;
         self.wake(&mut batch).await?;
+        self.suspects.withhold(&mut batch);
         self.health.turned();
         let inputs = batch.len();
-        if inputs > 0 || !batch.ends.is_empty() || self.chores.heartbeat_is_due(batch.now) {
+        if inputs > 0 || !batch.refused.is_empty() || !batch.ends.is_empty() || self.chores.heartbeat_is_due(batch.now)
+        {
             self.settle(batch).await?;
         }
         Ok(inputs)
@@ -213,7 +232,8 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 let partition: Partition = (Arc::clone(record.topic()), record.partition());
                 let Some(next) = self.positions.next(&partition) else { return Ok(()) };
                 if record.offset() >= next {
-                    let meaning = route::route(&self.catalog, &record, event.as_ref());
+                    let id = InputId::Record(partition.clone(), record.offset());
+                    let meaning = self.meaning(id, |catalog| route::route(catalog, &record, event.as_ref()));
                     batch.records.push(Arrived { record, event, partition, meaning });
                 }
             }
@@ -231,6 +251,15 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             Arrival::Stopped { partition, reason } => self.outside.push((partition, reason)),
         }
         Ok(())
+    }
+
+    /// What an input means, unless it has crashed the engine too often to be looked at.
+    fn meaning(&mut self, id: InputId, read: impl FnOnce(&Catalog) -> Meaning) -> Meaning {
+        if self.suspects.is_guilty(&id) {
+            return suspects::crashed();
+        }
+        self.suspects.take_in_hand([id]);
+        read(&self.catalog)
     }
 
     fn now(&self) -> Timestamp {

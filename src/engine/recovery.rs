@@ -35,6 +35,9 @@ pub enum EngineError {
     /// A newer version has deployed what this one does not understand, and has to go on instead.
     #[error("read {0}: it needs a newer version of Sagabus, which has to go on instead")]
     Newer(String),
+    /// It crashes whatever it does.
+    #[error("run: it crashes again and again, its log says where; nothing was lost")]
+    Crashed,
     /// A defect of ours: the statement that Postgres refused must never be refused.
     #[error("commit a batch: a defect, nothing was lost: {0}")]
     Defect(#[source] StoreError),
@@ -113,6 +116,14 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         tracing::warn!(%error, "starting anew");
         meters::restarted(&error);
         Ok(())
+    }
+
+    /// What a panic asks for: to begin anew with nothing of this life, and to look closely at what was in hand.
+    pub(super) fn crashed(&mut self) -> Result<(), EngineError> {
+        self.health.crashed();
+        meters::crashed();
+        tracing::error!(inputs = ?self.suspects.in_hand(), "the engine crashed: a defect; starting anew");
+        if self.suspects.crashed() { Ok(()) } else { Err(EngineError::Crashed) }
     }
 
     async fn begin(&mut self) -> Result<(), Ending> {

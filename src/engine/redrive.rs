@@ -6,10 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::core::{Refusal, Verdict, limits};
-use crate::store::{Catalogue, ParkedMessage, PendingRedrive};
+use crate::store::{Catalogue, ParkedMessage};
 use crate::wire::{Event, Record, RecordHead};
 
-use super::batch::Redriven;
 use super::catalog::Catalog;
 use super::route::{Meaning, Start, route};
 
@@ -81,12 +80,6 @@ impl Reader {
         let begun: Vec<_> = starts.into_iter().filter_map(begun).collect();
         if begun.is_empty() { Reading::Settled(verdict) } else { Reading::Starts(begun) }
     }
-}
-
-/// The record that was put aside, and what it means now.
-pub(super) fn redriven(catalog: &Catalog, pending: PendingRedrive) -> Redriven {
-    let meaning = meaning(catalog, &pending.message);
-    Redriven { pending, meaning }
 }
 
 /// What a record that was put aside means by the definitions of now.

@@ -10,7 +10,7 @@ use crate::bus::Bus;
 use crate::core::{Input, Refusal, Saga, Timestamp, Transition, Verdict, fold, outstanding};
 use crate::store::{OperationOutcome, OperationState, SagaKey, Store, StoreError, Stored};
 
-use super::batch::Batch;
+use super::batch::{Arrived, Batch, InputId, Redriven};
 use super::cache::Row;
 use super::change::{Drafted, draft};
 use super::clock::Clock;
@@ -33,7 +33,8 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     pub(super) async fn settle(&mut self, batch: Batch) -> Result<(), StoreError> {
         let mut left = VecDeque::from([batch]);
         while let Some(batch) = left.pop_front() {
-            match self.settle_one(batch).await? {
+            let is_suspect = self.suspects.are_among(&batch);
+            match if is_suspect { Settled::Halve(batch) } else { self.settle_one(batch).await? } {
                 Settled::Done => {}
                 Settled::Halve(batch) => match batch.halves() {
                     Ok((first, second)) => {
@@ -52,6 +53,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     }
 
     async fn settle_one(&mut self, mut batch: Batch) -> Result<Settled, StoreError> {
+        self.suspects.take_in_hand(batch.ids());
         let (mut races, mut contentions) = (0, 0);
         let mut is_set_aside = false;
         let mut known = Known::default();
@@ -61,6 +63,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             self.complete(&mut drafted, batch.now);
             if drafted.change.is_empty() && !self.chores.heartbeat_is_due(batch.now) {
                 // Wake-ups that came to nothing yet: they are looked at again, and Postgres need not hear of it.
+                self.suspects.cleared(false);
                 return Ok(Settled::Done);
             }
             match self.store.commit(&self.fence, &drafted.change).await {
@@ -70,6 +73,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                     self.chores.committed(receipt.now);
                     meters::batch(&batch, &judged);
                     self.committed(judged, drafted);
+                    self.suspects.cleared(true);
                     return Ok(Settled::Done);
                 }
                 Err(StoreError::CatalogueChanged) => {
@@ -87,12 +91,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                         return self.give_up_on(batch, "store.23505: another writer was first, again and again").await;
                     }
                     self.load(keys_of(&batch, &judged), &mut known).await?;
-                    if !batch.operations.is_empty() || !batch.redriven.is_empty() {
-                        // Another engine may have decided them.
-                        let asked = self.store.asked(usize::MAX).await?;
-                        batch.operations.retain(|operation| asked.operations.contains(operation));
-                        batch.redriven.retain(|redriven| asked.redrives.contains(&redriven.pending));
-                    }
+                    self.drop_what_is_decided(&mut batch).await?;
                     judged = self.judge(&batch, &mut known).await?;
                 }
                 Err(StoreError::Contention(_)) if contentions < CONTENTIONS_MAX => {
@@ -118,6 +117,19 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 }
             }
         }
+    }
+
+    /// What people asked may have been decided by another engine.
+    async fn drop_what_is_decided(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        if batch.operations.is_empty() && batch.refused.is_empty() && batch.redriven.is_empty() {
+            return Ok(());
+        }
+        let asked = self.store.asked(usize::MAX).await?;
+        let waits = |id| asked.operations.iter().any(|pending| pending.operation.id == id);
+        batch.operations.retain(|operation| asked.operations.contains(operation));
+        batch.refused.retain(|refused| waits(refused.id));
+        batch.redriven.retain(|redriven| asked.redrives.contains(&redriven.pending));
+        Ok(())
     }
 
     /// An input that can be neither applied nor put aside: a record stops its partition, where a person sees it and the others go on;
@@ -223,11 +235,15 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
 
     /// The definitions changed: what a record starts may have changed with them.
     fn route_again(&self, batch: &mut Batch) {
-        for arrived in &mut batch.records {
-            arrived.meaning = super::route::route(&self.catalog, &arrived.record, arrived.event.as_ref());
+        for Arrived { record, event, partition, meaning } in &mut batch.records {
+            if !self.suspects.is_guilty(&InputId::Record(partition.clone(), record.offset())) {
+                *meaning = super::route::route(&self.catalog, record, event.as_ref());
+            }
         }
-        for redriven in &mut batch.redriven {
-            redriven.meaning = super::redrive::meaning(&self.catalog, &redriven.pending.message);
+        for Redriven { pending, meaning } in &mut batch.redriven {
+            if !self.suspects.is_guilty(&InputId::Redrive(pending.id)) {
+                *meaning = super::redrive::meaning(&self.catalog, &pending.message);
+            }
         }
     }
 

@@ -28,9 +28,15 @@ pub struct Health {
     cached: AtomicU64,
     unemitted: AtomicU64,
     give_ups_waiting: AtomicU64,
+    crashes: AtomicU64,
 }
 
 impl Health {
+    pub(super) fn crashed(&self) {
+        self.set_ready(false);
+        self.crashes.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn turned(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
@@ -54,6 +60,11 @@ impl Health {
     /// True while the engine is registered and knows where to read.
     pub fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// How often the engine has panicked and begun anew.
+    pub fn crashes(&self) -> u64 {
+        self.crashes.load(Ordering::Relaxed)
     }
 
     /// Open sagas in memory.

@@ -1,6 +1,7 @@
 //! The CloudEvents attributes of a record that Sagabus uses, from headers (binary mode) or from the body (structured mode).
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
@@ -102,6 +103,12 @@ impl Event {
     /// # Errors
     /// A limit exceeded, a `ce_*` or `content-type` header twice or not text, or a structured body that cannot be read.
     pub fn read(record: &Record) -> Result<Self, Malformed> {
+        // It is read on a thread that nobody begins anew: a defect here costs the record, not the engine.
+        let read = catch_unwind(AssertUnwindSafe(|| Self::read_or_panic(record)));
+        read.unwrap_or_else(|_| Err(Malformed::new("crashed", "its reader crashed, the log says where")))
+    }
+
+    fn read_or_panic(record: &Record) -> Result<Self, Malformed> {
         if let Some(limit) = record.over_limits() {
             return Err(Malformed::new("too-large", limit));
         }

@@ -18,6 +18,7 @@ mod changes;
 mod cli;
 mod console;
 mod console_story;
+mod crashes;
 mod definition_limits;
 mod definitions;
 mod engine;

@@ -17,6 +17,9 @@ use super::world::{Life, World, instantly};
 /// Commits that a standby may lag behind.
 const LAG_MAX: usize = 30;
 
+/// An input is set aside at the third.
+const PANICS_MAX: u64 = 2;
+
 /// What is wrong with the database itself.
 #[derive(Default)]
 pub(crate) struct Outage {
@@ -133,6 +136,7 @@ impl SimStore {
 
     /// A statement travels to the database, on a connection that ends with its server. After an error the next one connects anew.
     async fn reach(&mut self) -> Result<(), StoreError> {
+        self.panic_perhaps();
         let server = self.server.take();
         self.travel().await?;
         let now = self.world.0.outage.borrow().failovers;
@@ -179,8 +183,23 @@ impl SimStore {
         }
     }
 
+    /// A defect of ours. Not so often in one world that an input is taken for what the engine crashes on.
+    fn panic_perhaps(&self) {
+        let world = &self.world.0;
+        let panics = world.knobs.borrow().panics;
+        let before: u64 = world.panicked.borrow().values().sum();
+        if before < PANICS_MAX && world.happens(panics) {
+            *world.panicked.borrow_mut().entry(self.life).or_insert(0) += 1;
+            world.saw("engine panicked");
+            world.tell(&watch::name(self.life), "all", || format!("[{}] panics", self.life.1));
+            // Without the words of a real one.
+            std::panic::resume_unwind(Box::new("by chance"));
+        }
+    }
+
     /// Its answer travels back.
     async fn answered<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.panic_perhaps();
         let world = &self.world.0;
         self.hop().await;
         let lost = world.knobs.borrow().answer_lost;

@@ -19,6 +19,8 @@ pub(crate) struct Knobs {
     /// The future of an engine is dropped where it waits, and the engine runs again.
     pub(crate) dropped: u32,
     pub(crate) has_names: bool,
+    /// At each statement: the engine panics before it or after it.
+    pub(crate) panics: u32,
     /// At each statement.
     pub(crate) statement_fails: u32,
     pub(crate) answer_lost: u32,
@@ -94,6 +96,7 @@ impl Knobs {
             stop: seldom(choices, 3, 30),
             dropped: if DROPS { seldom(choices, 6, 30) } else { 0 },
             has_names: choices.below(2) == 1,
+            panics: seldom(choices, 6, 100),
             statement_fails: rate(choices, 150),
             answer_lost: rate(choices, 200),
             statement_late: seldom(choices, 4, 150),

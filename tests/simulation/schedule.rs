@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sagabus::bus::From;
 use sagabus::core::Phase;
-use sagabus::engine::{Clock, Engine, EngineError, Settings, Stop};
+use sagabus::engine::{Clock, Engine, EngineError, Health, Settings, Stop};
 use sagabus::store::SagaRow;
 
 use super::audit;
@@ -67,6 +67,7 @@ type Running = Pin<Box<dyn Future<Output = Result<(), EngineError>>>>;
 struct Task {
     life: Life,
     engine: Rc<RefCell<Engine<SimStore, SimBus, SimClock>>>,
+    health: Arc<Health>,
     future: Running,
     alive: Rc<Cell<bool>>,
     stop: Arc<Stop>,
@@ -121,10 +122,11 @@ impl Engines {
         let instance = world.knobs.borrow().has_names.then(|| Arc::from(format!("engine-{slot}")));
         let settings = Settings { instance, from: From::Earliest, seed: u64::from(life.1) };
         let engine = Engine::new(store, bus, clock, settings).with_plans(world.plans.iter().cloned());
+        let health = engine.health();
         let engine = Rc::new(RefCell::new(engine));
         let stop = Arc::new(Stop::default());
         let future = running(&engine, &stop);
-        self.tasks.push(Task { life, engine, future, alive, stop, stopped_until: 0 });
+        self.tasks.push(Task { life, engine, health, future, alive, stop, stopped_until: 0 });
         world.tell(&watch::name(life), "all", || format!("[{}] starts", life.1));
         world.wake(life, 0);
     }
@@ -161,6 +163,10 @@ impl Engines {
         self.world.set_polling(Some(life));
         let polled = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         self.world.set_polling(None);
+        let by_chance = self.world.panicked.borrow().get(&life).copied().unwrap_or(0);
+        if task.health.crashes() > by_chance {
+            self.world.violated("an engine panicked".to_owned());
+        }
         match polled {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => {

@@ -40,11 +40,12 @@ impl Sometimes {
 pub(crate) const RACES: [&str; 3] = ["race won by an operator", "race lost to an operator", "race won by an answer"];
 
 /// What a million schedules must have met at least 100 times each.
-pub(crate) const EXPECTED: [&str; 79] = [
+pub(crate) const EXPECTED: [&str; 80] = [
     "engine killed",
     "engine stopped and gone on",
     "engine superseded by its namesake",
     "engine's future dropped",
+    "engine panicked",
     "engine drained",
     "writer taken over with something to send",
     "statement refused to a zombie",

@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) violations: RefCell<Vec<String>>,
     /// Acts that carry something (records, answers, statements): a world is quiet when none is under way.
     pub(crate) under_way: Cell<usize>,
+    /// How often engines panicked by chance.
+    pub(crate) panicked: RefCell<BTreeMap<Life, u64>>,
     /// Slots whose process is to be started.
     pub(crate) starting: RefCell<Vec<usize>>,
     /// Sagas that an operator acted on, also by an action that a fail-over lost.
@@ -135,6 +137,7 @@ impl World {
             story: RefCell::new(story),
             violations: RefCell::default(),
             under_way: Cell::new(0),
+            panicked: RefCell::default(),
             starting: RefCell::default(),
             steered: RefCell::default(),
             ended: RefCell::default(),

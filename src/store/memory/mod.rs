@@ -94,9 +94,12 @@ impl Tables {
     fn fenced(&self, fence: &Fence) -> Result<(), StoreError> {
         match self.writers.get(&fence.writer) {
             Some(_) if defect!("no fence") => Ok(()),
-            Some(writer) if writer.incarnation == fence.incarnation && writer.batch == fence.batch => {
-                let is_at_home = writer.server == self.server || defect!("server not compared");
-                if is_at_home { Ok(()) } else { Err(StoreError::Fenced) }
+            Some(writer)
+                if writer.incarnation == fence.incarnation
+                    && writer.batch == fence.batch
+                    && writer.server == self.server =>
+            {
+                Ok(())
             }
             Some(_) | None => Err(StoreError::Fenced),
         }

@@ -1,0 +1,98 @@
+//! Inputs that were in hand when the engine crashed. A panic is caught where the turn ends; the engine then begins anew, as after a
+//! dropped future, and judges what it had in hand one at a time. What crashes it alone, again and again, is set aside for a person
+//! (RELIABILITY.md A5): otherwise one input would stop this engine, and then its peer.
+
+use rustc_hash::FxHashMap;
+
+use crate::core::{Refusal, Verdict};
+use crate::store::{OperationOutcome, OperationState};
+
+use super::batch::{Batch, InputId, PLACES_SHOWN};
+use super::route::Meaning;
+
+/// Crashes with an input in hand before it is set aside.
+const CRASHES_MAX: u32 = 3;
+/// Crashes without a commit in between before the process ends: it is no input that it crashes on.
+const IN_A_ROW_MAX: u32 = 10;
+const WHY: &str = "the engine crashed on it again and again, its log says where";
+
+/// What may have crashed the engine.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    in_hand: Vec<InputId>,
+    crashes: FxHashMap<InputId, u32>,
+    in_a_row: u32,
+}
+
+impl Suspects {
+    /// These are looked at next.
+    pub(super) fn take_in_hand(&mut self, ids: impl IntoIterator<Item = InputId>) {
+        self.in_hand.clear();
+        self.in_hand.extend(ids);
+    }
+
+    /// What was in hand has come to its end.
+    pub(super) fn cleared(&mut self, is_written: bool) {
+        if is_written {
+            self.in_a_row = 0;
+        }
+        if !self.crashes.is_empty() {
+            self.in_hand.iter().for_each(|id| _ = self.crashes.remove(id));
+        }
+        self.in_hand.clear();
+    }
+
+    /// What is looked at, for people.
+    pub(super) fn in_hand(&self) -> Vec<String> {
+        self.in_hand.iter().take(PLACES_SHOWN).map(InputId::to_string).collect()
+    }
+
+    /// The engine has crashed: what was in hand is suspected. False when it is no use to go on.
+    pub(super) fn crashed(&mut self) -> bool {
+        self.in_a_row += 1;
+        for id in self.in_hand.drain(..) {
+            *self.crashes.entry(id).or_default() += 1;
+        }
+        self.in_a_row <= IN_A_ROW_MAX
+    }
+
+    /// True for what is not looked at any more.
+    pub(super) fn is_guilty(&self, id: &InputId) -> bool {
+        self.crashes.get(id).is_some_and(|crashes| *crashes >= CRASHES_MAX)
+    }
+
+    /// True for a batch of several inputs of which one is suspected.
+    pub(super) fn are_among(&self, batch: &Batch) -> bool {
+        !self.crashes.is_empty() && batch.len() > 1 && batch.ids().any(|id| self.crashes.contains_key(&id))
+    }
+
+    /// Takes out of a batch what is not looked at any more: wake-ups, whose sagas are left alone until the process ends, and what people
+    /// ask, which is refused.
+    pub(super) fn withhold(&self, batch: &mut Batch) {
+        if self.crashes.is_empty() {
+            return;
+        }
+        batch.wakes.retain(|(id, _)| {
+            let is_guilty = self.is_guilty(&InputId::WakeUp(*id));
+            if is_guilty {
+                tracing::error!(saga_id = %id, "saga left alone: {WHY}");
+            }
+            !is_guilty
+        });
+        let is_guilty = |id| self.is_guilty(&InputId::Operation(id));
+        let guilty = batch.operations.extract_if(.., |pending| is_guilty(pending.operation.id));
+        batch.refused.extend(guilty.map(|pending| OperationOutcome {
+            id: pending.operation.id,
+            state: OperationState::Refused,
+            code: Some("crashed"),
+            message: Some(WHY.to_owned()),
+            seq_before: None,
+            seq_after: None,
+        }));
+    }
+}
+
+/// What a record means that is not looked at any more.
+pub(super) fn crashed() -> Meaning {
+    Meaning::Settled(Refusal { verdict: Verdict::Malformed, code: "crashed", message: WHY.to_owned(), can: Vec::new() })
+}
