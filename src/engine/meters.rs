@@ -1,8 +1,9 @@
 //! What the engine counts (OPERATIONS.md section 13). Counting changes nothing: without a recorder these are no-ops.
 
 use metrics::{counter, gauge, histogram};
+use rustc_hash::FxHashMap;
 
-use crate::core::{Fact, Phase};
+use crate::core::{Fact, Phase, Verdict};
 use crate::store::StoreError;
 
 use super::batch::Batch;
@@ -12,23 +13,35 @@ use super::judge::Judged;
 pub(super) fn batch(batch: &Batch, judged: &Judged) {
     #[expect(clippy::cast_precision_loss, reason = "a batch holds thousands of records at most")]
     histogram!("sagabus_batch_records").record(batch.records.len() as f64);
+    // Counted by hand first: to find a counter by its labels costs more than to decide.
+    let mut records: FxHashMap<(&str, Verdict), u64> = FxHashMap::default();
     for (arrived, (verdict, _)) in batch.records.iter().zip(&judged.verdicts) {
-        counter!("sagabus_records_total", "topic" => arrived.partition.0.to_string(), "end" => verdict.name())
-            .increment(1);
+        *records.entry((&arrived.partition.0, *verdict)).or_default() += 1;
     }
+    for ((topic, verdict), count) in records {
+        counter!("sagabus_records_total", "topic" => topic.to_owned(), "end" => verdict.name()).increment(count);
+    }
+    let mut started: FxHashMap<&str, u64> = FxHashMap::default();
+    let mut phases: FxHashMap<(&str, Phase), u64> = FxHashMap::default();
     for work in &judged.works {
-        let definition = &work.plan.definition().name;
+        let definition = &*work.plan.definition().name;
         for fact in work.decisions.iter().flat_map(|decision| &decision.facts) {
             if let Fact::Started { .. } = fact {
-                counter!("sagabus_sagas_started_total", "definition" => definition.to_string()).increment(1);
+                *started.entry(definition).or_default() += 1;
             }
-            if let Fact::PhaseChanged { phase } = fact
-                && (phase.is_final() || *phase == Phase::Stuck)
-            {
-                let name = if phase.is_final() { "sagabus_sagas_finished_total" } else { "sagabus_sagas_stuck_total" };
-                counter!(name, "definition" => definition.to_string(), "outcome" => phase.name()).increment(1);
+            if let Fact::PhaseChanged { phase } = fact {
+                *phases.entry((definition, *phase)).or_default() += 1;
             }
         }
+    }
+    for (definition, count) in started {
+        counter!("sagabus_sagas_started_total", "definition" => definition.to_owned()).increment(count);
+    }
+    for ((definition, phase), count) in
+        phases.into_iter().filter(|((_, phase), _)| phase.is_final() || *phase == Phase::Stuck)
+    {
+        let name = if phase.is_final() { "sagabus_sagas_finished_total" } else { "sagabus_sagas_stuck_total" };
+        counter!(name, "definition" => definition.to_owned(), "outcome" => phase.name()).increment(count);
     }
 }
 
