@@ -37,7 +37,7 @@ impl Clocks<'_> {
 }
 
 pub(super) fn ready(saga: &mut Saga, step: StepIx, action: Action) {
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     match action {
         Action::Do => state.forward = Forward::Ready,
         Action::Undo => {
@@ -70,7 +70,7 @@ pub(super) fn issued(
         data_hash,
         cause: Arc::clone(&saga.cause),
     };
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     match action {
         Action::Do => {
             state.attempts = attempt;
@@ -88,7 +88,7 @@ pub(super) fn succeeded(saga: &mut Saga, step: StepIx, action: Action, attempt: 
         keep(saga, step, action, attempt, answer, true);
         saga.cause = Arc::clone(&answer.id);
     }
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     state.failures = 0;
     match action {
         Action::Do => {
@@ -106,13 +106,13 @@ pub(super) fn succeeded(saga: &mut Saga, step: StepIx, action: Action, attempt: 
 
 pub(super) fn failed(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: Option<&Answer>) {
     let Some(answer) = answer else {
-        let state = &mut saga.steps[step.at()];
+        let state = saga.step_mut(step);
         state.forward = Forward::Failed(forward_flight(std::mem::take(&mut state.forward)));
         return;
     };
     keep(saga, step, action, attempt, answer, true);
     saga.cause = Arc::clone(&answer.id);
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     state.failures = if defect!("failures not counted") { 1 } else { state.failures.saturating_add(1) };
     halted(saga, step, action);
 }
@@ -120,13 +120,13 @@ pub(super) fn failed(saga: &mut Saga, step: StepIx, action: Action, attempt: u16
 /// The direction at work has ended without success and without a command outstanding.
 pub(super) fn halted(saga: &mut Saga, step: StepIx, action: Action) {
     match action {
-        Action::Do => saga.steps[step.at()].forward = Forward::Failed(None),
-        Action::Undo => saga.steps[step.at()].backward = Backward::Exhausted(None),
+        Action::Do => saga.step_mut(step).forward = Forward::Failed(None),
+        Action::Undo => saga.step_mut(step).backward = Backward::Exhausted(None),
     }
 }
 
 pub(super) fn skipped(saga: &mut Saga, step: StepIx, reply: Option<&Json>) {
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     state.forward = Forward::Skipped(forward_flight(std::mem::take(&mut state.forward)));
     state.reply = reply.cloned();
 }
@@ -164,11 +164,11 @@ pub(super) fn phase_changed(now: Timestamp, saga: &mut Saga, phase: Phase) {
 
 pub(super) fn answered_early(saga: &mut Saga, step: StepIx, attempt: u16, answer: &Answer) {
     keep(saga, step, Action::Do, attempt, answer, false);
-    saga.steps[step.at()].reply.get_or_insert_with(|| answer.data.clone());
+    saga.step_mut(step).reply.get_or_insert_with(|| answer.data.clone());
 }
 
 pub(super) fn retry_due(saga: &mut Saga, step: StepIx, action: Action, at: Timestamp) {
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     match action {
         Action::Do => state.forward = Forward::Retrying(at),
         Action::Undo => state.backward = Backward::Retrying(at),
@@ -176,7 +176,7 @@ pub(super) fn retry_due(saga: &mut Saga, step: StepIx, action: Action, at: Times
 }
 
 pub(super) fn given_up(saga: &mut Saga, step: StepIx) {
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     if let Some(flight) = forward_flight(std::mem::take(&mut state.forward)) {
         state.forward = Forward::GivenUp(flight);
     }
@@ -188,22 +188,22 @@ pub(super) fn turned(saga: &mut Saga, cause: Cause) {
     saga.turned = Some(cause);
     saga.wish = None;
     saga.blocks.retain(|block| (block.action, block.kind) != (Action::Do, BlockKind::Failed));
-    saga.steps.iter_mut().for_each(turn);
+    saga.steps_mut().for_each(turn);
 }
 
 pub(super) fn exhausted(saga: &mut Saga, step: StepIx, unanswered: bool) {
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     let flight = flight_of(std::mem::take(&mut state.backward));
     state.backward = Backward::Exhausted(flight.filter(|_| unanswered));
 }
 
 pub(super) fn undo_skipped(saga: &mut Saga, step: StepIx) {
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     state.backward = Backward::Skipped(flight_of(std::mem::take(&mut state.backward)));
 }
 
 pub(super) fn came_late(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: &Answer) {
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     let happened = (action, answer.outcome) == (Action::Do, Outcome::Success) && state.backward == Backward::None;
     let counts = happened && matches!(state.forward, Forward::Failed(_) | Forward::Skipped(_));
     if counts && (matches!(state.forward, Forward::Failed(_)) || state.reply.is_none()) {
@@ -244,14 +244,14 @@ pub(super) fn conflicted(saga: &mut Saga, step: StepIx, action: Action, attempt:
         return;
     }
     match action {
-        Action::Do => saga.steps[step.at()].forward = Forward::Unclear,
-        Action::Undo => saga.steps[step.at()].backward = Backward::Exhausted(None),
+        Action::Do => saga.step_mut(step).forward = Forward::Unclear,
+        Action::Undo => saga.step_mut(step).backward = Backward::Exhausted(None),
     }
 }
 
 pub(super) fn renewed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action: Action) {
     let patience_ends = clocks.now.plus_millis(clocks.patience(step, action));
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     state.failures = 0;
     match (action, &mut state.forward, &mut state.backward) {
         (Action::Do, Forward::Failed(flight), _) => {
@@ -301,7 +301,7 @@ pub(super) fn thaw(state: &mut StepState, millis: u64) {
 
 /// Keeps an answer, once; a believed one replaces what was only noted.
 fn keep(saga: &mut Saga, step: StepIx, action: Action, attempt: u16, answer: &Answer, believed: bool) {
-    let answers = &mut saga.steps[step.at()].answers;
+    let answers = &mut saga.step_mut(step).answers;
     let known = answers
         .iter_mut()
         .find(|given| given.action == action && given.attempt == attempt && given.answer.says_the_same(answer));
@@ -319,7 +319,7 @@ pub(super) fn blame(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, code: &Ar
 }
 
 fn flight_mut(saga: &mut Saga, step: StepIx, action: Action, attempt: u16) -> Option<&mut Flight> {
-    let state = &mut saga.steps[step.at()];
+    let state = saga.step_mut(step);
     let flight = match (action, &mut state.forward, &mut state.backward) {
         (Action::Do, Forward::Issued(flight), _) => flight,
         (Action::Undo, _, Backward::Issued(flight) | Backward::Exhausted(Some(flight))) => flight,

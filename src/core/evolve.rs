@@ -67,7 +67,7 @@ pub(super) fn begin(definition: &Definition, id: Uuid, key: Arc<str>, trigger: T
         started_at: now,
         finished_at: None,
         paused_at: None,
-        steps: vec![StepState::default(); definition.steps.len()],
+        steps: vec![Arc::<StepState>::default(); definition.steps.len()],
         turned: None,
         wish: None,
         blocks: Vec::new(),
@@ -126,8 +126,8 @@ pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &F
         Fact::Conflicted { step, action, attempt, answer } => apply::conflicted(saga, *step, *action, *attempt, answer),
         Fact::TurnWished { cause } => saga.wish = Some(*cause),
         Fact::WishRefused => saga.wish = None,
-        Fact::Edited { step, action, data } => saga.steps[step.at()].edit(*action, data.clone()),
+        Fact::Edited { step, action, data } => saga.step_mut(*step).edit(*action, data.clone()),
         Fact::Renewed { step, action } => apply::renewed(clocks, saga, *step, *action),
-        Fact::Thawed { millis } => saga.steps.iter_mut().for_each(|state| apply::thaw(state, *millis)),
+        Fact::Thawed { millis } => saga.steps_mut().for_each(|state| apply::thaw(state, *millis)),
     }
 }

@@ -34,8 +34,8 @@ pub struct Saga {
     pub finished_at: Option<Timestamp>,
     /// When it was paused, while it is.
     pub paused_at: Option<Timestamp>,
-    /// Its steps, by their place in the definition.
-    pub steps: Vec<StepState>,
+    /// Its steps, by their place in the definition; shared, since a decision changes few of them and begins with a copy.
+    pub steps: Vec<Arc<StepState>>,
     /// Why it turned; `None` while it goes forward.
     pub turned: Option<Cause>,
     /// A wish to turn that waits for the pivot's answer.
@@ -52,6 +52,16 @@ impl Saga {
     /// The state of the step at `step`.
     pub fn step(&self, step: StepIx) -> &StepState {
         &self.steps[step.at()]
+    }
+
+    /// The state of the step at `step`, to change it.
+    pub fn step_mut(&mut self, step: StepIx) -> &mut StepState {
+        Arc::make_mut(&mut self.steps[step.at()])
+    }
+
+    /// The state of every step, to change it.
+    pub(super) fn steps_mut(&mut self) -> impl Iterator<Item = &mut StepState> {
+        self.steps.iter_mut().map(Arc::make_mut)
     }
 
     /// What stands in the saga's way at this step, in this direction.

@@ -144,7 +144,7 @@ fn line(plan: &Compiled, saga: &Saga, journal: &[Transition], effects: &[Effect]
             .steps
             .iter()
             .map(|step| Arc::clone(&step.name))
-            .zip(saga.steps.iter().map(step_state_name))
+            .zip(saga.steps.iter().map(|state| step_state_name(state)))
             .collect(),
         is_covered,
         imbalance,

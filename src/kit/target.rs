@@ -249,7 +249,7 @@ impl Target {
             tracestate: None,
         };
         let mut begun = start(plan.rules(), saga.id, Arc::clone(&saga.key), trigger, saga.began_at).saga;
-        begun.steps[self.place.at()].reply = reply.cloned();
+        begun.step_mut(self.place).reply = reply.cloned();
         plan.data(&begun, self.place, action).map_err(|error| error.message)
     }
 

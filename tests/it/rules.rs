@@ -204,7 +204,7 @@ fn issuing_keeps_what_was_decided_and_leaves_alone_what_is_not_ready() {
     let left = issue(rules, decision.clone(), saga.place("b"), Action::Do);
     assert_eq!((left.facts.len(), &left.refusal), (0, &decision.refusal), "b waits for a");
     let mut ready = decision;
-    ready.saga.steps[1].forward = Forward::Ready;
+    ready.saga.step_mut(saga.place("b")).forward = Forward::Ready;
     let issued = issue(rules, ready, saga.place("b"), Action::Do);
     assert_eq!((issued.verdict, issued.refusal.map(|refusal| refusal.code)), (Verdict::Stale, Some("kept")));
     assert_eq!(issued.facts.len(), 1);
