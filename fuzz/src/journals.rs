@@ -79,8 +79,8 @@ fn asked(definition: &Definition, saga: &Saga) {
 /// A takeover sends the effects of any row again, once or twice: they are the same records.
 fn sent_again(plan: &Compiled, saga: &Saga, journal: &[Transition]) {
     for (row, seq) in journal.iter().zip(1..) {
-        let once = effects(plan.rules(), saga, seq, row.now, &row.facts);
-        assert_eq!(effects(plan.rules(), saga, seq, row.now, &row.facts), once);
+        let once = effects(plan.rules(), saga, seq, row.now, &row.facts, &[]);
+        assert_eq!(effects(plan.rules(), saga, seq, row.now, &row.facts, &[]), once);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::decide::Rules;
+use super::decide::{Rendered, Rules};
 use super::definition::{StepIx, Undo};
 use super::fact::Fact;
 use super::hash::Sha256;
@@ -118,13 +118,15 @@ impl fmt::Display for Differs {
 impl std::error::Error for Differs {}
 
 /// What the facts of journal row `seq` lead to, on the saga as it stands after them (or later). Commands only while they are
-/// outstanding, announcements always: so a row that is emitted twice, or late, does no harm.
+/// outstanding, announcements always: so a row that is emitted twice, or late, does no harm. `rendered`: data of that row's commands
+/// that are at hand, since the row was decided a moment ago.
 pub fn effects(
     rules: Rules<'_>,
     saga: &Saga,
     seq: u32,
     now: Timestamp,
     facts: &[Fact],
+    rendered: &[Rendered],
 ) -> Vec<Result<Effect, Differs>> {
     let mut found = Vec::new();
     for fact in facts {
@@ -132,7 +134,12 @@ pub fn effects(
             Fact::Issued { step, action, attempt, .. } | Fact::Resent { step, action, attempt } => {
                 // Only while it has no final answer.
                 if let Some(flight) = flight(saga, *step, *action).filter(|flight| flight.attempt == *attempt) {
-                    found.push(command(rules, saga, *step, *action, flight));
+                    let is_it = |one: &&Rendered| (one.step, one.action, one.attempt) == (*step, *action, *attempt);
+                    let data = match rendered.iter().find(is_it) {
+                        Some(rendered) => Ok(rendered.data.clone()),
+                        None => render_again(rules, saga, *step, *action, flight),
+                    };
+                    found.push(data.and_then(|data| command(rules, saga, *step, *action, flight, data)));
                 }
             }
             Fact::PhaseChanged { phase } if phase.is_final() || *phase == Phase::Stuck => {
@@ -171,14 +178,27 @@ pub fn effects(
     found
 }
 
-fn command(rules: Rules<'_>, saga: &Saga, place: StepIx, action: Action, flight: &Flight) -> Result<Effect, Differs> {
-    let definition = rules.definition;
-    let step = definition.step(place);
-    let differs = |message: String| Differs { step: place, action, attempt: flight.attempt, message };
-    let data = rules.render.data(saga, place, action).map_err(|error| differs(error.message))?;
+/// The data of a command that was issued earlier, the same as then.
+fn render_again(rules: Rules<'_>, saga: &Saga, step: StepIx, action: Action, flight: &Flight) -> Result<Json, Differs> {
+    let differs = |message: String| Differs { step, action, attempt: flight.attempt, message };
+    let data = rules.render.data(saga, step, action).map_err(|error| differs(error.message))?;
     if Sha256::of(data.get().as_bytes()) != flight.data_hash {
         return Err(differs("the data differ from those that were issued".to_owned()));
     }
+    Ok(data)
+}
+
+fn command(
+    rules: Rules<'_>,
+    saga: &Saga,
+    place: StepIx,
+    action: Action,
+    flight: &Flight,
+    data: Json,
+) -> Result<Effect, Differs> {
+    let definition = rules.definition;
+    let step = definition.step(place);
+    let differs = |message: String| Differs { step: place, action, attempt: flight.attempt, message };
     let (kind, expires_at) = match (action, &step.undo) {
         (Action::Do, _) => (Arc::clone(&step.command_type), step.expires().then_some(flight.expires_at)),
         (Action::Undo, Undo::Command(kind)) => (Arc::clone(kind), None),

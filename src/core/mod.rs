@@ -22,6 +22,7 @@ mod time;
 pub use decide::CHANGED;
 pub use decide::Decision;
 pub use decide::Refusal;
+pub use decide::Rendered;
 pub use decide::Rules;
 pub use decide::allowed;
 pub use decide::decide;

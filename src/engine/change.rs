@@ -63,9 +63,9 @@ fn journal(drafted: &mut Drafted, work: &Work) {
     let saga = work.saga();
     for decision in work.decisions.iter().filter(|decision| !decision.facts.is_empty()) {
         let seq = decision.saga.seq;
-        let transition = Transition { now: decision.now, facts: decision.facts.clone() };
-        drafted.change.journal.push(JournalRow { saga_id: work.id, seq, facts: transition.encode() });
-        let found = effects(work.plan.rules(), saga, seq, decision.now, &decision.facts);
+        let facts = Transition::encode_parts(decision.now, &decision.facts);
+        drafted.change.journal.push(JournalRow { saga_id: work.id, seq, facts });
+        let found = effects(work.plan.rules(), saga, seq, decision.now, &decision.facts, &decision.rendered);
         if found.iter().any(Result::is_ok) && !defect!("unemitted batch not noted") {
             drafted.change.emitting.push((work.id, seq));
         }

@@ -311,7 +311,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 let place = usize::try_from(seq).unwrap_or(usize::MAX).wrapping_sub(1);
                 let transition = journal.get(place).and_then(|facts| Transition::decode(facts).ok());
                 let Some(transition) = transition else { continue };
-                for effect in effects(plan.rules(), saga, seq, transition.now, &transition.facts) {
+                for effect in effects(plan.rules(), saga, seq, transition.now, &transition.facts, &[]) {
                     match effect {
                         Ok(effect) => sending.push(Sending { saga_id, seq, effect }),
                         Err(differs) => self.pending.push((saga_id, differing(differs))),

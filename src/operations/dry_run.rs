@@ -86,7 +86,10 @@ impl DryRun {
 pub fn dry_run(rules: Rules<'_>, saga: &Saga, operation: &Operation, now: Timestamp) -> DryRun {
     let decision = issue_all(rules, decide(rules, saga, &Input::Operation(operation.clone()), now));
     let (mut commands, mut announces) = (Vec::new(), Vec::new());
-    for effect in effects(rules, &decision.saga, decision.saga.seq, now, &decision.facts).into_iter().flatten() {
+    for effect in effects(rules, &decision.saga, decision.saga.seq, now, &decision.facts, &decision.rendered)
+        .into_iter()
+        .flatten()
+    {
         match effect {
             Effect::Command(command) => commands.push(command_json(*command)),
             Effect::Announcement(announcement) => announces.push(announcement.phase.name()),

@@ -190,7 +190,7 @@ fn begun(compiled: &Compiled, data: &str) -> Saga {
     let trigger = trigger(data);
     let (now, rules) = (trigger.timestamp, compiled.rules());
     let decision = issue_all(rules, start(rules, saga_id("t", "1", now), "1".into(), trigger, now));
-    let sent = effects(rules, &decision.saga, 1, now, &decision.facts);
+    let sent = effects(rules, &decision.saga, 1, now, &decision.facts, &[]);
     assert!(sent.iter().all(Result::is_ok), "what was issued renders again: {sent:?}");
     decision.saga
 }
@@ -291,10 +291,10 @@ fn an_undo_without_data_of_its_own_gets_the_edited_data_of_its_do() {
     let compiled = Compiled::load(&source(&yaml)).unwrap_or_else(|report| panic!("{report}"));
     let mut saga = begun(&compiled, "{}");
     let edited = |text: &str| Some(Json::parse(text.as_bytes()).unwrap());
-    saga.steps[0].edited.0 = edited(r#"{"amount":7}"#);
+    saga.step_mut(StepIx(0)).edited.0 = edited(r#"{"amount":7}"#);
     let undo = |saga: &Saga| compiled.data(saga, StepIx(0), Action::Undo).unwrap().get().to_owned();
     assert_eq!(undo(&saga), r#"{"amount":7}"#);
-    saga.steps[0].edited.1 = edited(r#"{"amount":8}"#);
+    saga.step_mut(StepIx(0)).edited.1 = edited(r#"{"amount":8}"#);
     assert_eq!(undo(&saga), r#"{"amount":8}"#, "its own edit comes first");
 }
 

@@ -235,7 +235,7 @@ fn tell(saga: &Driven, text: &str, decision: &Decision, story: &mut String) {
     let facts: Vec<String> = decision.facts.iter().map(|fact| told(saga, fact)).collect();
     writeln!(story, "  {}", facts.join("; ")).unwrap();
     let rules = Rules { definition: &saga.definition, render: &Strict };
-    for effect in effects(rules, &saga.saga, saga.saga.seq, saga.now, &decision.facts) {
+    for effect in effects(rules, &saga.saga, saga.saga.seq, saga.now, &decision.facts, &[]) {
         let effect = effect.map_or_else(|differs| format!("{differs}"), |effect| sent(saga, &effect));
         writeln!(story, "  > {effect}").unwrap();
     }

@@ -6,7 +6,7 @@ use super::super::fact::{Cause, Fact};
 use super::super::input::Verdict;
 use super::super::saga::{Action, BlockKind, Phase, Saga};
 use super::super::time::Timestamp;
-use super::{Decision, Refusal, Rules};
+use super::{Decision, Refusal, Rendered, Rules};
 
 /// Facts so far and the saga after them.
 #[derive(Debug)]
@@ -14,22 +14,25 @@ pub(super) struct Draft<'a> {
     pub(super) rules: Rules<'a>,
     pub(super) saga: Saga,
     pub(super) facts: Vec<Fact>,
+    pub(super) rendered: Vec<Rendered>,
     pub(super) now: Timestamp,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn on(rules: Rules<'a>, saga: Saga, now: Timestamp) -> Self {
-        Self { rules, saga, facts: Vec::new(), now }
+        Self { rules, saga, facts: Vec::new(), rendered: Vec::new(), now }
     }
 
     /// Takes up a decision again, to add to its row.
     pub(super) fn of(rules: Rules<'a>, decision: Decision) -> Self {
-        Self { rules, saga: decision.saga, facts: decision.facts, now: decision.now }
+        let Decision { saga, facts, rendered, now, .. } = decision;
+        Self { rules, saga, facts, rendered, now }
     }
 
     pub(super) fn into_decision(self, refusal: Option<Refusal>) -> Decision {
         let verdict = refusal.as_ref().map_or(Verdict::Applied, |refusal| refusal.verdict);
-        Decision { verdict, facts: self.facts, saga: self.saga, now: self.now, refusal }
+        let Self { saga, facts, rendered, now, .. } = self;
+        Decision { verdict, facts, rendered, saga, now, refusal }
     }
 
     /// Adds a fact and folds it in. The first one opens the saga's next journal row.

@@ -7,7 +7,7 @@ use super::super::json::Json;
 use super::super::progress::ready;
 use super::super::saga::{Action, Backward, BlockKind, Forward, Saga};
 use super::draft::Draft;
-use super::{Decision, Rules, advance, outcome};
+use super::{Decision, Rendered, Rules, advance, outcome};
 
 /// Issues the command of `step` in the decision's row. A step that is not ready (any more) is left alone: a pick may be
 /// overtaken by an earlier pick of the same turn.
@@ -18,7 +18,7 @@ pub fn issue(rules: Rules<'_>, decision: Decision, step: StepIx, action: Action)
     let (verdict, refusal) = (decision.verdict, decision.refusal.clone());
     let mut draft = Draft::of(rules, decision);
     match next_attempt(&draft, step, action) {
-        Ok((attempt, data)) => issued(&mut draft, step, action, attempt, Sha256::of(data.get().as_bytes())),
+        Ok((attempt, data)) => issued(&mut draft, Rendered { step, action, attempt, data }),
         Err(error) => refused(&mut draft, step, action, error),
     }
     advance::advance(&mut draft);
@@ -51,7 +51,10 @@ fn next_attempt(draft: &Draft<'_>, step: StepIx, action: Action) -> Result<(u16,
     Ok((attempt, draft.rules.render.data(&draft.saga, step, action)?))
 }
 
-fn issued(draft: &mut Draft<'_>, step: StepIx, action: Action, attempt: u16, data_hash: Sha256) {
+fn issued(draft: &mut Draft<'_>, rendered: Rendered) {
+    let Rendered { step, action, attempt, ref data } = rendered;
+    let data_hash = Sha256::of(data.get().as_bytes());
+    draft.rendered.push(rendered);
     draft.push(Fact::Issued { step, action, attempt, data_hash });
     if let Some(answer) = answered_early(&draft.saga, step, action, attempt) {
         outcome::succeeded(draft, step, action, attempt, answer);

@@ -18,10 +18,11 @@ mod timer;
 
 use std::fmt;
 
-use super::definition::{Definition, Render};
+use super::definition::{Definition, Render, StepIx};
 use super::fact::Fact;
 use super::input::{Input, Verdict};
-use super::saga::Saga;
+use super::json::Json;
+use super::saga::{Action, Saga};
 use super::time::Timestamp;
 
 use draft::Draft;
@@ -47,6 +48,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The facts of the row; empty when there is nothing to write.
     pub facts: Vec<Fact>,
+    /// The data of the commands that it issues: not stored, made again from the facts where they are needed later.
+    pub rendered: Vec<Rendered>,
     /// The saga after the facts; its `seq` counts the row.
     pub saga: Saga,
     /// When it was decided.
@@ -58,8 +61,21 @@ pub struct Decision {
 impl Decision {
     /// A decision without facts yet: the dispatcher adds what it issues.
     pub fn quiet(saga: Saga, now: Timestamp) -> Self {
-        Self { verdict: Verdict::Applied, facts: Vec::new(), saga, now, refusal: None }
+        Self { verdict: Verdict::Applied, facts: Vec::new(), rendered: Vec::new(), saga, now, refusal: None }
     }
+}
+
+/// The data of a command, as its *issued* fact has their hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The step.
+    pub step: StepIx,
+    /// The direction.
+    pub action: Action,
+    /// The attempt.
+    pub attempt: u16,
+    /// The data.
+    pub data: Json,
 }
 
 /// Why an input was not applied. Not an error: every refusal is a verdict with a counter.
