@@ -57,11 +57,11 @@ impl Json {
     }
 }
 
-/// Depth, number of values and digits of numbers, in one pass without a tree. `text` is JSON.
+/// Depth, number of values, digits and size of numbers, in one pass without a tree. `text` is JSON.
 fn check_shape(text: &str) -> Result<(), String> {
     let (mut depth, mut nodes, mut digits) = (0_usize, 1_usize, 0_usize);
     let (mut in_text, mut escaped) = (false, false);
-    for byte in text.bytes() {
+    for (at, byte) in text.bytes().enumerate() {
         if in_text {
             (in_text, escaped) = (escaped || byte != b'"', !escaped && byte == b'\\');
             continue;
@@ -74,6 +74,9 @@ fn check_shape(text: &str) -> Result<(), String> {
             }
             b']' | b'}' => depth -= 1,
             b',' => nodes += 1,
+            b'e' | b'E' if digits > 0 && !is_number_to_all(text, at) => {
+                return Err("a number that no reader can hold, such as 1e999".to_owned());
+            }
             _ => {}
         }
         digits = if byte.is_ascii_digit() {
@@ -94,6 +97,15 @@ fn check_shape(text: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether whoever builds a tree of `text` can hold the number whose exponent begins at `at`.
+fn is_number_to_all(text: &str, at: usize) -> bool {
+    let is_part = |byte: &&u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    let (before, behind) = text.as_bytes().split_at(at);
+    let begin = at - before.iter().rev().take_while(is_part).count();
+    let end = at + behind.iter().take_while(is_part).count();
+    serde_json::from_str::<f64>(&text[begin..end]).is_ok()
 }
 
 impl PartialEq for Json {
@@ -148,6 +160,19 @@ mod tests {
         assert!(Json::foreign(wide(limits::JSON_NODES).as_bytes()).is_err());
         assert!(Json::foreign("9".repeat(limits::NUMBER_DIGITS + 1).as_bytes()).is_err());
         assert!(Json::foreign(br#"{"a":"[[[[\"{{{{,,,,99999999999999999999999999999999999999999"}"#).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_nobody_could_read_later_is_refused() {
+        let told = |text: &str| Json::foreign(text.as_bytes()).map(|_| ());
+        for good in ["1e308", "[-1.5E+300,2]", "1e-999", "0e999", r#"{"a": "1e999", "1e999": true}"#, "[1,false,null]"]
+        {
+            assert_eq!(told(good), Ok(()), "{good}");
+        }
+        for bad in ["1e309", "-1e999", "[1,17.5E999 ]", r#"{"a":{"b":1e+400}}"#] {
+            assert!(serde_json::from_str::<serde_json::Value>(bad).is_err(), "{bad}: no reader can");
+            assert!(told(bad).unwrap_err().contains("1e999"), "{bad}");
+        }
     }
 
     #[test]
