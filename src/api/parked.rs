@@ -9,7 +9,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::operations::{
-    self, Caller, Page, ParkedActed, ParkedActionRequest, ParkedJson, ParkedShown, ParkedStateName,
+    self, Caller, Page, ParkedActed, ParkedActionRequest, ParkedJson, ParkedManyRequest, ParkedQuery, ParkedShown,
+    ParkedStateName, RedrivenJson,
 };
 
 use super::ask::{Asked, ParkedId, Said, json, size};
@@ -34,6 +35,15 @@ pub(super) struct WhichParked {
     /// Only messages whose reason begins so, such as `malformed`, `orphan` or `orphan: unknown-saga`.
     #[param(nullable = false)]
     why: Option<String>,
+    /// Only messages with this code in their reason, such as `trigger-data`.
+    #[param(nullable = false)]
+    code: Option<String>,
+    /// Only messages put aside then or later: RFC 3339.
+    #[param(nullable = false, format = DateTime)]
+    parked_after: Option<String>,
+    /// Only messages put aside earlier.
+    #[param(nullable = false, format = DateTime)]
+    parked_before: Option<String>,
     /// Items of the page: 100, at most 1000.
     #[param(nullable = false, minimum = 1, maximum = 1000)]
     page_size: Option<usize>,
@@ -49,8 +59,9 @@ pub(super) async fn list_parked(
     Asked(asked): Asked<WhichParked>,
 ) -> Result<Response, Problem> {
     let size = size("pageSize", asked.page_size)?;
-    let filter = operations::requested_parked(asked.state, asked.topic, asked.key, asked.why)?;
-    Ok(json(&operations::parked_page(&door.desk.reading, filter, size, asked.page_token.as_deref()).await?))
+    let WhichParked { state, topic, key, why, code, parked_after, parked_before, page_token: token, .. } = asked;
+    let filter = ParkedQuery { state, topic, key, why, code, parked_after, parked_before }.filter()?;
+    Ok(json(&operations::parked_page(&door.desk.reading, filter, size, token.as_deref()).await?))
 }
 
 /// One record put aside, whole: headers, value, why it was put aside, how often it entered the line again. Needs a token for all
@@ -81,4 +92,19 @@ pub(super) async fn move_parked(
     Said(request): Said<ParkedActionRequest>,
 ) -> Result<Response, Problem> {
     Ok(json(&operations::move_parked(&door.desk, &caller.who, id, &request, asked.dry_run).await?))
+}
+
+/// Sends several records put aside down the line again, in the order of their logs.
+///
+/// An engine judges each: what would be put aside again stays parked, and says so. 409 when the state of one does not allow it, and then
+/// none is sent. 503 when no engine judges within 10 s: they stay asked for. Needs a token for all definitions.
+#[utoipa::path(post, path = "/v1/parked-messages/redrives", tag = "repair", params(Trying),
+    request_body = ParkedManyRequest, responses((status = OK, body = Vec<RedrivenJson>)))]
+pub(super) async fn redrive_parked(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    Asked(asked): Asked<Trying>,
+    Said(request): Said<ParkedManyRequest>,
+) -> Result<Response, Problem> {
+    Ok(json(&operations::redrive_together(&door.desk, &caller.who, &request, asked.dry_run).await?))
 }

@@ -49,9 +49,11 @@ fn groups() -> [Group; 5] {
         .routes(routes!(saga::timeline))
         .routes(routes!(saga::explanation))
         .routes(routes!(saga::graph))
+        .routes(routes!(saga::difference))
         .routes(routes!(sagas::find))
         .routes(routes!(sagas::stuck))
         .routes(routes!(sagas::failure_groups))
+        .routes(routes!(sagas::failure_group))
         .routes(routes!(sagas::definitions))
         .routes(routes!(plans::list_plans))
         .routes(routes!(plans::show_plan))
@@ -63,7 +65,8 @@ fn groups() -> [Group; 5] {
         .routes(routes!(saga::act))
         .routes(routes!(plans::plan))
         .routes(routes!(plans::move_plan));
-    let repairing_all = OpenApiRouter::new().routes(routes!(parked::move_parked));
+    let repairing_all =
+        OpenApiRouter::new().routes(routes!(parked::move_parked)).routes(routes!(parked::redrive_parked));
     let administering = OpenApiRouter::new()
         .routes(routes!(admin::list_tokens, admin::create_token))
         .routes(routes!(admin::revoke_token))

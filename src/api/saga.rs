@@ -4,15 +4,16 @@
 
 use axum::Extension;
 use axum::extract::{FromRequestParts, State};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use crate::operations::{
-    self, Acted, ActionRequest, Bar, Caller, DryRun, Explanation, GraphFormat, JournalRow, NotPerformed, Opened,
-    Performed, Shown, Times,
+    self, Acted, ActionRequest, Bar, Caller, DiffLine, DryRun, Explanation, GraphFormat, JournalRow, NOW_HEADER,
+    NotPerformed, Opened, Performed, Shown, TimeFormat, Times,
 };
 
 use super::ask::{Asked, SagaId, Said, if_match_seq, json, tagged};
@@ -32,6 +33,31 @@ pub(super) struct Rows {
     /// Only the facts that say that something went wrong.
     #[serde(default)]
     failed: bool,
+}
+
+/// How moments are told in sentences.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Telling {
+    /// How sentences tell moments: `iso`, which it is when nothing is said, `relative` or `raw`.
+    #[param(inline, nullable = false)]
+    time_format: Option<TimeFormat>,
+}
+
+impl Telling {
+    fn seen_from(&self, opened: &Opened) -> Times {
+        Times { format: self.time_format.unwrap_or(TimeFormat::Iso), now: opened.now }
+    }
+}
+
+/// Beside which other saga.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Beside {
+    /// The other saga's id.
+    with: Uuid,
 }
 
 /// In which language.
@@ -78,40 +104,62 @@ impl FromRequestParts<Door> for Seen {
     }
 }
 
+/// An answer about a saga: at which seq it was read, and when.
+fn as_of(opened: &Opened, mut response: Response) -> Response {
+    let now = HeaderValue::from_str(&opened.now.to_string()).expect("a moment is a word");
+    response.headers_mut().insert(NOW_HEADER, now);
+    tagged(opened.saga.seq, response)
+}
+
 /// One saga: what it waits for, its steps, its journal.
-#[utoipa::path(get, path = "/v1/sagas/{id}", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
-    responses((status = OK, body = Shown, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
-pub(super) async fn show_saga(Asked(Nothing {}): Asked<Nothing>, Seen(opened): Seen) -> Result<Response, Problem> {
-    Ok(tagged(opened.saga.seq, json(&operations::show(&opened, Times::iso(opened.now)))))
+#[utoipa::path(get, path = "/v1/sagas/{id}", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Telling),
+    responses((status = OK, body = Shown, headers(("ETag" = String, description = "The journal's highest seq, quoted."), ("Sagabus-Now" = String, description = "The database's clock at that moment, RFC 3339.")))))]
+pub(super) async fn show_saga(Asked(asked): Asked<Telling>, Seen(opened): Seen) -> Result<Response, Problem> {
+    Ok(as_of(&opened, json(&operations::show(&opened, asked.seen_from(&opened)))))
 }
 
 /// A saga's journal.
 #[utoipa::path(get, path = "/v1/sagas/{id}/journal", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Rows),
-    responses((status = OK, body = Vec<JournalRow>, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
+    responses((status = OK, body = Vec<JournalRow>, headers(("ETag" = String, description = "The journal's highest seq, quoted."), ("Sagabus-Now" = String, description = "The database's clock at that moment, RFC 3339.")))))]
 pub(super) async fn journal(Asked(asked): Asked<Rows>, Seen(opened): Seen) -> Result<Response, Problem> {
     let read = if asked.failed { operations::failed_only } else { operations::history };
-    Ok(tagged(opened.saga.seq, json(&read(opened.definition(), &opened.journal))))
+    Ok(as_of(&opened, json(&read(opened.definition(), &opened.journal))))
 }
 
 /// When each step was ready, sent and answered.
 #[utoipa::path(get, path = "/v1/sagas/{id}/timeline", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
-    responses((status = OK, body = Vec<Bar>, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
+    responses((status = OK, body = Vec<Bar>, headers(("ETag" = String, description = "The journal's highest seq, quoted."), ("Sagabus-Now" = String, description = "The database's clock at that moment, RFC 3339.")))))]
 pub(super) async fn timeline(Asked(Nothing {}): Asked<Nothing>, Seen(opened): Seen) -> Result<Response, Problem> {
-    Ok(tagged(opened.saga.seq, json(&operations::timeline(opened.definition(), &opened.journal))))
+    Ok(as_of(&opened, json(&operations::timeline(opened.definition(), &opened.journal))))
 }
 
 /// Why a saga stands where it stands: what it waits for, since when, what happens next, what can be done.
-#[utoipa::path(get, path = "/v1/sagas/{id}/explanation", tag = "see", params(("id" = Uuid, Path, description = "The saga's id.")),
-    responses((status = OK, body = Explanation, headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
-pub(super) async fn explanation(Asked(Nothing {}): Asked<Nothing>, Seen(opened): Seen) -> Result<Response, Problem> {
-    let times = Times::iso(opened.now);
+#[utoipa::path(get, path = "/v1/sagas/{id}/explanation", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Telling),
+    responses((status = OK, body = Explanation, headers(("ETag" = String, description = "The journal's highest seq, quoted."), ("Sagabus-Now" = String, description = "The database's clock at that moment, RFC 3339.")))))]
+pub(super) async fn explanation(Asked(asked): Asked<Telling>, Seen(opened): Seen) -> Result<Response, Problem> {
+    let times = asked.seen_from(&opened);
     let told = operations::explain(opened.plan.rules(), &opened.saga, &opened.journal, times);
-    Ok(tagged(opened.saga.seq, json(&told)))
+    Ok(as_of(&opened, json(&told)))
+}
+
+/// Where the histories of two sagas part: their facts without ids, moments and data, of the saga of the path (`a`), of the other one
+/// (`b`), or of both.
+#[utoipa::path(get, path = "/v1/sagas/{id}/difference", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Beside),
+    responses((status = OK, body = Vec<DiffLine>)))]
+pub(super) async fn difference(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    Asked(Beside { with }): Asked<Beside>,
+    Seen(a): Seen,
+) -> Result<Response, Problem> {
+    let b = operations::open_for(&door.desk, &caller, with).await?;
+    let (a, b) = ((a.definition(), a.journal.as_slice()), (b.definition(), b.journal.as_slice()));
+    Ok(json(&operations::diff_histories(a, b)))
 }
 
 /// A saga's steps as a graph, with the state of each.
 #[utoipa::path(get, path = "/v1/sagas/{id}/graph", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Drawing),
-    responses((status = OK, body = String, content_type = "text/plain", headers(("ETag" = String, description = "The journal's highest seq, quoted.")))))]
+    responses((status = OK, body = String, content_type = "text/plain", headers(("ETag" = String, description = "The journal's highest seq, quoted."), ("Sagabus-Now" = String, description = "The database's clock at that moment, RFC 3339.")))))]
 pub(super) async fn graph(Asked(asked): Asked<Drawing>, Seen(opened): Seen) -> Result<Response, Problem> {
     let format = match asked.format {
         Language::Mermaid => GraphFormat::Mermaid,
@@ -119,7 +167,7 @@ pub(super) async fn graph(Asked(asked): Asked<Drawing>, Seen(opened): Seen) -> R
         Language::Ascii => GraphFormat::Ascii,
     };
     let text = operations::graph(opened.definition(), &opened.saga, format);
-    Ok(tagged(opened.saga.seq, text.into_response()))
+    Ok(as_of(&opened, text.into_response()))
 }
 
 /// What came of an action: decided, or with `dryRun` what would follow.

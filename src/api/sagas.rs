@@ -4,7 +4,7 @@
 #![expect(unused_qualifications, reason = "the macro `utoipa::path` writes the names of parameters in full")]
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -115,6 +115,9 @@ pub(super) struct AtHand {
     /// How many sagas' triggers are looked through: 10000, at most 100000.
     #[param(nullable = false, minimum = 0, maximum = 100_000)]
     newest: Option<usize>,
+    /// How sentences tell moments: `iso`, which it is when nothing is said, `relative` or `raw`.
+    #[param(inline, nullable = false)]
+    time_format: Option<TimeFormat>,
 }
 
 /// Which sagas' failures.
@@ -125,6 +128,15 @@ pub(super) struct Newest {
     /// Look at this many sagas, the newest of those that failed: 1000, at most 10000.
     #[param(nullable = false, minimum = 1, maximum = 10_000)]
     limit: Option<usize>,
+}
+
+impl Newest {
+    fn limit(&self) -> Result<usize, Problem> {
+        match self.limit.unwrap_or(1_000) {
+            limit @ 1..=10_000 => Ok(limit),
+            _ => Err(Problem::invalid("limit is 1 to 10000")),
+        }
+    }
 }
 
 /// Sagas, newest first.
@@ -164,7 +176,7 @@ pub(super) async fn find(
     if newest > 100_000 || asked.q.is_empty() || asked.q.contains('\0') {
         return Err(Problem::invalid("q is some text; newest is at most 100000"));
     }
-    let seen = (TimeFormat::Iso, caller.sight());
+    let seen = (asked.time_format.unwrap_or(TimeFormat::Iso), caller.sight());
     let mut found = operations::find(&door.desk.reading, door.desk.kafka.clone(), &asked.q, newest, seen).await?;
     found.sagas.retain(|found| caller.may_see(&found.saga.definition));
     if caller.check_whole().is_err() {
@@ -197,13 +209,24 @@ pub(super) async fn failure_groups(
     Extension(caller): Extension<Caller>,
     Asked(asked): Asked<Newest>,
 ) -> Result<Response, Problem> {
-    let limit = asked.limit.unwrap_or(1_000);
-    if !(1..=10_000).contains(&limit) {
-        return Err(Problem::invalid("limit is 1 to 10000"));
-    }
-    let (mut found, is_cut) = operations::failures(&door.desk.reading, limit, caller.sight()).await?;
+    let (mut found, is_cut) = operations::failures(&door.desk.reading, asked.limit()?, caller.sight()).await?;
     found.retain(|trouble| caller.may_see(&trouble.definition));
     Ok(json(&Cut { items: operations::groups(&found), is_cut }))
+}
+
+/// The sagas of one group of failures, and what went wrong in each.
+#[utoipa::path(get, path = "/v1/failure-groups/{id}", tag = "trouble",
+    params(("id" = String, Path, description = "The group's id."), Newest), responses((status = OK, body = Cut<Trouble>)))]
+pub(super) async fn failure_group(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Asked(asked): Asked<Newest>,
+) -> Result<Response, Problem> {
+    let may_see = |definition: &str| caller.may_see(definition);
+    let found = operations::group(&door.desk.reading, &id, asked.limit()?, caller.sight(), may_see).await;
+    let (items, is_cut) = found?;
+    Ok(json(&Cut { items, is_cut }))
 }
 
 /// Every definition that was ever deployed.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use crate::core::{Operation, Verb};
 use crate::store::{Answered, Console, OperationState};
 
 use super::failure::{Exit, Failure};
+use super::words::{Word, word};
 
 /// How long the command waits for an engine to decide.
 const WAIT: Duration = Duration::from_secs(10);
@@ -18,7 +19,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// An action that was decided, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Acted {
     /// The action.
@@ -26,9 +27,13 @@ pub struct Acted {
     /// The saga.
     pub saga_id: Uuid,
     /// What was asked.
-    pub verb: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub verb: Word,
     /// `decided`.
-    pub outcome: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub outcome: Word,
 }
 
 /// An action with an id that no other asking has: from who asks, of what, in which process, when.

@@ -1,6 +1,6 @@
 //! An action on one saga as programs ask for it: checked field by field, allowed or not, then decided by an engine or tried.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::places::Desk;
 use super::sight::tried;
 
 /// The verbs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "`core::Verb` says what each does")]
 pub enum ActionName {
@@ -34,7 +34,7 @@ pub enum ActionName {
 }
 
 /// How a stuck step ended, as a person found it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FoundOutcome {
     /// Its effect is there.
@@ -45,8 +45,37 @@ pub enum FoundOutcome {
     Left,
 }
 
+impl ActionName {
+    fn of(verb: &Verb) -> Self {
+        match verb {
+            Verb::Republish { .. } => Self::Republish,
+            Verb::Retry { .. } => Self::Retry,
+            Verb::Edit { .. } => Self::Edit,
+            Verb::Skip { .. } => Self::Skip,
+            Verb::Complete { .. } => Self::Complete,
+            Verb::Fail { .. } => Self::Fail,
+            Verb::Compensate => Self::Compensate,
+            Verb::Cancel => Self::Cancel,
+            Verb::Pause => Self::Pause,
+            Verb::Resume => Self::Resume,
+            Verb::Resolve { .. } => Self::Resolve,
+            Verb::Abandon => Self::Abandon,
+        }
+    }
+}
+
+impl FoundOutcome {
+    fn of(outcome: Resolution) -> Self {
+        match outcome {
+            Resolution::Done => Self::Done,
+            Resolution::Undone => Self::Undone,
+            Resolution::Left => Self::Left,
+        }
+    }
+}
+
 /// An action that is asked for. What an action does not take is refused, and so is a field that there is not.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ActionRequest {
     /// What to do.
@@ -107,6 +136,30 @@ impl From<Failure> for NotPerformed {
 }
 
 impl ActionRequest {
+    /// How programs ask for this verb.
+    pub fn of(verb: &Verb, reason: &str) -> Self {
+        let mut said = Self {
+            action: ActionName::of(verb),
+            reason: reason.to_owned(),
+            step: verb.step().map(str::to_owned),
+            force: None,
+            data: None,
+            reply: None,
+            code: None,
+            outcome: None,
+        };
+        match verb {
+            Verb::Retry { force, .. } => said.force = Some(*force),
+            Verb::Edit { data, .. } => said.data = Some(data.clone()),
+            Verb::Skip { reply, .. } => said.reply.clone_from(reply),
+            Verb::Complete { reply, .. } => said.reply = Some(reply.clone()),
+            Verb::Fail { code, .. } => said.code = Some(code.clone()),
+            Verb::Resolve { outcome, .. } => said.outcome = Some(FoundOutcome::of(*outcome)),
+            Verb::Republish { .. } | Verb::Compensate | Verb::Cancel | Verb::Pause | Verb::Resume | Verb::Abandon => {}
+        }
+        said
+    }
+
     /// The verb with what it takes.
     ///
     /// # Errors
@@ -296,6 +349,7 @@ mod tests {
             (r#"{"action":"abandon","reason":"r"}"#, Verb::Abandon),
         ];
         for (text, verb) in told {
+            assert_eq!(ActionRequest::of(&verb, "r").verb(), Ok(verb.clone()), "as it is asked for");
             assert_eq!(read(text), Ok(verb), "{text}");
         }
         let refused = [

@@ -1,6 +1,6 @@
 //! `audit list|export`: who did what, and who was not let.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::Sha256;
@@ -14,7 +14,7 @@ use super::pages::{Page, PageToken};
 const PAGE: usize = 1_000;
 
 /// An entry of the audit, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditJson {
     /// Its number; they have holes.

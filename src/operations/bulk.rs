@@ -73,7 +73,7 @@ pub struct SentJson {
 }
 
 /// Why sagas are not eligible, and how many.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReasonJson {
     /// Without phase and verbs, which differ.
     pub reason: String,

@@ -1,23 +1,26 @@
 //! Where the histories of two sagas part: their facts without ids, moments and data. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use similar::utils::diff_slices;
 use similar::{Algorithm, ChangeTag};
+use utoipa::ToSchema;
 
 use crate::core::{Definition, Transition};
 
 use super::history::named_fact;
+use super::words::{Word, word};
 
 /// Members of a fact that tell what happened; the others tell when, or with which ids and data.
 const TOLD: [&str; 9] = ["step", "action", "attempt", "code", "kind", "phase", "cause", "unanswered", "message"];
 
 /// A fact of one of the sagas or of both, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiffLine {
     /// `both`, `a` or `b`.
-    #[serde(rename = "in")]
-    pub side: &'static str,
+    #[serde(rename = "in", deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub side: Word,
     /// The fact in one line.
     pub fact: String,
 }

@@ -1,6 +1,6 @@
 //! What an operator's action would do, decided on the saga as it stands: nothing is written and nothing is sent.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -12,33 +12,42 @@ use crate::core::{
 
 use super::failure::{Exit, Failure};
 use super::history::named_fact;
+use super::words::{Word, word, words};
 
 /// What would follow, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DryRun {
     /// The saga.
     pub saga_id: Uuid,
     /// What would be asked.
-    pub verb: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub verb: Word,
     /// The journal row that the saga stands at.
     pub seq: u32,
     /// Where it stands.
-    pub phase: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub phase: Word,
     /// Where it would stand.
-    pub phase_after: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub phase_after: Word,
     /// What would be written, with the names of steps.
     pub facts: Vec<Value>,
     /// What would be sent.
     pub commands: Vec<CommandJson>,
     /// Phases that would be announced.
-    pub announces: Vec<&'static str>,
+    #[serde(deserialize_with = "words")]
+    #[schema(value_type = Vec<String>)]
+    pub announces: Vec<Word>,
     /// Why it would be refused, if so.
     pub refusal: Option<RefusalJson>,
 }
 
 /// A command that would be sent, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandJson {
     /// `ce_id`.
@@ -51,7 +60,9 @@ pub struct CommandJson {
     /// The step's name.
     pub step: String,
     /// `do` or `undo`.
-    pub action: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub action: Word,
     /// From 1.
     pub attempt: u16,
     /// The record's value, byte for byte.
@@ -60,15 +71,19 @@ pub struct CommandJson {
 }
 
 /// Why an action is refused, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusalJson {
     /// `refused` or `changed`.
-    pub code: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub code: Word,
     /// For people.
     pub message: String,
     /// The verbs that would be carried out.
-    pub can: Vec<&'static str>,
+    #[serde(deserialize_with = "words")]
+    #[schema(value_type = Vec<String>)]
+    pub can: Vec<Word>,
 }
 
 impl DryRun {

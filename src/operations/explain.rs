@@ -1,7 +1,7 @@
 //! One sentence about a saga, then every gate that is not met (OPERATIONS.md section 4): *waiting for WHAT, since WHEN, because WHY;
 //! next: WHAT happens WHEN by itself; or what you can do*. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -9,15 +9,18 @@ use crate::core::{Backward, Definition, Forward, Phase, Rules, Saga, StepIx, Ste
 
 use super::gates::{Gate, Next, gates};
 use super::moments::Times;
+use super::words::{Word, word, words};
 
 /// Why a saga stands where it stands, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// The saga.
     pub saga_id: Uuid,
     /// Where it stands.
-    pub phase: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub phase: Word,
     /// The first gate in one sentence, and what can be done.
     pub sentence: String,
     /// Every gate that is not met.
@@ -25,7 +28,9 @@ pub struct Explanation {
     /// Steps whose effect is there, or may be.
     pub applied: Vec<String>,
     /// The operator's verbs that would be carried out.
-    pub can: Vec<&'static str>,
+    #[serde(deserialize_with = "words")]
+    #[schema(value_type = Vec<String>)]
+    pub can: Vec<Word>,
 }
 
 /// Explains the saga as of `times.now`.

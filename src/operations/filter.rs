@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::{Phase, Timestamp};
@@ -138,7 +138,7 @@ pub fn parked_filter(conditions: &[ParkedCondition], now: Timestamp) -> ParkedFi
 }
 
 /// Conditions as programs say them, each at most once: all of them are true of the sagas that are meant.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub struct Conditions {
@@ -161,6 +161,24 @@ pub struct Conditions {
 }
 
 impl Conditions {
+    /// What `--where` said in texts that could be read; of two of the same name the last one counts.
+    pub fn of<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
+        let mut said = Self::default();
+        for (name, value) in texts.filter_map(|text| text.split_once('=')) {
+            let member = match name {
+                "phase" => &mut said.phase,
+                "definition" => &mut said.definition,
+                "key" => &mut said.key,
+                "code" => &mut said.code,
+                "started-after" => &mut said.started_after,
+                "started-before" => &mut said.started_before,
+                _ => continue,
+            };
+            *member = Some(value.to_owned());
+        }
+        said
+    }
+
     /// Each as `--where` says it.
     pub(super) fn texts(&self) -> Vec<String> {
         let said = [&self.phase, &self.definition, &self.key, &self.code, &self.started_after, &self.started_before];
@@ -258,6 +276,9 @@ mod tests {
         assert_eq!(said.texts(), ["phase=stuck", "key=a=b*", "started-after=30m"]);
         let read: Vec<Condition> = said.texts().iter().map(|text| Condition::parse(text).unwrap()).collect();
         assert_eq!(said.read(), Ok(read));
+        let again =
+            Conditions::of(["phase=running", "nothing"].into_iter().chain(said.texts().iter().map(String::as_str)));
+        assert_eq!(again.texts(), said.texts());
         let zero = Conditions { code: Some("\0".to_owned()), ..Conditions::default() };
         assert_eq!(zero.read(), Err("code holds a zero byte".to_owned()));
         assert!(serde_json::from_str::<Conditions>(r#"{"phases": "stuck"}"#).is_err());

@@ -4,7 +4,7 @@
 //! place is read from Kafka, if it is still there: a trigger leads to its business key, answers and commands name their saga. Only
 //! where it is gone are the newest sagas looked through for a trigger that came from there.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -22,12 +22,13 @@ use super::opened::{Opened, open, reader};
 use super::parked::{ParkedJson, parked_json};
 use super::read::{ListedJson, listed_saga};
 use super::sight::Sight;
+use super::words::{Word, words};
 
 /// Sagas whose triggers are read by one statement.
 const PAGE: usize = 1_000;
 
 /// What was found, as programs read it.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FoundJson {
     /// Sagas.
@@ -37,7 +38,7 @@ pub struct FoundJson {
 }
 
 /// A saga at a glance, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FoundSaga {
     /// As in a list.
@@ -56,7 +57,9 @@ pub struct FoundSaga {
     /// The command that was looked for.
     pub command: Option<String>,
     /// The operator's verbs that would be carried out.
-    pub can: Vec<&'static str>,
+    #[serde(deserialize_with = "words")]
+    #[schema(value_type = Vec<String>)]
+    pub can: Vec<Word>,
 }
 
 /// What a text may be, beside an id or a business key.

@@ -1,6 +1,6 @@
 //! What an open saga waits for: every gate that is not met, each with its numbers (OPERATIONS.md section 4). Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::{
@@ -9,9 +9,10 @@ use crate::core::{
 };
 
 use super::moments::Moment;
+use super::words::{Word, maybe_word, word};
 
 /// Kinds of gates, the one that people should hear of first first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum GateKind {
     /// A person froze the saga.
@@ -35,7 +36,7 @@ pub enum GateKind {
 }
 
 /// A gate that is not met, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Gate {
     /// Its kind.
@@ -43,7 +44,9 @@ pub struct Gate {
     /// The step; `None` when it is about the saga as a whole.
     pub step: Option<String>,
     /// `do` or `undo`.
-    pub action: Option<&'static str>,
+    #[serde(deserialize_with = "maybe_word")]
+    #[schema(value_type = Option<String>)]
+    pub action: Option<Word>,
     /// What is waited for.
     pub waits_for: String,
     /// Since when.
@@ -61,13 +64,15 @@ pub struct Gate {
 }
 
 /// Something that happens by itself.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Next {
     /// When.
     pub at: Moment,
     /// What.
-    pub what: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub what: Word,
     /// What follows from it.
     pub then: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! A saga's journal as people and programs read it: facts with the names of their steps.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -9,7 +9,7 @@ use crate::core::{Definition, Fact, Transition};
 use super::moments::Moment;
 
 /// A journal row, as programs read it.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JournalRow {
     /// From 1.
     pub seq: u32,

@@ -1,11 +1,15 @@
 //! Moments as people and programs read them. The present is an argument.
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::core::Timestamp;
+
+/// The header in which an answer about a saga says when it was read: RFC 3339 in UTC, by the database's clock.
+pub const NOW_HEADER: &str = "sagabus-now";
 
 /// A moment in JSON: RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +18,15 @@ pub struct Moment(pub Timestamp);
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // A year that RFC 3339 cannot write is shown as a number.
+        let number = || text.parse().map(Timestamp::from_micros).ok();
+        text.parse().ok().or_else(number).map(Self).ok_or_else(|| D::Error::custom(format!("{text:?} is no moment")))
     }
 }
 
@@ -29,7 +42,8 @@ impl PartialSchema for Moment {
 impl ToSchema for Moment {}
 
 /// How moments are shown to people.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub enum TimeFormat {
     /// `in 20s`, `16m02s ago`.
     #[default]
@@ -60,8 +74,8 @@ impl Times {
         match self.format {
             TimeFormat::Iso => at.to_string(),
             TimeFormat::Raw => at.micros().to_string(),
-            TimeFormat::Relative if at > self.now => format!("in {}", span(at.millis_since(self.now))),
-            TimeFormat::Relative => format!("{} ago", span(self.now.millis_since(at))),
+            TimeFormat::Relative if at > self.now => format!("in {}", span(millis_between(self.now, at))),
+            TimeFormat::Relative => format!("{} ago", span(millis_between(at, self.now))),
         }
     }
 
@@ -77,9 +91,16 @@ impl Times {
     pub fn since(&self, at: Timestamp) -> String {
         match self.format {
             TimeFormat::Iso | TimeFormat::Raw => format!("since {}", self.column(at)),
-            TimeFormat::Relative => format!("for {}", span(self.now.millis_since(at))),
+            TimeFormat::Relative => format!("for {}", span(millis_between(at, self.now))),
         }
     }
+}
+
+/// Milliseconds between two moments as JSON has them, each cut to milliseconds: so an age is the same to whoever has read them there. 0
+/// when the first is the later one.
+pub fn millis_between(earlier: Timestamp, later: Timestamp) -> u64 {
+    let millis = |at: Timestamp| at.micros().div_euclid(1_000);
+    u64::try_from(millis(later).saturating_sub(millis(earlier))).unwrap_or_default()
 }
 
 /// A length of time in its two greatest units: `850ms`, `20s`, `16m02s`, `3h05m`, `2d04h`.
@@ -103,6 +124,26 @@ mod tests {
     fn a_span_is_told_in_its_two_greatest_units() {
         let spans = [850, 20_000, 962_000, 11_100_000, 187_200_000].map(span);
         assert_eq!(spans, ["850ms", "20s", "16m02s", "3h05m", "2d04h"]);
+    }
+
+    #[test]
+    fn a_moment_is_read_as_it_was_written() {
+        for millis in [0, 1_700_000_000_123, 253_402_300_800_000] {
+            let moment = Moment(Timestamp::from_millis(millis));
+            let written = serde_json::to_string(&moment).unwrap();
+            assert_eq!(serde_json::from_str::<Moment>(&written).unwrap(), moment, "{written}");
+        }
+        assert!(serde_json::from_str::<Moment>("\"yesterday\"").is_err());
+    }
+
+    #[test]
+    fn an_age_is_the_same_to_whoever_has_read_the_moments_in_json() {
+        for (earlier, later, millis) in [(999, 2_000, 2), (1_000, 2_999, 1), (-1, 0, 1), (5_000, 4_000, 0)] {
+            let [earlier, later] = [earlier, later].map(Timestamp::from_micros);
+            let read = |at| serde_json::from_str::<Moment>(&serde_json::to_string(&Moment(at)).unwrap()).unwrap().0;
+            assert_eq!(millis_between(earlier, later), millis);
+            assert_eq!(millis_between(read(earlier), read(later)), millis);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Pages by key: where the last one ended, never how many were before. A token is opaque and bound to what was asked.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use super::sight::listed_for;
 const TOKEN_BYTES: usize = 32;
 
 /// A page, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
     /// What is on it.
@@ -27,7 +27,7 @@ pub struct Page<T> {
 }
 
 /// A list that may be cut, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cut<T> {
     /// The list.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use super::obstacle::Obstacle;
 use super::opened::Opened;
 use super::pages::{Page, PageToken};
 use super::sight::{Sight, is_masked_topic};
+use super::words::{Word, maybe_word, word};
 
 /// How long the command waits for an engine to judge.
 const WAIT: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A parked message, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParkedJson {
     /// Its number.
@@ -44,11 +45,13 @@ pub struct ParkedJson {
     /// RFC 3339.
     pub parked_at: Moment,
     /// `parked`, `redriven` or `discarded`.
-    pub state: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub state: Word,
 }
 
 /// A parked message with everything that was kept of it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParkedShown {
     /// As in a list.
@@ -68,7 +71,7 @@ pub struct ParkedShown {
 }
 
 /// One time that a message entered the line again.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RedriveJson {
     /// `redrive`, `edit` or `bind`.
@@ -80,19 +83,23 @@ pub struct RedriveJson {
     /// RFC 3339.
     pub requested_at: Moment,
     /// How it ended; null while nobody has judged it.
-    pub verdict: Option<&'static str>,
+    #[serde(deserialize_with = "maybe_word")]
+    #[schema(value_type = Option<String>)]
+    pub verdict: Option<Word>,
     /// What was said against it.
     pub message: Option<String>,
 }
 
 /// What became of a message that entered the line again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RedrivenJson {
     /// The parked message.
     pub id: i64,
     /// How it ended this time.
-    pub verdict: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub verdict: Word,
     /// What is said against it.
     pub message: Option<String>,
     /// It would be put aside again, and stays parked.

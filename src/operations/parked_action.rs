@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::core::Timestamp;
 use crate::store::{ParkedFilter, ParkedState};
 
 use super::act::{checked_reason, takes_only};
 use super::failure::{Exit, Failure};
 use super::opened::open;
-use super::parked::{Edit, check_redrive, discard, redrive, show_parked};
+use super::parked::{Edit, RedrivenJson, check_redrive, discard, redrive, show_parked};
 use super::places::Desk;
 use super::read::find_one;
 use super::sight::Sight;
+use super::words::{Word, maybe_word, word};
+
+/// Records that enter the line together by one request.
+const TOGETHER: usize = 1_000;
 
 /// Whether a record put aside waits for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -37,30 +42,54 @@ impl ParkedStateName {
     }
 }
 
-/// Which records put aside: those for which everything is true that is said.
-///
-/// # Errors
-/// A text holds a zero byte (exit 2): no record is meant.
-pub fn requested_parked(
-    state: Option<ParkedStateName>,
-    topic: Option<String>,
-    key: Option<String>,
-    why: Option<String>,
-) -> Result<ParkedFilter, Failure> {
-    if [&topic, &key, &why].into_iter().flatten().any(|text| text.contains('\0')) {
-        return Err(Failure::new(Exit::Usage, "a text holds a zero byte", ""));
+/// Which records put aside, as programs say it: those for which everything is true that is said.
+#[derive(Clone, Debug, Default)]
+pub struct ParkedQuery {
+    /// Whether they wait for a person.
+    pub state: Option<ParkedStateName>,
+    /// Where they were read.
+    pub topic: Option<String>,
+    /// Their whole key.
+    pub key: Option<String>,
+    /// How their reason begins.
+    pub why: Option<String>,
+    /// The code in their reason.
+    pub code: Option<String>,
+    /// Put aside then or later, RFC 3339.
+    pub parked_after: Option<String>,
+    /// Put aside earlier.
+    pub parked_before: Option<String>,
+}
+
+impl ParkedQuery {
+    /// What is looked for.
+    ///
+    /// # Errors
+    /// A text holds a zero byte, or is no moment (exit 2): no record is meant.
+    pub fn filter(self) -> Result<ParkedFilter, Failure> {
+        let Self { state, topic, key, why, code, parked_after, parked_before } = self;
+        if [&topic, &key, &why, &code].into_iter().flatten().any(|text| text.contains('\0')) {
+            return Err(usage("a text holds a zero byte"));
+        }
+        let moment = |name: &str, said: Option<String>| {
+            let read = said.map(|said| said.parse::<Timestamp>()).transpose();
+            read.map_err(|no| usage(format!("{name} is not {no}")))
+        };
+        Ok(ParkedFilter {
+            state: state.map(ParkedStateName::state),
+            topic,
+            key,
+            reason_prefix: why,
+            code,
+            parked_after: moment("parkedAfter", parked_after)?,
+            parked_before: moment("parkedBefore", parked_before)?,
+            before: None,
+        })
     }
-    Ok(ParkedFilter {
-        state: state.map(ParkedStateName::state),
-        topic,
-        key,
-        reason_prefix: why,
-        ..ParkedFilter::default()
-    })
 }
 
 /// What is done with a record put aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ParkedActionName {
     /// Sends it down the line again as it is.
@@ -74,7 +103,7 @@ pub enum ParkedActionName {
 }
 
 /// What is to be done with a record put aside. What an action does not take is refused, and so is a field that there is not.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParkedActionRequest {
     /// What to do.
@@ -96,16 +125,31 @@ pub struct ParkedActionRequest {
     pub step: Option<String>,
 }
 
+/// What is to be done with several records put aside at once: all but `discard`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParkedManyRequest {
+    /// The parked messages: at most 1000.
+    #[schema(min_items = 1, max_items = 1_000)]
+    pub ids: Vec<i64>,
+    /// What is done with each.
+    pub with: ParkedActionRequest,
+}
+
 /// What became of a record put aside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParkedActed {
     /// The parked message.
     pub id: i64,
     /// `redriven`, `discarded`, or `tried`: nothing was done.
-    pub outcome: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub outcome: Word,
     /// How it ended this time; null where nobody judged it.
-    pub verdict: Option<&'static str>,
+    #[serde(deserialize_with = "maybe_word")]
+    #[schema(value_type = Option<String>)]
+    pub verdict: Option<Word>,
     /// What is said about that.
     pub message: Option<String>,
 }
@@ -137,6 +181,12 @@ impl ParkedActionName {
 }
 
 impl ParkedActionRequest {
+    /// The action alone.
+    pub fn of(action: ParkedActionName, reason: &str) -> Self {
+        let (force, value, headers, saga, definition, step) = (None, None, None, None, None, None);
+        Self { action, reason: reason.to_owned(), force, value, headers, saga, definition, step }
+    }
+
     /// Nothing is said that the action does not take.
     fn check(&self) -> Result<(), Failure> {
         let said = [
@@ -220,6 +270,33 @@ pub async fn move_parked(
         }
         Some(one) => Ok(acted("redriven", Some(one.verdict), one.message)),
     }
+}
+
+/// Sends the records of these numbers down the line again in the order of their logs, and waits until an engine has judged them: what
+/// would be put aside again stays parked, and the others go on. Tries whether that may be when `is_dry_run`, and then nobody has judged.
+///
+/// # Errors
+/// The request cannot be (exit 2); one is not there (3) or may not (4), and then none is sent; nobody judged in time (6).
+pub async fn redrive_together(
+    desk: &Desk,
+    who: &str,
+    ParkedManyRequest { ids, with }: &ParkedManyRequest,
+    is_dry_run: bool,
+) -> Result<Vec<RedrivenJson>, Failure> {
+    with.check()?;
+    let reason = checked_reason(&with.reason)?;
+    if with.action == ParkedActionName::Discard {
+        return Err(usage("discard is asked for one by one"));
+    }
+    if ids.is_empty() || ids.len() > TOGETHER {
+        return Err(usage(format!("ids are 1 to {TOGETHER}")));
+    }
+    let (edit, force) = (with.edit(desk).await?, with.force.unwrap_or_default());
+    if is_dry_run {
+        check_redrive(&desk.reading, ids, &edit, force).await?;
+        return Ok(Vec::new());
+    }
+    redrive(&desk.asking, ids, (with.action.name(), &edit), (who, reason), force).await
 }
 
 fn not_parked(id: i64, state: &str) -> Failure {

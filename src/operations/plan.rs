@@ -1,6 +1,6 @@
 //! Plans and jobs as people and programs see them, and what a person does with them: apply, pause, resume, cancel.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -12,12 +12,13 @@ use super::bulk::{Draft, EffectJson, ReasonJson, item_digest, plan_hash, reasons
 use super::failure::{Exit, Failure};
 use super::job::{Steer, may_apply};
 use super::moments::Moment;
+use super::words::{Word, maybe_word};
 
 /// Items that are read by one statement to check a hash.
 const HASHED_PAGE: usize = 1_000;
 
 /// A plan, or the job that it became, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanJson {
     /// `p31`; null for one that is not saved.
@@ -47,7 +48,9 @@ pub struct PlanJson {
     /// Somebody else than who planned has to apply it.
     pub needs_second_person: bool,
     /// `planned`, `applying`, `paused`, `done`, `partial`, `cancelled` or `expired`.
-    pub state: Option<&'static str>,
+    #[serde(deserialize_with = "maybe_word")]
+    #[schema(value_type = Option<String>)]
+    pub state: Option<Word>,
     /// Why it waits, or how it ended.
     pub message: Option<String>,
     /// When it ended.
@@ -57,7 +60,7 @@ pub struct PlanJson {
 }
 
 /// A job, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobJson {
     /// Who applied the plan.
@@ -91,7 +94,7 @@ pub struct JobJson {
 }
 
 /// A saga of a plan, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemJson {
     /// The saga.

@@ -1,6 +1,6 @@
 //! Plans and jobs as programs look at them, page by page, and what they do with one: a plan exists for who may see all of its sagas.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::{Sha256, Verb};
@@ -47,7 +47,7 @@ impl ItemState {
 }
 
 /// What is done with a plan, or with the job that it became.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PlanActionName {
     /// Makes a job of a plan.
@@ -77,7 +77,7 @@ impl PlanActionName {
 }
 
 /// What is to be done with a plan. All but `action` and `reason` belongs to `apply`.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanActionRequest {
     /// What to do.

@@ -1,6 +1,6 @@
 //! A bulk action as programs ask for it: what to do, and with which sagas. It is only planned.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::{Json, Timestamp, Verb};
@@ -17,7 +17,7 @@ use super::plan::{PlanJson, drafted, plan};
 const NAMES: usize = 10_000;
 
 /// A plan that is asked for: an action with what it takes, and one of `where`, `failure` and `sagas`.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanRequest {
     /// What to do with each saga.
@@ -49,6 +49,13 @@ pub struct PlanRequest {
 }
 
 impl PlanRequest {
+    /// How programs ask for this verb; for which sagas is not said yet.
+    pub fn of(verb: &Verb) -> Self {
+        let ActionRequest { action, step, force, data, reply, code, outcome, .. } = ActionRequest::of(verb, "");
+        let (conditions, failure, sagas, definition) = (None, None, None, None);
+        Self { action, step, force, data, reply, code, outcome, conditions, failure, sagas, definition }
+    }
+
     /// The verb with what it takes.
     fn verb(&self) -> Result<Verb, String> {
         if self.step.as_ref().is_some_and(|step| step.contains('\0')) {

@@ -13,9 +13,10 @@ use super::history::{JournalRow, history};
 use super::moments::{Moment, Times};
 use super::opened::Opened;
 use super::sight::{Sight, listed_for};
+use super::words::{Word, word};
 
 /// A saga in a list, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedJson {
     /// The saga's id.
@@ -27,7 +28,9 @@ pub struct ListedJson {
     /// The business key.
     pub business_key: String,
     /// Where it stands.
-    pub phase: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub phase: Word,
     /// By the database's clock, RFC 3339.
     pub started_at: Moment,
     /// When it ended.
@@ -49,15 +52,19 @@ pub struct ErrorJson {
 }
 
 /// A step of one saga, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepJson {
     /// Its name.
     pub name: String,
     /// `compensatable`, `pivot`, `retriable` or `readOnly`.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub kind: Word,
     /// How it stands.
-    pub state: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub state: Word,
     /// `do` ids issued.
     pub attempts: u16,
     /// `undo` ids issued.
@@ -67,7 +74,7 @@ pub struct StepJson {
 }
 
 /// One saga with everything about it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
     /// As in a list.
@@ -131,12 +138,14 @@ pub async fn list(
 }
 
 /// How many sagas there are in a phase of a definition, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CountJson {
     /// The definition's name.
     pub definition: String,
     /// The phase.
-    pub phase: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub phase: Word,
     /// How many.
     pub sagas: i64,
 }
@@ -193,11 +202,18 @@ pub async fn definitions(console: &Console, limit: usize) -> Result<(Vec<Definit
 /// # Errors
 /// There is none (exit 3), or a key fits several definitions (exit 2).
 pub async fn find_one(console: &Console, id_or_key: &str, definition: Option<&str>) -> Result<ListedSaga, Failure> {
-    let mut found = console.find(&[id_or_key], definition).await?;
+    only_one(id_or_key, console.find(&[id_or_key], definition).await?, |saga| &saga.row.definition_name)
+}
+
+/// The only saga of those that an id or a business key means; `definition` is the name of a saga's definition.
+///
+/// # Errors
+/// There is none (exit 3), or the key fits several definitions (exit 2).
+pub fn only_one<T>(id_or_key: &str, mut found: Vec<T>, definition: impl Fn(&T) -> &str) -> Result<T, Failure> {
     match (found.pop(), found.len()) {
         (Some(saga), 0) => Ok(saga),
         (Some(last), _) => {
-            let names: Vec<&str> = found.iter().chain([&last]).map(|saga| &*saga.row.definition_name).collect();
+            let names: Vec<&str> = found.iter().chain([&last]).map(definition).collect();
             let message = format!("{id_or_key} is a business key of several definitions: {}", names.join(", "));
             Err(Failure::new(Exit::Usage, message, "say which one with --definition NAME"))
         }

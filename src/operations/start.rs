@@ -131,9 +131,11 @@ pub async fn wait_for_end(
         }
         tokio::time::sleep(LOOK).await;
     }
-    Err(Failure::new(
-        Exit::TimedOut,
-        format!("saga {business_key} has not ended in {} s", at_most.as_secs()),
-        "sagabus show says what it waits for",
-    ))
+    Err(not_ended(business_key, at_most))
+}
+
+/// Time is up (exit 124).
+pub fn not_ended(business_key: &str, at_most: Duration) -> Failure {
+    let message = format!("saga {business_key} has not ended in {} s", at_most.as_secs());
+    Failure::new(Exit::TimedOut, message, "sagabus show says what it waits for")
 }

@@ -20,7 +20,7 @@ use super::start::{LOOK, prepare, publish};
 const WAIT: Duration = Duration::from_secs(10);
 
 /// A saga that is asked for.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StartRequest {
     /// The definition's name.
@@ -31,7 +31,7 @@ pub struct StartRequest {
 }
 
 /// Whether a saga was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum StartOutcome {
     /// By this request.
@@ -43,7 +43,7 @@ pub enum StartOutcome {
 }
 
 /// A saga that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StartedJson {
     /// Its id.

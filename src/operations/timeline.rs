@@ -1,20 +1,23 @@
 //! When each command of a saga was ready, sent and answered. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::{Action, Definition, Fact, StepIx, Timestamp, Transition};
 
 use super::moments::Moment;
+use super::words::{Word, maybe_word, word};
 
 /// One attempt in one direction, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bar {
     /// The step's name.
     pub step: String,
     /// `do` or `undo`.
-    pub action: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub action: Word,
     /// From 1.
     pub attempt: u16,
     /// When it was ready.
@@ -26,7 +29,9 @@ pub struct Bar {
     /// When it was over.
     pub ended_at: Option<Moment>,
     /// How it ended: `succeeded`, `failed`, `givenUp`, `unanswered` or `skipped`.
-    pub end: Option<&'static str>,
+    #[serde(deserialize_with = "maybe_word")]
+    #[schema(value_type = Option<String>)]
+    pub end: Option<Word>,
 }
 
 /// Every attempt that was sent, in the order of the steps' file, `do` before `undo`.

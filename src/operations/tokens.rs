@@ -9,9 +9,10 @@ use crate::store::{Console, NewToken, StoreError, TokenRow, TokenState};
 use super::access::{Role, TOKEN_PREFIX};
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
+use super::words::{Word, word};
 
 /// A token that is asked for.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenRequest {
     /// Who gets it: letters, digits, `.`, `_`, `@`, `-`, at most 64. A name is never given twice.
@@ -31,7 +32,7 @@ pub struct TokenRequest {
 }
 
 /// A token as programs read it, without what it is known by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenJson {
     /// Who has it.
@@ -47,17 +48,21 @@ pub struct TokenJson {
     /// When it was revoked.
     pub revoked_at: Option<Moment>,
     /// `valid`, `expired` or `revoked`.
-    pub state: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub state: Word,
 }
 
 /// A new token. It is shown this once.
-#[derive(Clone, Serialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MadeToken {
     /// Who has it.
     pub name: String,
     /// What they may.
-    pub role: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub role: Word,
     /// The definitions that it is for; null: all.
     pub definitions: Option<Vec<String>>,
     /// Until when it is good.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -16,12 +16,13 @@ use super::moments::Moment;
 use super::opened::{Opened, Plans, folded};
 use super::sight::Sight;
 use super::verify::PAGE;
+use super::words::{Word, word, words};
 
 /// Ids that are looked for by one statement.
 const IDS: usize = 1_000;
 
 /// Something that went wrong in a saga that has not ended, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Trouble {
     /// The saga.
@@ -31,11 +32,15 @@ pub struct Trouble {
     /// Its business key.
     pub business_key: String,
     /// Where it stands.
-    pub phase: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub phase: Word,
     /// The step; `None` when no step is to blame.
     pub step: Option<String>,
     /// `do` or `undo`.
-    pub action: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub action: Word,
     /// A short stable word.
     pub code: String,
     /// For people.
@@ -45,11 +50,13 @@ pub struct Trouble {
     /// Steps whose effect is there, or may be.
     pub applied: Vec<String>,
     /// The operator's verbs that would be carried out.
-    pub can: Vec<&'static str>,
+    #[serde(deserialize_with = "words")]
+    #[schema(value_type = Vec<String>)]
+    pub can: Vec<Word>,
 }
 
 /// Sagas that failed alike, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureGroup {
     /// `G` and some digits that stay the same for the same definition, step, direction and code.
@@ -59,7 +66,9 @@ pub struct FailureGroup {
     /// The step; `None` when no step is to blame.
     pub step: Option<String>,
     /// `do` or `undo`.
-    pub action: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub action: Word,
     /// The code that they have in common.
     pub code: String,
     /// What most of them say.
@@ -128,12 +137,12 @@ pub fn groups(troubles: &[Trouble]) -> Vec<FailureGroup> {
         let key = (trouble.definition.as_str(), trouble.step.as_deref(), trouble.action, trouble.code.as_str());
         by_group.entry(key).or_default().push(trouble);
     }
-    let mut groups: Vec<FailureGroup> = by_group.into_values().map(|members| group(&members)).collect();
+    let mut groups: Vec<FailureGroup> = by_group.into_values().map(|members| summed_up(&members)).collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.sagas));
     groups
 }
 
-fn group(members: &[&Trouble]) -> FailureGroup {
+fn summed_up(members: &[&Trouble]) -> FailureGroup {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     members.iter().for_each(|member| *reasons.entry(&member.message).or_default() += 1);
     let reason = reasons.into_iter().max_by_key(|(_, count)| *count).map_or("", |(reason, _)| reason);
@@ -201,6 +210,26 @@ pub async fn failures(console: &Console, limit: usize, sight: Sight) -> Result<(
             return Ok((found, true));
         }
     }
+}
+
+/// What went wrong in the sagas of one group that somebody may see, among the newest `limit` that failed, and whether there are more.
+///
+/// # Errors
+/// There is no such group (exit 3), or the database does not answer.
+pub async fn group(
+    console: &Console,
+    id: &str,
+    limit: usize,
+    sight: Sight,
+    may_see: impl Fn(&str) -> bool,
+) -> Result<(Vec<Trouble>, bool), Failure> {
+    let (mut found, is_cut) = failures(console, limit, sight).await?;
+    found.retain(|trouble| group_id(trouble) == id && may_see(&trouble.definition));
+    if found.is_empty() {
+        let message = format!("there is no group {id} any more");
+        return Err(Failure::new(Exit::NotFound, message, "sagabus failures shows those that there are"));
+    }
+    Ok((found, is_cut))
 }
 
 async fn troubles_of(

@@ -17,7 +17,7 @@ use super::verify::{Busy, mixed};
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
 
 /// Every route with the least role that it lets in, and whether it needs a token for all definitions.
-const ROUTES: [(&str, &str, Role, bool); 26] = [
+const ROUTES: [(&str, &str, Role, bool); 29] = [
     ("GET", "/v1/sagas", Role::Viewer, false),
     ("GET", "/v1/sagas/count", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}", Role::Viewer, false),
@@ -25,9 +25,11 @@ const ROUTES: [(&str, &str, Role, bool); 26] = [
     ("GET", "/v1/sagas/{id}/timeline", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}/explanation", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}/graph", Role::Viewer, false),
+    ("GET", "/v1/sagas/{id}/difference", Role::Viewer, false),
     ("GET", "/v1/find", Role::Viewer, false),
     ("GET", "/v1/stuck", Role::Viewer, false),
     ("GET", "/v1/failure-groups", Role::Viewer, false),
+    ("GET", "/v1/failure-groups/{id}", Role::Viewer, false),
     ("GET", "/v1/definitions", Role::Viewer, false),
     ("GET", "/v1/changes", Role::Viewer, false),
     ("GET", "/v1/operations", Role::Viewer, false),
@@ -40,6 +42,7 @@ const ROUTES: [(&str, &str, Role, bool); 26] = [
     ("POST", "/v1/operations", Role::Operator, false),
     ("POST", "/v1/operations/{id}/actions", Role::Operator, false),
     ("POST", "/v1/parked-messages/{id}/actions", Role::Operator, true),
+    ("POST", "/v1/parked-messages/redrives", Role::Operator, true),
     ("GET", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens/{name}/revoke", Role::Admin, true),

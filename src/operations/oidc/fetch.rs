@@ -18,11 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The greatest document, in bytes.
 const BYTES_MAX: usize = 262_144;
 
-/// Where the document is: https, or http on this machine.
+/// Where another machine answers, so that nobody listens: https, or http on this machine.
 ///
 /// # Errors
 /// It is no such URL: for people.
-pub(super) fn place(url: &str) -> Result<Uri, String> {
+pub fn place(url: &str) -> Result<Uri, String> {
     let uri = url.parse::<Uri>().map_err(|error| format!("{url:?} is no URL: {error}"))?;
     let host = uri.host().unwrap_or_default();
     let is_here = host.eq_ignore_ascii_case("localhost")
@@ -76,7 +76,7 @@ impl Fetcher {
 }
 
 /// An error with what lies behind it: the client's own words say little.
-fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut behind = error.source();
     while let Some(cause) = behind {

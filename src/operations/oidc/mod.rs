@@ -11,6 +11,9 @@ mod fetch;
 mod keys;
 mod signature;
 
+pub use fetch::chain as error_chain;
+pub use fetch::place as secure_place;
+
 use jsonwebtoken::jwk::KeyAlgorithm;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
 
