@@ -19,6 +19,7 @@ use super::live::LiveVerb;
 use super::login::LoginArguments;
 use super::parked::ParkedVerb;
 use super::participant::ParticipantVerb;
+use super::reach::ServerArguments;
 use super::repair::RepairVerb;
 use super::replay::ReplayVerb;
 use super::reveal::RevealArguments;
@@ -31,7 +32,9 @@ use super::tokens::TokensVerb;
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) places: PlacesArguments,
-    /// In whose name things are asked; stored. Default: the user as the system knows it.
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+    /// In whose name things are asked; stored. Default: the user as the system knows it. A server names who has the token.
     #[arg(long, env = "SAGABUS_WHO", global = true, value_name = "NAME", help_heading = "Person")]
     pub(super) who: Option<String>,
     #[command(subcommand)]
@@ -298,6 +301,14 @@ impl TimeArguments {
     /// How to show moments, seen from `now`.
     pub(super) fn seen_from(self, now: Timestamp) -> Times {
         Times { format: self.format(), now }
+    }
+
+    /// How sentences tell moments in this output: JSON has them as it has every moment.
+    pub(super) fn format_of(self, output: OutputFormat) -> TimeFormat {
+        match output {
+            OutputFormat::Json => TimeFormat::Iso,
+            OutputFormat::Table => self.format(),
+        }
     }
 
     /// How to show moments.

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::core::Sha256;
-use crate::operations::{self, AuditJson, AuditReport, Failure, HeadJson, Places, Times};
+use crate::operations::{self, AuditJson, AuditReport, Failure, HeadJson, Times};
 
 use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments};
+use super::reach::Reach;
 use super::render::{or_dash, printable, table};
 use super::{checks, output};
 
@@ -59,23 +60,24 @@ fn kept(text: &str) -> Result<HeadJson, String> {
 }
 
 /// Does what the command line says.
-pub(super) async fn run(places: &Places, verb: AuditVerb) -> Result<ExitCode, Failure> {
+pub(super) async fn run(reach: &Reach, verb: AuditVerb) -> Result<ExitCode, Failure> {
     match verb {
-        AuditVerb::Balance { output: format } => checks::balance(places, format.output).await,
+        AuditVerb::Balance { output: format } => checks::balance(reach.places("audit balance")?, format.output).await,
         AuditVerb::List { limit, times, output: format } => {
-            let (found, is_cut) = operations::audit(&places.reading().await?, limit).await?;
+            let (found, is_cut) = reach.audit(limit).await?;
             output::cut(is_cut, limit);
             let times = times.seen_from(crate::engine::wall_clock());
             output::many(format.output, &found, |entry| entry.id.to_string(), |found| listed(found, times));
             Ok(ExitCode::SUCCESS)
         }
         AuditVerb::Verify { kept, output: format } => {
-            let report = operations::verify_audit(&places.reading().await?, kept).await?;
+            let console = reach.places("audit verify")?.reading().await?;
+            let report = operations::verify_audit(&console, kept).await?;
             output::one(format.output, &report, verified);
             Ok(ExitCode::from(u8::from(!report.findings.is_empty())))
         }
         AuditVerb::Export => {
-            let console = places.reading().await?;
+            let console = reach.places("audit export")?.reading().await?;
             let count = operations::export_audit(&console, |entry| output::json_lines(&[entry])).await?;
             output::note(&format!("{count} entries"));
             Ok(ExitCode::SUCCESS)

@@ -8,11 +8,12 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::core::Verb;
-use crate::operations::{self, Exit, Failure, Places, PlanJson, Rate, Steer, Times, plan_number};
-use crate::store::{Console, PlanPace, PlanState};
+use crate::operations::{Exit, Failure, Places, PlanJson, Rate, Steer, Times, plan_number};
+use crate::store::{PlanPace, PlanState};
 
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
+use super::reach::{Planning, Reach};
 use super::selection::Many;
 use super::{output, render};
 
@@ -159,7 +160,7 @@ fn rate(text: &str) -> Result<String, String> {
 
 /// Plans the action for many sagas, or shows what would be planned.
 pub(super) async fn plan(
-    places: &Places,
+    reach: &Reach,
     many: &Many,
     verb: &Verb,
     consent: &Consent,
@@ -167,16 +168,7 @@ pub(super) async fn plan(
     who: &str,
 ) -> Result<ExitCode, Failure> {
     consent.is_for_a_plan()?;
-    let selection = many.selection(crate::engine::wall_clock())?;
-    let console = if consent.dry_run { places.reading().await? } else { places.console().await? };
-    let draft = operations::draft(&console, &selection, verb, None).await?;
-    let said = many.text();
-    let planned = if consent.dry_run {
-        operations::drafted(&draft, &said, console.approval().await?)
-    } else {
-        let number = draft.save(&console, &said, who).await?;
-        operations::plan(&console, number).await?
-    };
+    let planned = reach.planning(consent.dry_run, who).await?.draft(many, verb, consent.dry_run).await?;
     output::one(format, &planned, render::planned);
     if let Some(id) = planned.id.as_ref().filter(|_| planned.eligible > 0) {
         let second = if planned.needs_second_person { "; a second person has to" } else { "" };
@@ -188,39 +180,38 @@ pub(super) async fn plan(
 }
 
 /// Looks after plans and jobs.
-pub(super) async fn run(places: &Places, verb: BulkVerb, who: &str) -> Result<ExitCode, Failure> {
+pub(super) async fn run(reach: &Reach, verb: BulkVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
         BulkVerb::Plan(PlanVerb::List(arguments)) => {
-            let found = listed(places, false, arguments).await?;
+            let found = listed(reach, false, arguments).await?;
             print_plans(arguments, &found, render::plans);
         }
         BulkVerb::Plan(PlanVerb::Show { plan: OnePlan { plan }, limit, times, output: format }) => {
-            let mut shown = operations::show_plan(&places.reading().await?, plan, limit.saturating_add(1)).await?;
-            output::cut(shown.items.len() > limit, limit);
-            shown.items.truncate(limit);
+            let (shown, is_cut) = reach.planning(true, who).await?.show(plan, limit).await?;
+            output::cut(is_cut, limit);
             let times = times.seen_from(crate::engine::wall_clock());
             output::one(format.output, &shown, |shown| render::plan_shown(shown, times));
         }
         BulkVerb::Plan(PlanVerb::Approval { minimum_sagas, consent }) => {
-            return approval(places, minimum_sagas, &consent, who).await;
+            return approval(reach.places("plan approval")?, minimum_sagas, &consent, who).await;
         }
-        BulkVerb::Apply(arguments) => return apply(places, arguments, who).await,
+        BulkVerb::Apply(arguments) => return apply(reach, arguments, who).await,
         BulkVerb::Jobs(JobsVerb::List(arguments)) => {
-            let found = listed(places, true, arguments).await?;
+            let found = listed(reach, true, arguments).await?;
             print_plans(arguments, &found, render::jobs);
         }
         BulkVerb::Jobs(JobsVerb::Watch { plan: OnePlan { plan }, output: format }) => {
-            return watch(&places.reading().await?, plan, format.output).await;
+            return watch(&reach.planning(true, who).await?, plan, format.output).await;
         }
-        BulkVerb::Jobs(JobsVerb::Pause(arguments)) => return steer(places, Steer::Pause, arguments, who).await,
-        BulkVerb::Jobs(JobsVerb::Resume(arguments)) => return steer(places, Steer::Resume, arguments, who).await,
-        BulkVerb::Jobs(JobsVerb::Cancel(arguments)) => return steer(places, Steer::Cancel, arguments, who).await,
+        BulkVerb::Jobs(JobsVerb::Pause(arguments)) => return steer(reach, Steer::Pause, arguments, who).await,
+        BulkVerb::Jobs(JobsVerb::Resume(arguments)) => return steer(reach, Steer::Resume, arguments, who).await,
+        BulkVerb::Jobs(JobsVerb::Cancel(arguments)) => return steer(reach, Steer::Cancel, arguments, who).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn listed(places: &Places, jobs_only: bool, arguments: PlansArguments) -> Result<Vec<PlanJson>, Failure> {
-    let (found, is_cut) = operations::plans(&places.reading().await?, jobs_only, arguments.limit).await?;
+async fn listed(reach: &Reach, jobs_only: bool, arguments: PlansArguments) -> Result<Vec<PlanJson>, Failure> {
+    let (found, is_cut) = reach.planning(true, "").await?.list(jobs_only, arguments.limit).await?;
     output::cut(is_cut, arguments.limit);
     Ok(found)
 }
@@ -241,7 +232,7 @@ async fn approval(places: &Places, minimum: Option<u32>, consent: &Consent, who:
     Ok(ExitCode::SUCCESS)
 }
 
-async fn apply(places: &Places, arguments: ApplyArguments, who: &str) -> Result<ExitCode, Failure> {
+async fn apply(reach: &Reach, arguments: ApplyArguments, who: &str) -> Result<ExitCode, Failure> {
     let ApplyArguments { plan: OnePlan { plan: number }, consent, output: OutputArguments { output: format }, .. } =
         arguments;
     let reason = consent.reason()?;
@@ -251,11 +242,11 @@ async fn apply(places: &Places, arguments: ApplyArguments, who: &str) -> Result<
         items_max: arguments.max,
         stop_percent: arguments.stop_on_error_percent,
     };
-    let console = if consent.dry_run { places.reading().await? } else { places.console().await? };
+    let planning = reach.planning(consent.dry_run, who).await?;
     if consent.dry_run || consent.asks() {
-        let planned = operations::plan(&console, number).await?;
+        let planned = planning.plan(number).await?;
         output::note(render::planned(&planned).trim_end());
-        operations::check_apply(&console, number, who).await?;
+        planning.check_apply(number, &pace).await?;
         if consent.dry_run {
             output::one(format, &planned, |planned| {
                 format!("{} of {} sagas at {}", planned.verb, planned.eligible, pace.rate)
@@ -264,7 +255,7 @@ async fn apply(places: &Places, arguments: ApplyArguments, who: &str) -> Result<
         }
         consent.ask(&format!("{} {} sagas at {}?", planned.verb, planned.eligible, pace.rate))?;
     }
-    let applied = operations::apply(&console, number, who, &reason, &pace).await?;
+    let applied = planning.apply(number, &reason, &pace).await?;
     match format {
         OutputFormat::Json => output::json(&applied),
         OutputFormat::Table => output::note(&format!(
@@ -274,29 +265,29 @@ async fn apply(places: &Places, arguments: ApplyArguments, who: &str) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-async fn steer(places: &Places, steer: Steer, arguments: SteerArguments, who: &str) -> Result<ExitCode, Failure> {
+async fn steer(reach: &Reach, steer: Steer, arguments: SteerArguments, who: &str) -> Result<ExitCode, Failure> {
     let SteerArguments { plan: OnePlan { plan: number }, consent, output: format } = arguments;
     let reason = consent.reason()?;
-    let console = if consent.dry_run { places.reading().await? } else { places.console().await? };
+    let planning = reach.planning(consent.dry_run, who).await?;
     if consent.dry_run || consent.asks() {
-        let seen = operations::check_steer(&console, number, steer).await?;
+        let seen = planning.check_steer(number, steer).await?;
         output::note(render::progress(&seen).trim_end());
         consent.ask(&format!("{} p{number}?", steer.name()))?;
     }
     if !consent.dry_run {
-        let steered = operations::steer(&console, number, steer, who, &reason).await?;
+        let steered = planning.steer(number, steer, &reason).await?;
         output::one(format.output, &steered, render::progress);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows how far a job is until it ends, or waits for a person: a bar on a terminal, else a line when something has changed.
-async fn watch(console: &Console, number: i64, format: OutputFormat) -> Result<ExitCode, Failure> {
+async fn watch(planning: &Planning<'_>, number: i64, format: OutputFormat) -> Result<ExitCode, Failure> {
     let is_shown = format == OutputFormat::Table;
     let bar = (is_shown && std::io::stderr().is_terminal()).then(bar);
     let mut said = String::new();
     let (ended, state) = loop {
-        let (seen, state) = operations::look_at_plan(console, number).await?;
+        let (seen, state) = planning.look(number).await?;
         let line = render::progress(&seen).trim_end().to_owned();
         match &bar {
             Some(bar) => draw(bar, &seen, &line),

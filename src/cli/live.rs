@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use crate::core::Phase;
 use crate::dev::{Scene, Screen};
-use crate::operations::{self, Exit, Failure, Lookout, Opened, Places, TopJson};
+use crate::operations::{self, Exit, Failure, ListedJson, Lookout, Places, Shown, TopJson};
 use crate::store::Console;
 
 use super::arguments::{OneSaga, OutputArguments, OutputFormat, TimeArguments, duration};
+use super::reach::{Looking, One, Reach, Seen};
 use super::{output, render};
 
 /// How often a saga is looked at.
@@ -119,9 +120,10 @@ impl TopArguments {
 }
 
 /// Looks, and shows what was seen.
-pub(super) async fn run(places: &Places, verb: LiveVerb) -> Result<ExitCode, Failure> {
+pub(super) async fn run(reach: &Reach, verb: LiveVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
         LiveVerb::Lag(LagArguments { only_behind, output: format }) => {
+            let places = reach.places("lag")?;
             // What is said wrongly is told before anything is asked.
             places.kafka(None)?;
             let report = Lookout::new(places, &places.reading().await?)?.everybody().await?;
@@ -130,70 +132,77 @@ pub(super) async fn run(places: &Places, verb: LiveVerb) -> Result<ExitCode, Fai
             output::one(format.output, &report, render::lag);
             Ok(ExitCode::SUCCESS)
         }
-        LiveVerb::Watch(arguments) => watch(&places.reading().await?, arguments).await,
-        LiveVerb::Top(arguments) => top(places, &places.reading().await?, arguments).await,
+        LiveVerb::Watch(arguments) => watch(&reach.looking(who).await?, arguments).await,
+        LiveVerb::Top(arguments) => {
+            let places = reach.places("top")?;
+            top(places, &places.reading().await?, arguments).await
+        }
     }
 }
 
-async fn watch(console: &Console, arguments: WatchArguments) -> Result<ExitCode, Failure> {
-    let saga = operations::find_one(console, &arguments.one.saga, arguments.one.definition.as_deref()).await?;
+async fn watch(looking: &Looking<'_>, arguments: WatchArguments) -> Result<ExitCode, Failure> {
+    let one = looking.one(&arguments.one, None).await?;
     let until = arguments.wait.map(|wait| Instant::now() + wait);
     let mut screen = arguments.is_drawn().then(Screen::open);
-    let mut seen = 0;
-    let opened = loop {
-        let opened = operations::open(console, saga.row.id).await?;
+    let mut before = 0;
+    let seen = loop {
+        let seen = looking.show(one, arguments.times.format()).await?;
         match &mut screen {
-            Some(screen) => screen.draw(&scene(&opened, arguments.times)),
-            None => tell(&opened, &mut seen, &arguments),
+            Some(screen) => screen.draw(&scene(&seen_whole(looking, one, &seen, arguments.times).await?)),
+            None => tell(&seen, &mut before, &arguments),
         }
-        if opened.saga.is_final() {
-            break opened;
+        if seen.what.saga.finished_at.is_some() {
+            break seen;
         }
         match pause(screen.as_ref(), LOOK, until).await {
             Pause::Over => {}
             Pause::Left => return Ok(ExitCode::SUCCESS),
             Pause::TimeUp => {
-                let message = format!("saga {} has not ended: it is {}", saga.row.business_key, opened.saga.phase);
+                let ListedJson { business_key, phase, .. } = seen.what.saga;
+                let message = format!("saga {business_key} has not ended: it is {phase}");
                 return Err(Failure::new(Exit::TimedOut, message, "sagabus explain says what it waits for"));
             }
         }
     };
     if screen.take().is_some() {
-        let (head, body) = seen_whole(&opened, arguments.times);
+        let (head, body) = seen_whole(looking, one, &seen, arguments.times).await?;
         output::print(format!("{head}\n{body}").trim_end());
     }
-    if opened.saga.phase == Phase::Completed {
+    let ListedJson { business_key, phase, .. } = seen.what.saga;
+    if phase == Phase::Completed.name() {
         return Ok(ExitCode::SUCCESS);
     }
-    output::note(&format!("{} is {}", saga.row.business_key, opened.saga.phase));
+    output::note(&format!("{business_key} is {phase}"));
     Ok(ExitCode::FAILURE)
 }
 
 /// Prints the rows of the journal that were not seen before.
-fn tell(opened: &Opened, seen: &mut u32, arguments: &WatchArguments) {
-    let mut rows = operations::history(opened.definition(), &opened.journal);
-    rows.retain(|row| row.seq > *seen);
-    *seen = opened.saga.seq;
+fn tell(seen: &Seen<Shown>, before: &mut u32, arguments: &WatchArguments) {
+    let rows: Vec<_> = seen.what.journal.iter().filter(|row| row.seq > *before).collect();
+    *before = rows.last().map_or(*before, |row| row.seq);
     match arguments.output {
         WatchFormat::Jsonl => output::json_lines(&rows),
         WatchFormat::Table => {
-            let times = arguments.times.seen_from(opened.now);
+            let times = arguments.times.seen_from(seen.now);
             rows.iter().for_each(|row| output::print(&render::row(row, times)));
         }
     }
 }
 
-fn seen_whole(opened: &Opened, times: TimeArguments) -> (String, String) {
-    let times = times.seen_from(opened.now);
-    let shown = operations::show(opened, times);
-    let explanation = operations::explain(opened.plan.rules(), &opened.saga, &opened.journal, times);
-    (render::watched_head(&shown), render::watched_body(&shown, &explanation, times))
+async fn seen_whole(
+    looking: &Looking<'_>,
+    one: One,
+    seen: &Seen<Shown>,
+    times: TimeArguments,
+) -> Result<(String, String), Failure> {
+    let explanation = looking.explain(one, times.format()).await?.what;
+    let body = render::watched_body(&seen.what, &explanation, times.seen_from(seen.now));
+    Ok((render::watched_head(&seen.what), body))
 }
 
-fn scene(opened: &Opened, times: TimeArguments) -> Scene {
-    let (head, body) = seen_whole(opened, times);
+fn scene((head, body): &(String, String)) -> Scene {
     let (title, foot) = ("sagabus watch".to_owned(), "q ends".to_owned());
-    Scene { title, head, foot, ..Scene::default() }.with_text(&body)
+    Scene { title, head: head.clone(), foot, ..Scene::default() }.with_text(body)
 }
 
 async fn top(places: &Places, console: &Console, arguments: TopArguments) -> Result<ExitCode, Failure> {

@@ -15,6 +15,7 @@ mod manual;
 mod output;
 mod parked;
 mod participant;
+mod reach;
 pub mod render;
 mod repair;
 mod replay;

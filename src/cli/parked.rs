@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::operations::{self, Edit, Exit, Failure, ParkedCondition, Places, Rate};
-use crate::store::{Console, ParkedFilter, ParkedState};
+use crate::operations::{self, Edit, Exit, Failure, ParkedCondition, Rate};
+use crate::store::{ParkedFilter, ParkedState};
 
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
+use super::reach::{Aside, Mended, Reach};
 use super::reveal::RevealArguments;
 use super::{input, output, render, sweep};
 
@@ -205,7 +206,7 @@ impl Chosen {
 }
 
 /// Does what the command line says.
-pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<ExitCode, Failure> {
+pub(super) async fn run(reach: &Reach, verb: ParkedVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
         ParkedVerb::List { which, state, limit, output: format } => {
             let state = match state {
@@ -214,27 +215,25 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
                 StateArgument::Discarded => Some(ParkedState::Discarded),
                 StateArgument::All => None,
             };
-            let console = places.reading().await?;
-            let mut found = operations::parked(&console, &which.filter(state), limit.saturating_add(1)).await?;
-            output::cut(found.len() > limit, limit);
-            found.truncate(limit);
+            let (found, is_cut) = reach.parked(&which.filter(state), limit).await?;
+            output::cut(is_cut, limit);
             output::many(format.output, &found, |parked| parked.id.to_string(), render::parked);
             Ok(ExitCode::SUCCESS)
         }
         ParkedVerb::Show { id, reveal, times, output: format } => {
-            let sight = reveal.sight(places, who, &format!("parked message {id}")).await?;
-            let shown = operations::show_parked(&places.reading().await?, id, sight).await?;
+            let shown = reach.show_parked(id, &reveal, who).await?;
             let times = times.seen_from(crate::engine::wall_clock());
             output::one(format.output, &shown, |shown| render::parked_shown(shown, times));
             Ok(ExitCode::SUCCESS)
         }
         ParkedVerb::Redrive { chosen, rate, again } => {
             let (said, reason) = (chosen.said()?, again.consent.reason()?);
-            let console = console(places, &again.consent).await?;
+            let aside = reach.aside(again.consent.dry_run, who).await?;
             match said {
-                Said::Ids(ids) => redrive(&console, &ids, ("redrive", &Edit::default()), (who, &reason), &again).await,
+                Said::Ids(ids) => redrive(&aside, &ids, &Mended::AsItIs, &reason, &again).await,
                 Said::Where(filter, limit) => {
-                    sweep::redrive(&console, (&filter, limit), (rate, again.force), (who, &reason), &again).await
+                    let (console, paced) = (aside.console()?, (rate, again.force));
+                    sweep::redrive(console, (&filter, limit), paced, (who, &reason), &again).await
                 }
             }
         }
@@ -247,33 +246,32 @@ pub(super) async fn run(places: &Places, verb: ParkedVerb, who: &str) -> Result<
                 let hint = "say --file, --header or --no-header; as it is it is sent by parked redrive";
                 return Err(Failure::new(Exit::Usage, "nothing is edited", hint));
             }
-            redrive(&places.console().await?, &[id], ("edit", &Edit { value, headers }), (who, &reason), &again).await
+            let aside = reach.aside(again.consent.dry_run, who).await?;
+            redrive(&aside, &[id], &Mended::Edited(Edit { value, headers }), &reason, &again).await
         }
         ParkedVerb::Bind { id, saga, step, again } => {
             let reason = again.consent.reason()?;
-            let console = places.console().await?;
-            let saga = operations::find_one(&console, &saga, None).await?;
-            let edit = Edit::bind(&operations::open(&console, saga.row.id).await?, &step)?;
-            redrive(&console, &[id], ("bind", &edit), (who, &reason), &again).await
+            let aside = reach.aside(again.consent.dry_run, who).await?;
+            redrive(&aside, &[id], &Mended::Bound { saga, step }, &reason, &again).await
         }
         ParkedVerb::Discard { chosen, consent, output: format } => {
-            discard(places, chosen, (&consent, format.output), who).await
+            discard(reach, chosen, (&consent, format.output), who).await
         }
     }
 }
 
 async fn discard(
-    places: &Places,
+    reach: &Reach,
     chosen: Chosen,
     (consent, format): (&Consent, OutputFormat),
     who: &str,
 ) -> Result<ExitCode, Failure> {
     let (said, reason) = (chosen.said()?, consent.reason()?);
-    let console = console(places, consent).await?;
+    let aside = reach.aside(consent.dry_run, who).await?;
     let ids = match said {
         Said::Ids(ids) => ids,
         Said::Where(filter, limit) => {
-            return sweep::discard(&console, (&filter, limit), (who, &reason), consent, format).await;
+            return sweep::discard(aside.console()?, (&filter, limit), (who, &reason), consent, format).await;
         }
     };
     if consent.dry_run {
@@ -281,29 +279,25 @@ async fn discard(
         return Ok(ExitCode::SUCCESS);
     }
     consent.ask(&format!("discard {} parked messages?", ids.len()))?;
-    let discarded = operations::discard(&console, &ids, who, &reason).await?.len();
+    let discarded = aside.discard(&ids, &reason).await?;
     Ok(sweep::discarded(discarded, ids.len(), format))
 }
 
-/// A dry run cannot write.
-async fn console(places: &Places, consent: &Consent) -> Result<Console, Failure> {
-    if consent.dry_run { places.reading().await } else { places.console().await }
-}
-
 async fn redrive(
-    console: &Console,
+    aside: &Aside<'_>,
     ids: &[i64],
-    (verb, edit): (&str, &Edit),
-    (who, reason): (&str, &str),
+    mended: &Mended,
+    reason: &str,
     again: &Again,
 ) -> Result<ExitCode, Failure> {
-    operations::check_redrive(console, ids, edit, again.force).await?;
+    let verb = mended.verb();
+    aside.check(ids, mended, again.force).await?;
     if again.consent.dry_run {
         output::note(&format!("would {verb} {} parked messages", ids.len()));
         return Ok(ExitCode::SUCCESS);
     }
     again.consent.ask(&format!("{verb} {} parked messages?", ids.len()))?;
-    let judged = operations::redrive(console, ids, (verb, edit), (who, reason), again.force).await?;
+    let judged = aside.redrive(ids, mended, reason, again.force).await?;
     output::one(again.output.output, &judged, |judged| render::redriven(judged));
     Ok(match judged.iter().filter(|one| one.stays_parked).count() {
         0 => ExitCode::SUCCESS,

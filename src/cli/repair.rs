@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::core::{Json, Resolution, Verb};
-use crate::operations::{self, DryRun, Exit, Failure, Places, Sight};
+use crate::operations::{DryRun, Exit, Failure};
 
 use super::arguments::{OneSaga, OutputArguments, OutputFormat};
 use super::consent::Consent;
+use super::reach::Reach;
 use super::selection::{OnStep, Sagas, Said};
 use super::{input, output, render};
 
@@ -156,41 +157,37 @@ pub(super) enum FoundOutcome {
 }
 
 /// Asks for what the command line says, or shows what would follow; for many sagas it plans.
-pub(super) async fn run(places: &Places, verb: RepairVerb, who: &str) -> Result<ExitCode, Failure> {
+pub(super) async fn run(reach: &Reach, verb: RepairVerb, who: &str) -> Result<ExitCode, Failure> {
     let (said, verb, act) = parts(verb)?;
     match said {
-        Said::One(on) => one(places, &on, verb, act, who).await,
+        Said::One(on) => one(reach, &on, &verb, act, who).await,
         Said::Many(_) if act.expect_seq.is_some() => {
             let hint = "a plan holds the row of every saga";
             Err(Failure::new(Exit::Usage, "--expect-seq is for one saga", hint))
         }
-        Said::Many(many) => super::bulk::plan(places, &many, &verb, &act.consent, act.output.output, who).await,
+        Said::Many(many) => super::bulk::plan(reach, &many, &verb, &act.consent, act.output.output, who).await,
     }
 }
 
-async fn one(places: &Places, on: &OneSaga, verb: Verb, act: Act, who: &str) -> Result<ExitCode, Failure> {
+async fn one(reach: &Reach, on: &OneSaga, verb: &Verb, act: Act, who: &str) -> Result<ExitCode, Failure> {
     let reason = act.consent.reason()?;
-    let console = places.console().await?;
-    let id = operations::find_one(&console, &on.saga, on.definition.as_deref()).await?.row.id;
-    let opened = operations::open(&console, id).await?;
-    if let Some(step) = verb.step() {
-        operations::check_step(opened.definition(), step)?;
-    }
-    let mut operation = operations::operation(id, verb, who, &reason, act.expect_seq);
-    let tried = operations::tried(&opened, &operation, Sight::Masked);
+    let acting = reach.acting(on, who).await?;
+    let mut expect_seq = act.expect_seq;
     if act.consent.dry_run {
+        let tried = acting.tried(verb, expect_seq).await?;
         show(&tried, act.output.output);
         return tried.check().map(|()| ExitCode::SUCCESS);
     }
     if act.consent.asks() {
+        let tried = acting.tried(verb, expect_seq).await?;
         output::note(render::dry_run(&tried).trim_end());
         tried.check()?;
         act.consent.ask(&format!("{} {}?", tried.verb, on.saga))?;
-        operation.expect_seq = Some(tried.seq);
+        expect_seq = Some(tried.seq);
     }
-    let acted = operations::act(&console, id, &operation).await?;
+    let acted = acting.act(verb, &reason, expect_seq).await?;
     match act.output.output {
-        OutputFormat::Table => output::note(&format!("decided: {} {id}", tried.verb)),
+        OutputFormat::Table => output::note(&format!("decided: {} {}", verb.name(), acting.id())),
         OutputFormat::Json => output::json(&acted),
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::operations::{self, Failure, Places, Sight};
+use crate::operations::{self, Exit, Failure, Places, Sight};
 
 /// Whether masked fields are shown, and why.
 #[derive(Clone, Debug, Args)]
@@ -25,5 +25,17 @@ impl RevealArguments {
             Some(reason) if self.reveal => operations::reveal(&places.console().await?, who, target, reason).await,
             Some(_) | None => Ok(Sight::Masked),
         }
+    }
+
+    /// A server shows what the token's role may see, and nobody else can reveal more.
+    ///
+    /// # Errors
+    /// More is asked for (exit 2).
+    pub(super) fn is_of_the_token(&self) -> Result<Sight, Failure> {
+        if self.reveal {
+            let hint = "a token of the role approver sees masked fields as they are, without --reveal";
+            return Err(Failure::new(Exit::Usage, "no server reveals more than the token may see", hint));
+        }
+        Ok(Sight::Masked)
     }
 }

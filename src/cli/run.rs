@@ -8,11 +8,12 @@ use crate::api::Listener;
 use crate::core::Phase;
 use crate::definition::{json_schema, lint_files, read_folder};
 use crate::engine::Stop;
-use crate::operations::{self, Exit, Failure, Places, ServeOptions, Times};
+use crate::operations::{self, Exit, Failure, Places, ServeOptions};
 
 use super::arguments::{
     Arguments, DefinitionsVerb, OutputFormat, SagaArguments, ServeArguments, StartArguments, TopicsVerb, Verb,
 };
+use super::reach::Reach;
 use super::{input, output, render};
 
 /// Does what the command line says.
@@ -25,12 +26,15 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         issuer: None,
     };
     let who = arguments.who.unwrap_or_else(system_user);
+    // Not before a verb asks: a profile may have to run a command for its token.
+    let server = arguments.server;
+    let reach = || Reach::new(places, &server);
     match arguments.verb {
-        Verb::Serve(serve) => run_serve(places, serve).await,
+        Verb::Serve(serve) => run_serve(reach()?.places("serve")?, serve).await,
         Verb::Dev(dev) => super::dev::run(dev).await,
-        Verb::Bench(bench) => super::bench::run(&places, bench).await,
+        Verb::Bench(bench) => super::bench::run(reach()?.places("bench")?, bench).await,
         Verb::Migrate => {
-            let version = crate::store::migrate(places.database_url()?).await?;
+            let version = crate::store::migrate(reach()?.places("migrate")?.database_url()?).await?;
             output::note(&format!("the schema is at version {version}"));
             Ok(ExitCode::SUCCESS)
         }
@@ -47,27 +51,27 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             output::print(json_schema().trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Topics(verb) => topics(&places, verb, &who).await,
-        Verb::Start(start) => run_start(&places, start).await,
-        Verb::See(verb) => super::see::run(&places, verb, &who).await,
-        Verb::Live(verb) => super::live::run(&places, verb).await,
-        Verb::Show(show) => run_show(&places, show, &who).await,
-        Verb::Replay(verb) => super::replay::run(&places, verb, &who).await,
-        Verb::Parked(verb) => super::parked::run(&places, verb, &who).await,
-        Verb::Dlq(verb) => super::dlq::run(&places, verb, &who).await,
-        Verb::Repair(verb) => super::repair::run(&places, verb, &who).await,
-        Verb::Bulk(verb) => super::bulk::run(&places, verb, &who).await,
-        Verb::Verify(verify) => super::checks::verify(&places, verify).await,
-        Verb::Audit(verb) => super::audit::run(&places, verb).await,
-        Verb::Tokens(verb) => super::tokens::run(&places, verb, &who).await,
-        Verb::Participant(verb) => super::participant::run(&places, verb).await,
+        Verb::Topics(verb) => topics(reach()?.places("topics")?, verb, &who).await,
+        Verb::Start(start) => run_start(&reach()?, start).await,
+        Verb::See(verb) => super::see::run(&reach()?, verb, &who).await,
+        Verb::Live(verb) => super::live::run(&reach()?, verb, &who).await,
+        Verb::Show(show) => run_show(&reach()?, show, &who).await,
+        Verb::Replay(verb) => super::replay::run(reach()?.places("replay")?, verb, &who).await,
+        Verb::Parked(verb) => super::parked::run(&reach()?, verb, &who).await,
+        Verb::Dlq(verb) => super::dlq::run(reach()?.places("dlq")?, verb, &who).await,
+        Verb::Repair(verb) => super::repair::run(&reach()?, verb, &who).await,
+        Verb::Bulk(verb) => super::bulk::run(&reach()?, verb, &who).await,
+        Verb::Verify(verify) => super::checks::verify(reach()?.places("verify")?, verify).await,
+        Verb::Audit(verb) => super::audit::run(&reach()?, verb).await,
+        Verb::Tokens(verb) => super::tokens::run(&reach()?, verb, &who).await,
+        Verb::Participant(verb) => super::participant::run(reach()?.places("participant")?, verb).await,
         Verb::Completions { shell } => Ok(super::manual::completions(shell)),
         Verb::Man { to } => super::manual::pages(&to),
     }
 }
 
-async fn run_serve(places: Places, arguments: ServeArguments) -> Result<ExitCode, Failure> {
-    let places = &Places { issuer: arguments.login.issuer()?, ..places };
+async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCode, Failure> {
+    let places = &Places { issuer: arguments.login.issuer()?, ..places.clone() };
     let metrics = crate::api::install_metrics().map_err(|error| Failure::new(Exit::Failed, error, ""))?;
     let listener = match arguments.listen {
         Some(address) => Some(Listener::bind(address, places).await?),
@@ -164,14 +168,12 @@ async fn topics(places: &Places, verb: TopicsVerb, who: &str) -> Result<ExitCode
     }
 }
 
-async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCode, Failure> {
-    let console = places.console().await?;
+async fn run_start(reach: &Reach, arguments: StartArguments) -> Result<ExitCode, Failure> {
     let data = input::file_or_text(arguments.data);
-    let (business_key, id) =
-        operations::start(places, &console, &arguments.name, &data, arguments.key.as_deref()).await?;
+    let (business_key, id) = reach.start(&arguments.name, &data, arguments.key.as_deref()).await?;
     let phase = match arguments.wait {
         None => None,
-        Some(at_most) => Some(operations::wait_for_end(&console, &arguments.name, &business_key, at_most).await),
+        Some(at_most) => Some(reach.wait_for_end(&arguments.name, (&business_key, id), at_most).await),
     };
     match arguments.output.output {
         OutputFormat::Table => output::print(&id.to_string()),
@@ -189,18 +191,12 @@ async fn run_start(places: &Places, arguments: StartArguments) -> Result<ExitCod
     }
 }
 
-async fn run_show(places: &Places, arguments: SagaArguments, who: &str) -> Result<ExitCode, Failure> {
-    let console = places.reading().await?;
-    let saga = operations::find_one(&console, &arguments.one.saga, arguments.one.definition.as_deref()).await?;
-    let sight = arguments.reveal.sight(places, who, &saga.row.id.to_string()).await?;
-    let opened = operations::open(&console, saga.row.id).await?.seen(sight);
-    match arguments.output.output {
-        OutputFormat::Json => output::json(&operations::show(&opened, Times::iso(opened.now))),
-        OutputFormat::Table => {
-            let times = arguments.times.seen_from(opened.now);
-            output::print(render::saga(&operations::show(&opened, times), times).trim_end());
-        }
-    }
+async fn run_show(reach: &Reach, arguments: SagaArguments, who: &str) -> Result<ExitCode, Failure> {
+    let looking = reach.looking(who).await?;
+    let one = looking.one(&arguments.one, Some(&arguments.reveal)).await?;
+    let format = arguments.output.output;
+    let seen = looking.show(one, arguments.times.format_of(format)).await?;
+    output::one(format, &seen.what, |shown| render::saga(shown, arguments.times.seen_from(seen.now)));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,15 +4,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use uuid::Uuid;
 
 use crate::core::Phase;
-use crate::operations::{self, Exit, Failure, GraphFormat, Opened, Places, Sight, Times, parse_phase};
-use crate::store::{Console, SagaFilter};
+use crate::operations::{Exit, Failure, GraphFormat, Times, parse_phase};
+use crate::store::SagaFilter;
 
-use super::arguments::{
-    ListOutputArguments, OneSaga, OutputArguments, OutputFormat, SagaArguments, TimeArguments, WhereArguments,
-};
+use super::arguments::{ListOutputArguments, OneSaga, OutputArguments, SagaArguments, TimeArguments, WhereArguments};
+use super::reach::{Looking, One, Reach};
 use super::reveal::RevealArguments;
 use super::{output, render};
 
@@ -199,51 +197,45 @@ impl WhichArguments {
 }
 
 /// Looks, and prints what was seen.
-pub(super) async fn run(places: &Places, verb: SeeVerb, who: &str) -> Result<ExitCode, Failure> {
-    let console = places.reading().await?;
+pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitCode, Failure> {
+    let looking = reach.looking(who).await?;
     let now = Times::iso(crate::engine::wall_clock());
     match verb {
         SeeVerb::Find { anything, newest, times, output } => {
-            let seen = times.seen_from(now.now);
-            let format = if output.output == OutputFormat::Json { now.format } else { seen.format };
-            let told = (format, Sight::Masked);
-            let found = operations::find(&console, places.kafka(None).ok(), &anything, newest, told).await?;
-            output::one(output.output, &found, |found| render::found(found, seen));
+            let found = looking.find(&anything, newest, times.format_of(output.output)).await?;
+            output::one(output.output, &found, |found| render::found(found, times.seen_from(now.now)));
         }
         SeeVerb::List(list) => {
             let filter = list.which.filter(now);
-            let (found, is_cut) = operations::list(&console, &filter, list.limit, Sight::Masked).await?;
+            let (found, is_cut) = looking.list(&filter, list.limit).await?;
             output::cut(is_cut, list.limit);
             let times = list.times.seen_from(now.now);
             output::many(list.output.output, &found, |saga| saga.id.to_string(), |found| render::sagas(found, times));
         }
         SeeVerb::Count { which, output } => {
-            let found = operations::count(&console, &which.filter(now)).await?;
+            let found = looking.count(&which.filter(now)).await?;
             output::one(output.output, &found, |found| render::counts(found));
         }
-        SeeVerb::Explain(asked) => explain(places, &console, asked, who).await?,
+        SeeVerb::Explain(asked) => explain(&looking, asked).await?,
         SeeVerb::History { one, follow, failed, reverse, reveal, times, output } => {
-            let found = operations::find_one(&console, &one.saga, one.definition.as_deref()).await?.row.id;
-            let sight = reveal.sight(places, who, &found.to_string()).await?;
-            history(&console, (found, sight), (follow, failed, reverse), times, output).await?;
+            let one = looking.one(&one, Some(&reveal)).await?;
+            history(&looking, one, (follow, failed, reverse), times, output).await?;
         }
         SeeVerb::Graph { one, format } => {
-            let opened = open(&console, &one).await?;
             let format = match format {
                 GraphLanguage::Mermaid => GraphFormat::Mermaid,
                 GraphLanguage::Dot => GraphFormat::Dot,
                 GraphLanguage::Ascii => GraphFormat::Ascii,
             };
-            output::print(operations::graph(opened.definition(), &opened.saga, format).trim_end());
+            output::print(looking.graph(looking.one(&one, None).await?, format).await?.trim_end());
         }
         SeeVerb::Timeline { one, output } => {
-            let opened = open(&console, &one).await?;
-            let bars = operations::timeline(opened.definition(), &opened.journal);
-            output::one(output.output, &bars, |bars| render::timeline(bars, opened.now));
+            let seen = looking.timeline(looking.one(&one, None).await?).await?;
+            output::one(output.output, &seen.what, |bars| render::timeline(bars, seen.now));
         }
         SeeVerb::Stuck(list) => {
             let filter = list.which.filter(now);
-            let (found, is_cut) = operations::stuck(&console, &filter, list.limit, Sight::Masked).await?;
+            let (found, is_cut) = looking.stuck(&filter, list.limit).await?;
             output::cut(is_cut, list.limit);
             let times = list.times.seen_from(now.now);
             output::many(
@@ -253,63 +245,44 @@ pub(super) async fn run(places: &Places, verb: SeeVerb, who: &str) -> Result<Exi
                 |found| render::troubles(found, times),
             );
         }
-        SeeVerb::Failures { show, list } => failures(&console, show, list).await?,
+        SeeVerb::Failures { show, list } => failures(&looking, show, list).await?,
         SeeVerb::Diff { a, b, output } => {
-            let one = |saga| OneSaga { saga, definition: None };
-            let (a, b) = (open(&console, &one(a)).await?, open(&console, &one(b)).await?);
-            let [a, b] = [a, b].map(|opened| opened.seen(Sight::Masked));
-            let found = operations::diff_histories(
-                (a.definition(), a.journal.as_slice()),
-                (b.definition(), b.journal.as_slice()),
-            );
+            let [a, b] = [a, b].map(|saga| OneSaga { saga, definition: None });
+            let (a, b) = (looking.one(&a, None).await?, looking.one(&b, None).await?);
+            let found = looking.difference(a, b).await?;
             output::one(output.output, &found, |found| render::difference(found));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn open(console: &Console, one: &OneSaga) -> Result<Opened, Failure> {
-    let saga = operations::find_one(console, &one.saga, one.definition.as_deref()).await?;
-    operations::open(console, saga.row.id).await
-}
-
-async fn explain(places: &Places, console: &Console, asked: SagaArguments, who: &str) -> Result<(), Failure> {
+async fn explain(looking: &Looking<'_>, asked: SagaArguments) -> Result<(), Failure> {
     let SagaArguments { one, reveal, times, output } = asked;
-    let opened = open(console, &one).await?;
-    let sight = reveal.sight(places, who, &opened.saga.id.to_string()).await?;
-    let Opened { plan, saga, journal, now, .. } = opened.seen(sight);
-    let seen = times.seen_from(now);
-    let times = if output.output == OutputFormat::Json { Times::iso(now) } else { seen };
-    let explanation = operations::explain(plan.rules(), &saga, &journal, times);
-    output::one(output.output, &explanation, |explanation| render::explanation(explanation, times));
+    let one = looking.one(&one, Some(&reveal)).await?;
+    let seen = looking.explain(one, times.format_of(output.output)).await?;
+    output::one(output.output, &seen.what, |explanation| render::explanation(explanation, times.seen_from(seen.now)));
     Ok(())
 }
 
-async fn failures(console: &Console, show: Option<FailuresVerb>, list: FailuresArguments) -> Result<(), Failure> {
-    let (group, list) = match show {
-        Some(FailuresVerb::Show { group, list }) => (Some(group), list),
-        None => (None, list),
-    };
-    let times = list.times.seen_from(crate::engine::wall_clock());
-    let (mut found, is_cut) = operations::failures(console, list.limit, Sight::Masked).await?;
-    output::cut(is_cut, list.limit);
-    let Some(group) = group else {
-        let groups = operations::groups(&found);
+async fn failures(looking: &Looking<'_>, show: Option<FailuresVerb>, list: FailuresArguments) -> Result<(), Failure> {
+    let now = crate::engine::wall_clock();
+    let Some(FailuresVerb::Show { group, list }) = show else {
+        let (groups, is_cut) = looking.groups(list.limit).await?;
+        output::cut(is_cut, list.limit);
+        let times = list.times.seen_from(now);
         output::many(list.output.output, &groups, |group| group.id.clone(), |groups| render::failures(groups, times));
         return Ok(());
     };
-    found.retain(|trouble| operations::group_id(trouble) == group);
-    if found.is_empty() {
-        let message = format!("there is no group {group} any more");
-        return Err(Failure::new(Exit::NotFound, message, "sagabus failures shows those that there are"));
-    }
+    let (found, is_cut) = looking.group(&group, list.limit).await?;
+    output::cut(is_cut, list.limit);
+    let times = list.times.seen_from(now);
     output::many(list.output.output, &found, |found| found.saga_id.to_string(), |found| render::troubles(found, times));
     Ok(())
 }
 
 async fn history(
-    console: &Console,
-    (id, sight): (Uuid, Sight),
+    looking: &Looking<'_>,
+    one: One,
     (follow, failed, reverse): (bool, bool, bool),
     times: TimeArguments,
     format: HistoryFormat,
@@ -317,24 +290,24 @@ async fn history(
     if follow && format == HistoryFormat::Json {
         return Err(Failure::new(Exit::Usage, "one array does not grow", "say --output jsonl with --follow"));
     }
-    let mut seen = 0;
+    let mut before = 0;
     loop {
-        let opened = operations::open(console, id).await?.seen(sight);
-        let (definition, journal) = (opened.definition(), &opened.journal);
-        let read = if failed { operations::failed_only } else { operations::history };
-        let mut rows = read(definition, journal);
-        rows.retain(|row| row.seq > seen);
-        seen = opened.saga.seq;
+        // Before its journal is read, so that no row is missed of a saga that has ended.
+        let is_over = !follow || looking.show(one, times.format()).await?.what.saga.finished_at.is_some();
+        let seen = looking.history(one, failed).await?;
+        let mut rows = seen.what;
+        rows.retain(|row| row.seq > before);
+        before = rows.last().map_or(before, |row| row.seq);
         if reverse {
             rows.reverse();
         }
         match format {
             HistoryFormat::Table if rows.is_empty() => {}
-            HistoryFormat::Table => output::print(render::history(&rows, times.seen_from(opened.now)).trim_end()),
+            HistoryFormat::Table => output::print(render::history(&rows, times.seen_from(seen.now)).trim_end()),
             HistoryFormat::Json => output::json(&rows),
             HistoryFormat::Jsonl => output::json_lines(&rows),
         }
-        if !follow || opened.saga.is_final() {
+        if is_over {
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;

@@ -63,9 +63,9 @@ pub(super) enum Said {
 /// Many sagas, as they were said.
 #[derive(Clone, Debug)]
 pub(super) struct Many {
-    definition: Option<String>,
-    conditions: Vec<(String, Condition)>,
-    failure: Option<String>,
+    pub(super) definition: Option<String>,
+    pub(super) conditions: Vec<(String, Condition)>,
+    pub(super) failure: Option<String>,
     file: Option<PathBuf>,
 }
 
@@ -113,13 +113,20 @@ impl Many {
         if let Some(group) = &self.failure {
             return Ok(Selection::Failure(group.clone()));
         }
-        let Some(path) = &self.file else {
+        let Some(names) = self.names()? else {
             let conditions: Vec<Condition> = self.conditions.iter().map(|(_, condition)| condition.clone()).collect();
             let mut filter = operations::filter(&conditions, now);
             filter.definition = self.definition.clone().or(filter.definition);
             return Ok(Selection::Where(filter));
         };
-        let names = input::text("--file", path)?.lines().map(str::to_owned).collect();
-        Ok(Selection::Named(names, self.definition.clone()))
+        Ok(Selection::Named(names.lines().map(str::to_owned).collect(), self.definition.clone()))
+    }
+
+    /// What the file says, if one is named.
+    ///
+    /// # Errors
+    /// It cannot be read (exit 2).
+    pub(super) fn names(&self) -> Result<Option<String>, Failure> {
+        self.file.as_ref().map(|path| input::text("--file", path)).transpose()
     }
 }

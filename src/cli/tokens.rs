@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::core::{NoTimestamp, Timestamp};
-use crate::operations::{self, Failure, Places, Role, Times, TokenJson, TokenRequest};
+use crate::operations::{Failure, Role, Times, TokenJson, TokenRequest};
 
 use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments, duration};
 use super::output;
+use super::reach::Reach;
 use super::render::{printable, table};
 
 #[derive(Debug, Subcommand)]
@@ -65,22 +66,22 @@ fn expiry(text: &str) -> Result<String, String> {
 }
 
 /// Does what the command line says.
-pub(super) async fn run(places: &Places, verb: TokensVerb, who: &str) -> Result<ExitCode, Failure> {
+pub(super) async fn run(reach: &Reach, verb: TokensVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
         TokensVerb::Create { name, role, definitions, expires, reason, output: format } => {
             let definitions = if definitions.is_empty() { None } else { Some(definitions) };
             let request = TokenRequest { name, role, definitions, expires_at: expires, reason };
-            let made = operations::create_token(&places.console().await?, &request, who).await?;
+            let made = reach.create_token(&request, who).await?;
             output::one(format.output, &made, |made| made.token.clone());
             output::note("only its hash is kept: it is not shown again");
         }
         TokensVerb::List { times, output: format } => {
-            let found = operations::tokens(&places.reading().await?).await?;
+            let found = reach.tokens().await?;
             let times = times.seen_from(crate::engine::wall_clock());
             output::many(format.output, &found, |token| token.name.clone(), |found| listed(found, times));
         }
         TokensVerb::Revoke { name, reason } => {
-            operations::revoke_token(&places.console().await?, &name, who, &reason).await?;
+            reach.revoke_token(&name, who, &reason).await?;
             output::note(&format!("revoked: {name}"));
         }
     }

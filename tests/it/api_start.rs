@@ -4,6 +4,8 @@ use sagabus::operations::{Places, Role};
 use serde_json::json;
 
 use super::api_bulk::ends;
+use super::cli::code;
+use super::remote::at_server;
 use super::support::http::Answer;
 use super::support::listening::Listening;
 use super::support::served::{Served, bootstrap};
@@ -42,13 +44,22 @@ async fn a_saga_is_started_once_for_its_business_key_and_other_data_are_refused(
     let told = "SELECT count(*) FROM audit WHERE who = 'token:operator' AND verb = 'start'";
     assert_eq!(served.count(told).await, 1);
 
+    // At the console the same way, and waited for.
+    let server = format!("http://{}", listening.address);
+    let data = r#"{"id": "order-9"}"#;
+    let words = ["start", &name, "--data", data, "--wait", "30s", "--output", "json"];
+    let output = at_server(&server, &operator, &words).output().unwrap();
+    let begun: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert_eq!((code(&output), &begun["phase"]), (0, &"completed".into()), "{output:?}");
+    assert_eq!(begun["businessKey"], "order-9");
+
     // Without an engine it is published, and begins when there is one.
     served.engine.kill().unwrap();
     served.engine.wait().unwrap();
     let published = start(&operator, &name, json!({"id": "order-3"})).await;
     assert_eq!((published.status, &published.json()["outcome"]), (202, &"published".into()), "{published:?}");
     served.kill_and_start_again();
-    served.until("it begins", || async { served.count("SELECT count(*) FROM saga").await == 2 }).await;
+    served.until("it begins", || async { served.count("SELECT count(*) FROM saga").await == 3 }).await;
     let path = published.header("location").unwrap();
     assert_eq!(listening.get(&operator, path).await.json()["businessKey"], "order-3");
 }

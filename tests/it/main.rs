@@ -41,6 +41,7 @@ mod postgres;
 mod properties;
 mod recorded;
 mod redrive;
+mod remote;
 mod repairs;
 mod replay;
 mod rules;

@@ -1,6 +1,6 @@
 //! Many of the same: sagas, counts, what went wrong.
 
-use crate::operations::{CountJson, FailureGroup, ListedJson, Times, Trouble, span};
+use crate::operations::{CountJson, FailureGroup, ListedJson, Times, Trouble, millis_between, span};
 
 use super::{lines, or_dash, printable, table};
 
@@ -65,7 +65,7 @@ pub fn failures(groups: &[FailureGroup], times: Times) -> String {
             group.stuck.to_string(),
             times.column(group.first_seen.0),
             times.column(group.last_seen.0),
-            span(group.last_seen.0.millis_since(group.first_seen.0)),
+            span(millis_between(group.first_seen.0, group.last_seen.0)),
             printable(&group.sample),
             printable(or_dash(Some(group.reason.as_str()).filter(|reason| !reason.is_empty()))),
         ]);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::core::Timestamp;
-use crate::operations::{Bar, DiffLine, Explanation, FoundJson, Gate, Times, due, span};
+use crate::operations::{Bar, DiffLine, Explanation, FoundJson, Gate, Times, due, millis_between, span};
 
 use super::{lines, or_dash, printable, table};
 
@@ -72,7 +72,7 @@ pub fn timeline(bars: &[Bar], now: Timestamp) -> String {
     let span_of = |bars: &[&Bar]| {
         let begin = bars.iter().map(|bar| bar.queued_at.0).min().unwrap_or(now);
         let end = bars.iter().map(|bar| bar.ended_at.map_or(now, |at| at.0)).max().unwrap_or(now);
-        (begin, end.millis_since(begin))
+        (begin, millis_between(begin, end))
     };
     let [(undo_begin, undo_ms), (do_begin, do_ms)] = halves.each_ref().map(|bars| span_of(bars));
     let scale = undo_ms.max(do_ms).max(1);
@@ -102,7 +102,7 @@ fn drawn(bars: &[&Bar], begin: Timestamp, scale: u64, now: Timestamp) -> Vec<cha
     let mut row = vec![' '; HALF];
     let column = |at: Timestamp| {
         let last = u64::try_from(HALF - 1).unwrap_or_default();
-        usize::try_from(at.millis_since(begin).saturating_mul(last) / scale).unwrap_or(HALF - 1).min(HALF - 1)
+        usize::try_from(millis_between(begin, at).saturating_mul(last) / scale).unwrap_or(HALF - 1).min(HALF - 1)
     };
     for bar in bars {
         let (queued, issued) = (column(bar.queued_at.0), column(bar.issued_at.0));

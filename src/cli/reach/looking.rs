@@ -1,0 +1,290 @@
+//! Looking at sagas: what is found, lists, everything about one.
+
+use uuid::Uuid;
+
+use crate::core::Timestamp;
+use crate::operations::{
+    self, Bar, CountJson, Cut, DiffLine, Explanation, Failure, FailureGroup, FoundJson, GraphFormat, JournalRow,
+    ListedJson, Opened, Places, Shown, Sight, TimeFormat, Times, Trouble,
+};
+use crate::store::{Console, SagaFilter};
+
+use super::super::arguments::OneSaga;
+use super::super::reveal::RevealArguments;
+use super::Reach;
+use super::client::{Denial, Place, Server, Told};
+
+/// Who looks, and at what: nothing can be changed this way.
+pub(in crate::cli) enum Looking<'a> {
+    /// A connection that cannot write.
+    Database { console: Console, places: &'a Places, who: &'a str },
+    /// What the token may see.
+    Server(&'a Server),
+}
+
+/// One saga, and how much of it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct One {
+    pub(in crate::cli) id: Uuid,
+    sight: Sight,
+}
+
+/// Something about a saga as it stood at a moment of the database's clock.
+pub(in crate::cli) struct Seen<T> {
+    pub(in crate::cli) what: T,
+    pub(in crate::cli) now: Timestamp,
+}
+
+impl<T> From<Told<T>> for Seen<T> {
+    fn from(told: Told<T>) -> Self {
+        Self { what: told.what, now: told.now }
+    }
+}
+
+impl Reach {
+    /// For who only looks.
+    pub(in crate::cli) async fn looking<'a>(&'a self, who: &'a str) -> Result<Looking<'a>, Failure> {
+        Ok(match self {
+            Self::Places(places) => Looking::Database { console: places.reading().await?, places, who },
+            Self::Server(server) => Looking::Server(server),
+        })
+    }
+}
+
+impl Looking<'_> {
+    /// As `operations::find`.
+    pub(in crate::cli) async fn find(
+        &self,
+        anything: &str,
+        newest: usize,
+        format: TimeFormat,
+    ) -> Result<FoundJson, Failure> {
+        match self {
+            Self::Database { console, places, .. } => {
+                let told = (format, Sight::Masked);
+                operations::find(console, places.kafka(None).ok(), anything, newest, told).await
+            }
+            Self::Server(server) => {
+                let place = Place::of(&["find"]).with("q", anything).with("newest", newest);
+                Ok(server.get(place.maybe("timeFormat", time_format(format))).await?.what)
+            }
+        }
+    }
+
+    /// As `operations::list`.
+    pub(in crate::cli) async fn list(
+        &self,
+        filter: &SagaFilter,
+        limit: usize,
+    ) -> Result<(Vec<ListedJson>, bool), Failure> {
+        match self {
+            Self::Database { console, .. } => operations::list(console, filter, limit, Sight::Masked).await,
+            Self::Server(server) => {
+                let place = || which(Place::of(&["sagas"]), filter);
+                Ok(server.pages(place, limit, |_| true).await?)
+            }
+        }
+    }
+
+    /// As `operations::count`.
+    pub(in crate::cli) async fn count(&self, filter: &SagaFilter) -> Result<Vec<CountJson>, Failure> {
+        match self {
+            Self::Database { console, .. } => operations::count(console, filter).await,
+            Self::Server(server) => Ok(server.get(which(Place::of(&["sagas", "count"]), filter)).await?.what),
+        }
+    }
+
+    /// As `operations::stuck`. A server looks at 1,000 at most.
+    pub(in crate::cli) async fn stuck(
+        &self,
+        filter: &SagaFilter,
+        limit: usize,
+    ) -> Result<(Vec<Trouble>, bool), Failure> {
+        match self {
+            Self::Database { console, .. } => operations::stuck(console, filter, limit, Sight::Masked).await,
+            Self::Server(server) => cut(server, which(Place::of(&["stuck"]), filter).with("limit", limit)).await,
+        }
+    }
+
+    /// What went wrong among the newest `limit` sagas that failed, in groups, and whether there are more.
+    pub(in crate::cli) async fn groups(&self, limit: usize) -> Result<(Vec<FailureGroup>, bool), Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let (found, is_cut) = operations::failures(console, limit, Sight::Masked).await?;
+                Ok((operations::groups(&found), is_cut))
+            }
+            Self::Server(server) => cut(server, Place::of(&["failure-groups"]).with("limit", limit)).await,
+        }
+    }
+
+    /// As `operations::group`.
+    pub(in crate::cli) async fn group(&self, id: &str, limit: usize) -> Result<(Vec<Trouble>, bool), Failure> {
+        match self {
+            Self::Database { console, .. } => operations::group(console, id, limit, Sight::Masked, |_| true).await,
+            Self::Server(server) => cut(server, Place::of(&["failure-groups", id]).with("limit", limit)).await,
+        }
+    }
+
+    /// The saga that somebody names; the audit has been told of what is revealed.
+    ///
+    /// # Errors
+    /// There is none (exit 3), or it is one of several (2); the audit cannot be told (6).
+    pub(in crate::cli) async fn one(&self, one: &OneSaga, reveal: Option<&RevealArguments>) -> Result<One, Failure> {
+        let id = match self {
+            Self::Database { console, .. } => {
+                operations::find_one(console, &one.saga, one.definition.as_deref()).await?.row.id
+            }
+            Self::Server(server) => named(server, one).await?,
+        };
+        let sight = match reveal {
+            Some(reveal) => self.sight(reveal, &id.to_string()).await?,
+            None => Sight::Masked,
+        };
+        Ok(One { id, sight })
+    }
+
+    async fn sight(&self, reveal: &RevealArguments, target: &str) -> Result<Sight, Failure> {
+        match self {
+            Self::Database { places, who, .. } => reveal.sight(places, who, target).await,
+            Self::Server(_) => reveal.is_of_the_token(),
+        }
+    }
+
+    /// Everything about a saga.
+    pub(in crate::cli) async fn show(&self, one: One, format: TimeFormat) -> Result<Seen<Shown>, Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let opened = opened(console, one).await?;
+                let now = opened.now;
+                Ok(Seen { what: operations::show(&opened, Times { format, now }), now })
+            }
+            Self::Server(server) => {
+                about(server, one, &[], |place| place.maybe("timeFormat", time_format(format))).await
+            }
+        }
+    }
+
+    /// Why it stands where it stands.
+    pub(in crate::cli) async fn explain(&self, one: One, format: TimeFormat) -> Result<Seen<Explanation>, Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let Opened { plan, saga, journal, now, .. } = opened(console, one).await?;
+                Ok(Seen { what: operations::explain(plan.rules(), &saga, &journal, Times { format, now }), now })
+            }
+            Self::Server(server) => {
+                about(server, one, &["explanation"], |place| place.maybe("timeFormat", time_format(format))).await
+            }
+        }
+    }
+
+    /// Its journal, or what went wrong in it alone.
+    pub(in crate::cli) async fn history(&self, one: One, failed: bool) -> Result<Seen<Vec<JournalRow>>, Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let opened = opened(console, one).await?;
+                let read = if failed { operations::failed_only } else { operations::history };
+                Ok(Seen { what: read(opened.definition(), &opened.journal), now: opened.now })
+            }
+            Self::Server(server) => about(server, one, &["journal"], |place| place.with("failed", failed)).await,
+        }
+    }
+
+    /// When its steps were ready, sent and answered.
+    pub(in crate::cli) async fn timeline(&self, one: One) -> Result<Seen<Vec<Bar>>, Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let opened = opened(console, one).await?;
+                Ok(Seen { what: operations::timeline(opened.definition(), &opened.journal), now: opened.now })
+            }
+            Self::Server(server) => about(server, one, &["timeline"], |place| place).await,
+        }
+    }
+
+    /// Its steps as a graph.
+    pub(in crate::cli) async fn graph(&self, one: One, format: GraphFormat) -> Result<String, Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let opened = opened(console, one).await?;
+                Ok(operations::graph(opened.definition(), &opened.saga, format))
+            }
+            Self::Server(server) => {
+                let name = match format {
+                    GraphFormat::Mermaid => "mermaid",
+                    GraphFormat::Dot => "dot",
+                    GraphFormat::Ascii => "ascii",
+                };
+                Ok(server.text(Place::of(&["sagas", &one.id.to_string(), "graph"]).with("format", name)).await?)
+            }
+        }
+    }
+
+    /// Where the histories of two sagas part.
+    pub(in crate::cli) async fn difference(&self, a: One, b: One) -> Result<Vec<DiffLine>, Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let (a, b) = (opened(console, a).await?, opened(console, b).await?);
+                let (a, b) = ((a.definition(), a.journal.as_slice()), (b.definition(), b.journal.as_slice()));
+                Ok(operations::diff_histories(a, b))
+            }
+            Self::Server(server) => Ok(about(server, a, &["difference"], |place| place.with("with", b.id)).await?.what),
+        }
+    }
+}
+
+async fn opened(console: &Console, one: One) -> Result<Opened, Failure> {
+    Ok(operations::open(console, one.id).await?.seen(one.sight))
+}
+
+async fn about<T: serde::de::DeserializeOwned>(
+    server: &Server,
+    one: One,
+    below: &[&str],
+    query: impl Fn(Place) -> Place,
+) -> Result<Seen<T>, Failure> {
+    let id = one.id.to_string();
+    let place = Place::of(&[["sagas", id.as_str()].as_slice(), below].concat());
+    let told: Told<T> = server.get(query(place)).await?;
+    Ok(told.into())
+}
+
+async fn cut<T: serde::de::DeserializeOwned>(server: &Server, place: Place) -> Result<(Vec<T>, bool), Failure> {
+    let Cut { items, is_cut } = server.get(place).await?.what;
+    Ok((items, is_cut))
+}
+
+/// The id of the saga that an id or a business key means.
+pub(super) async fn named(server: &Server, one: &OneSaga) -> Result<Uuid, Failure> {
+    // Not among old triggers: who means a place says find.
+    let found = server.get::<FoundJson>(Place::of(&["find"]).with("q", &one.saga).with("newest", 0)).await;
+    let mut sagas = match found {
+        Ok(found) => found.what.sagas,
+        Err(Denial { code, .. }) if code == "not_found" => Vec::new(),
+        Err(denial) => return Err(denial.into()),
+    };
+    let id = Uuid::try_parse(&one.saga).ok();
+    let is_of = |definition: &str| one.definition.as_deref().is_none_or(|name| name == definition);
+    sagas.retain(|found| {
+        let saga = &found.saga;
+        (id == Some(saga.id) || saga.business_key == one.saga) && is_of(&saga.definition)
+    });
+    Ok(operations::only_one(&one.saga, sagas, |found| &found.saga.definition)?.saga.id)
+}
+
+fn time_format(format: TimeFormat) -> Option<&'static str> {
+    match format {
+        // What a server does when nothing is said, also an older one.
+        TimeFormat::Iso => None,
+        TimeFormat::Relative => Some("relative"),
+        TimeFormat::Raw => Some("raw"),
+    }
+}
+
+fn which(place: Place, filter: &SagaFilter) -> Place {
+    place
+        .maybe("phase", filter.phase.map(crate::core::Phase::name))
+        .maybe("definition", filter.definition.as_deref())
+        .maybe("key", filter.key_prefix.as_ref().map(|prefix| format!("{prefix}*")))
+        .maybe("code", filter.code.as_deref())
+        .maybe("startedAfter", filter.started_after)
+        .maybe("startedBefore", filter.started_before)
+}

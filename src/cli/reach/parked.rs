@@ -1,0 +1,206 @@
+//! Records put aside: looked at, sent down the line again, said to be of no more use.
+
+use crate::operations::{
+    self, Edit, Exit, Failure, ParkedActed, ParkedActionName, ParkedActionRequest, ParkedJson, ParkedManyRequest,
+    ParkedShown, RedrivenJson,
+};
+use crate::store::{Console, ParkedFilter, ParkedState};
+
+use super::super::reveal::RevealArguments;
+use super::client::{Denial, Place, Server, Told};
+use super::{Reach, no_route};
+
+/// What is made of messages before they are judged again.
+pub(in crate::cli) enum Mended {
+    /// Nothing.
+    AsItIs,
+    /// Another value or other headers.
+    Edited(Edit),
+    /// The answer that a step of a saga waits for.
+    Bound { saga: String, step: String },
+}
+
+/// Records put aside.
+pub(in crate::cli) enum Aside<'a> {
+    Database { console: Console, who: &'a str },
+    Server(&'a Server),
+}
+
+impl Reach {
+    /// As `operations::parked`, and whether the list is cut.
+    pub(in crate::cli) async fn parked(
+        &self,
+        filter: &ParkedFilter,
+        limit: usize,
+    ) -> Result<(Vec<ParkedJson>, bool), Failure> {
+        match self {
+            Self::Places(places) => {
+                let console = places.reading().await?;
+                let mut found = operations::parked(&console, filter, limit.saturating_add(1)).await?;
+                let is_cut = found.len() > limit;
+                found.truncate(limit);
+                Ok((found, is_cut))
+            }
+            Self::Server(server) => Ok(server.pages(|| which(filter), limit, |_| true).await?),
+        }
+    }
+
+    /// As `operations::show_parked`; the audit has been told of what is revealed.
+    pub(in crate::cli) async fn show_parked(
+        &self,
+        id: i64,
+        reveal: &RevealArguments,
+        who: &str,
+    ) -> Result<ParkedShown, Failure> {
+        match self {
+            Self::Places(places) => {
+                let sight = reveal.sight(places, who, &format!("parked message {id}")).await?;
+                operations::show_parked(&places.reading().await?, id, sight).await
+            }
+            Self::Server(server) => {
+                reveal.is_of_the_token()?;
+                Ok(server.get(Place::of(&["parked-messages", &id.to_string()])).await?.what)
+            }
+        }
+    }
+
+    /// For who does something about them. A dry run cannot write.
+    pub(in crate::cli) async fn aside<'a>(&'a self, is_dry_run: bool, who: &'a str) -> Result<Aside<'a>, Failure> {
+        Ok(match self {
+            Self::Places(places) => {
+                let console = if is_dry_run { places.reading().await? } else { places.console().await? };
+                Aside::Database { console, who }
+            }
+            Self::Server(server) => Aside::Server(server),
+        })
+    }
+}
+
+impl Aside<'_> {
+    /// Postgres itself, for who chooses messages by what is true of them.
+    ///
+    /// # Errors
+    /// A server is said (exit 2).
+    pub(in crate::cli) fn console(&self) -> Result<&Console, Failure> {
+        match self {
+            Self::Database { console, .. } => Ok(console),
+            Self::Server(_) => Err(no_route("parked messages by --where, --topic, --key, --why or --reason-code")),
+        }
+    }
+
+    /// What sending them again would refuse.
+    pub(in crate::cli) async fn check(&self, ids: &[i64], mended: &Mended, force: bool) -> Result<(), Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                operations::check_redrive(console, ids, &mended.edit(console).await?, force).await
+            }
+            Self::Server(server) => {
+                let request = mended.request(ids, "dry run", force)?;
+                server.post::<Vec<RedrivenJson>>(redrives().with("dryRun", true), None, &request).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends them again, and waits until an engine has judged them.
+    pub(in crate::cli) async fn redrive(
+        &self,
+        ids: &[i64],
+        mended: &Mended,
+        reason: &str,
+        force: bool,
+    ) -> Result<Vec<RedrivenJson>, Failure> {
+        match self {
+            Self::Database { console, who } => {
+                let edit = mended.edit(console).await?;
+                operations::redrive(console, ids, (mended.verb(), &edit), (who, reason), force).await
+            }
+            Self::Server(server) => Ok(server.post(redrives(), None, &mended.request(ids, reason, force)?).await?.what),
+        }
+    }
+
+    /// Says that they need not be looked at any more. Returns how many were parked.
+    pub(in crate::cli) async fn discard(&self, ids: &[i64], reason: &str) -> Result<usize, Failure> {
+        let server = match self {
+            Self::Database { console, who } => {
+                return Ok(operations::discard(console, ids, who, reason).await?.len());
+            }
+            Self::Server(server) => server,
+        };
+        let request = ParkedActionRequest::of(ParkedActionName::Discard, reason);
+        let place = |id: &i64| Place::of(&["parked-messages", &id.to_string(), "actions"]);
+        // One that is not there is a typing error, and then none is discarded.
+        for id in ids {
+            is_parked(server.post(place(id).with("dryRun", true), None, &request).await)?;
+        }
+        let mut discarded = 0;
+        for id in ids {
+            discarded += usize::from(is_parked(server.post(place(id), None, &request).await)?);
+        }
+        Ok(discarded)
+    }
+}
+
+/// Whether a message could be discarded: somebody else may have dealt with it.
+fn is_parked(answer: Result<Told<ParkedActed>, Denial>) -> Result<bool, Failure> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(denial) if denial.failure.exit == Exit::Refused => Ok(false),
+        Err(denial) => Err(denial.into()),
+    }
+}
+
+impl Mended {
+    /// The verb as the audit names it.
+    pub(in crate::cli) fn verb(&self) -> &'static str {
+        match self {
+            Self::AsItIs => "redrive",
+            Self::Edited(_) => "edit",
+            Self::Bound { .. } => "bind",
+        }
+    }
+
+    async fn edit(&self, console: &Console) -> Result<Edit, Failure> {
+        match self {
+            Self::AsItIs => Ok(Edit::default()),
+            Self::Edited(edit) => Ok(edit.clone()),
+            Self::Bound { saga, step } => {
+                let saga = operations::find_one(console, saga, None).await?;
+                Edit::bind(&operations::open(console, saga.row.id).await?, step)
+            }
+        }
+    }
+
+    fn request(&self, ids: &[i64], reason: &str, force: bool) -> Result<ParkedManyRequest, Failure> {
+        let of = |action| ParkedActionRequest { force: Some(force), ..ParkedActionRequest::of(action, reason) };
+        let with = match self {
+            Self::AsItIs => of(ParkedActionName::Redrive),
+            Self::Edited(Edit { value, headers }) => {
+                let value = value.clone().map(String::from_utf8).transpose().map_err(|_| {
+                    Failure::new(Exit::Usage, "--file is not UTF-8", "bytes that are no text go straight to Postgres")
+                })?;
+                let headers = Some(headers.iter().cloned().collect());
+                ParkedActionRequest { value, headers, ..of(ParkedActionName::Edit) }
+            }
+            Self::Bound { saga, step } => {
+                ParkedActionRequest { saga: Some(saga.clone()), step: Some(step.clone()), ..of(ParkedActionName::Bind) }
+            }
+        };
+        Ok(ParkedManyRequest { ids: ids.to_vec(), with })
+    }
+}
+
+fn redrives() -> Place {
+    Place::of(&["parked-messages", "redrives"])
+}
+
+fn which(filter: &ParkedFilter) -> Place {
+    Place::of(&["parked-messages"])
+        .maybe("state", filter.state.map(ParkedState::name))
+        .maybe("topic", filter.topic.as_deref())
+        .maybe("key", filter.key.as_deref())
+        .maybe("why", filter.reason_prefix.as_deref())
+        .maybe("code", filter.code.as_deref())
+        .maybe("parkedAfter", filter.parked_after)
+        .maybe("parkedBefore", filter.parked_before)
+}

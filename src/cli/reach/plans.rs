@@ -1,0 +1,201 @@
+//! Plans and jobs: what is planned for many sagas, and what is done with a plan.
+
+use crate::core::Verb;
+use crate::operations::{
+    self, Conditions, Exit, Failure, ItemJson, PlanActionName, PlanActionRequest, PlanJson, PlanRequest, PlanShown,
+    Steer,
+};
+use crate::store::{Console, PlanPace, PlanState};
+
+use super::super::selection::Many;
+use super::Reach;
+use super::client::{Place, Server};
+
+/// Who plans, applies, steers, or only looks.
+pub(in crate::cli) enum Planning<'a> {
+    Database { console: Console, who: &'a str },
+    Server(&'a Server),
+}
+
+impl Reach {
+    /// For who only looks where `is_look`: nothing can be changed then.
+    pub(in crate::cli) async fn planning<'a>(&'a self, is_look: bool, who: &'a str) -> Result<Planning<'a>, Failure> {
+        Ok(match self {
+            Self::Places(places) => {
+                let console = if is_look { places.reading().await? } else { places.console().await? };
+                Planning::Database { console, who }
+            }
+            Self::Server(server) => Planning::Server(server),
+        })
+    }
+}
+
+impl Planning<'_> {
+    /// Plans the action for many sagas, or shows what would be planned.
+    pub(in crate::cli) async fn draft(&self, many: &Many, verb: &Verb, is_dry_run: bool) -> Result<PlanJson, Failure> {
+        match self {
+            Self::Database { console, who } => {
+                let selection = many.selection(crate::engine::wall_clock())?;
+                let draft = operations::draft(console, &selection, verb, None).await?;
+                if is_dry_run {
+                    return Ok(operations::drafted(&draft, &many.text(), console.approval().await?));
+                }
+                operations::plan(console, draft.save(console, &many.text(), who).await?).await
+            }
+            Self::Server(server) => {
+                let place = Place::of(&["operations"]);
+                let place = if is_dry_run { place.with("dryRun", true) } else { place };
+                Ok(server.post(place, None, &many.request(verb)?).await?.what)
+            }
+        }
+    }
+
+    /// As `operations::plans`.
+    pub(in crate::cli) async fn list(&self, jobs_only: bool, limit: usize) -> Result<(Vec<PlanJson>, bool), Failure> {
+        match self {
+            Self::Database { console, .. } => operations::plans(console, jobs_only, limit).await,
+            Self::Server(server) => {
+                let wanted = |plan: &PlanJson| plan.job.is_some() || !jobs_only;
+                Ok(server.pages(|| Place::of(&["operations"]), limit, wanted).await?)
+            }
+        }
+    }
+
+    /// One plan, with the reasons of its refusals.
+    pub(in crate::cli) async fn plan(&self, number: i64) -> Result<PlanJson, Failure> {
+        match self {
+            Self::Database { console, .. } => operations::plan(console, number).await,
+            Self::Server(server) => Ok(server.get(named(number, "")).await?.what),
+        }
+    }
+
+    /// One plan with the first `limit` of its sagas, and whether there are more.
+    pub(in crate::cli) async fn show(&self, number: i64, limit: usize) -> Result<(PlanShown, bool), Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let mut shown = operations::show_plan(console, number, limit.saturating_add(1)).await?;
+                let is_cut = shown.items.len() > limit;
+                shown.items.truncate(limit);
+                Ok((shown, is_cut))
+            }
+            Self::Server(server) => {
+                let plan = self.plan(number).await?;
+                let (items, is_cut) = server.pages(|| named(number, "items"), limit, |_: &ItemJson| true).await?;
+                Ok((PlanShown { plan, items }, is_cut))
+            }
+        }
+    }
+
+    /// One plan as it stands, without the reasons of its refusals.
+    pub(in crate::cli) async fn look(&self, number: i64) -> Result<(PlanJson, PlanState), Failure> {
+        match self {
+            Self::Database { console, .. } => operations::look_at_plan(console, number).await,
+            Self::Server(_) => {
+                let seen = PlanJson { refusals: None, ..self.plan(number).await? };
+                let state = seen.state.and_then(PlanState::parse).ok_or_else(|| {
+                    Failure::new(Exit::Failed, format!("p{number} is in a state that this version does not know"), "")
+                })?;
+                Ok((seen, state))
+            }
+        }
+    }
+
+    /// Whether the plan may be applied, by who asks.
+    pub(in crate::cli) async fn check_apply(&self, number: i64, pace: &PlanPace) -> Result<(), Failure> {
+        match self {
+            Self::Database { console, who } => operations::check_apply(console, number, who).await,
+            Self::Server(server) => asked(server, number, &apply("dry run", pace), true).await.map(|_| ()),
+        }
+    }
+
+    /// Makes a job of a plan.
+    pub(in crate::cli) async fn apply(&self, number: i64, reason: &str, pace: &PlanPace) -> Result<PlanJson, Failure> {
+        match self {
+            Self::Database { console, who } => operations::apply(console, number, who, reason, pace).await,
+            Self::Server(server) => asked(server, number, &apply(reason, pace), false).await,
+        }
+    }
+
+    /// A job that would be steered.
+    pub(in crate::cli) async fn check_steer(&self, number: i64, to: Steer) -> Result<PlanJson, Failure> {
+        match self {
+            Self::Database { console, .. } => operations::check_steer(console, number, to).await,
+            Self::Server(server) => asked(server, number, &steered(to, "dry run"), true).await,
+        }
+    }
+
+    /// Pauses, resumes or cancels.
+    pub(in crate::cli) async fn steer(&self, number: i64, to: Steer, reason: &str) -> Result<PlanJson, Failure> {
+        match self {
+            Self::Database { console, who } => operations::steer(console, number, to, who, reason).await,
+            Self::Server(server) => asked(server, number, &steered(to, reason), false).await,
+        }
+    }
+}
+
+fn named(number: i64, below: &str) -> Place {
+    let name = format!("p{number}");
+    let words: Vec<&str> = ["operations", &name, below].into_iter().filter(|word| !word.is_empty()).collect();
+    Place::of(&words)
+}
+
+/// Of the plan as it is: its hash never changes.
+async fn asked(
+    server: &Server,
+    number: i64,
+    request: &PlanActionRequest,
+    is_dry_run: bool,
+) -> Result<PlanJson, Failure> {
+    let tag = server.get::<PlanJson>(named(number, "")).await?.tag;
+    let place = named(number, "actions");
+    let place = if is_dry_run { place.with("dryRun", true) } else { place };
+    Ok(server.post(place, Some(&tag), request).await?.what)
+}
+
+fn apply(reason: &str, pace: &PlanPace) -> PlanActionRequest {
+    PlanActionRequest {
+        action: PlanActionName::Apply,
+        reason: reason.to_owned(),
+        rate: Some(pace.rate.clone()),
+        ramp: Some(pace.ramp),
+        max_items: pace.items_max,
+        stop_on_error_percent: pace.stop_percent,
+    }
+}
+
+fn steered(to: Steer, reason: &str) -> PlanActionRequest {
+    let action = match to {
+        Steer::Pause => PlanActionName::Pause,
+        Steer::Resume => PlanActionName::Resume,
+        Steer::Cancel => PlanActionName::Cancel,
+    };
+    PlanActionRequest {
+        action,
+        reason: reason.to_owned(),
+        rate: None,
+        ramp: None,
+        max_items: None,
+        stop_on_error_percent: None,
+    }
+}
+
+impl Many {
+    /// The plan that is asked for, as a server reads it.
+    fn request(&self, verb: &Verb) -> Result<PlanRequest, Failure> {
+        let mut request = PlanRequest::of(verb);
+        match self.names()? {
+            Some(names) => {
+                let named = names.lines().map(str::trim).filter(|name| !name.is_empty());
+                request.sagas = Some(named.map(str::to_owned).collect());
+                request.definition = self.definition.clone();
+            }
+            None if self.failure.is_some() => request.failure.clone_from(&self.failure),
+            None => {
+                let mut said = Conditions::of(self.conditions.iter().map(|(text, _)| text.as_str()));
+                said.definition = self.definition.clone().or(said.definition);
+                request.conditions = Some(said);
+            }
+        }
+        Ok(request)
+    }
+}
