@@ -14,6 +14,7 @@ use crate::store::{PlanPace, PlanState};
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
 use super::reach::{Planning, Reach};
+use super::reveal::RevealArguments;
 use super::selection::Many;
 use super::{output, render};
 
@@ -56,6 +57,8 @@ pub(super) enum PlanVerb {
         /// At most this many sagas; a cut is said on standard error.
         #[arg(long, default_value_t = 100)]
         limit: usize,
+        #[command(flatten)]
+        reveal: RevealArguments,
         #[command(flatten)]
         times: TimeArguments,
         #[command(flatten)]
@@ -186,8 +189,9 @@ pub(super) async fn run(reach: &Reach, verb: BulkVerb, who: &str) -> Result<Exit
             let found = listed(reach, false, arguments).await?;
             print_plans(arguments, &found, render::plans);
         }
-        BulkVerb::Plan(PlanVerb::Show { plan: OnePlan { plan }, limit, times, output: format }) => {
-            let (shown, is_cut) = reach.planning(true, who).await?.show(plan, limit).await?;
+        BulkVerb::Plan(PlanVerb::Show { plan: OnePlan { plan }, limit, reveal, times, output: format }) => {
+            let sight = reach.sight_of_plan(plan, &reveal, who).await?;
+            let (shown, is_cut) = reach.planning(true, who).await?.show(plan, limit, sight).await?;
             output::cut(is_cut, limit);
             let times = times.seen_from(crate::engine::wall_clock());
             output::one(format.output, &shown, |shown| render::plan_shown(shown, times));

@@ -239,6 +239,7 @@ pub use scaffold::scaffold;
 pub use serve::ServeOptions;
 pub use serve::serve;
 pub use sight::Sight;
+pub use sight::hide_said;
 pub use sight::reveal;
 pub use sight::tried;
 pub use start::not_ended;

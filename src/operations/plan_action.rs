@@ -16,6 +16,7 @@ use super::places::Desk;
 use super::plan::{
     ItemJson, PlanJson, apply, check_apply, check_steer, item_json, plan_json, read, steer, unknown, whole,
 };
+use super::sight::hide_said;
 
 /// What became of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -159,7 +160,9 @@ pub async fn page_of_plans(
     let here = PageToken::begin(&asked, crate::engine::wall_clock()).go_on(token)?;
     let filter = PlanFilter { within, before: here.number(), ..PlanFilter::default() };
     let found = console.plans(&filter, size.saturating_add(1)).await?;
-    Ok(Page::of(found, size, |last| here.after_number(last.number)).map(plan_json))
+    let mut page = Page::of(found, size, |last| here.after_number(last.number)).map(plan_json);
+    hide_said(console, &mut page.items, caller.sight()).await?;
+    Ok(page)
 }
 
 /// A page of a plan's items in the order of their sagas' ids, of all or of one state. Each has one place, whatever becomes of it.
@@ -187,7 +190,9 @@ pub async fn page_of_items(
 /// # Errors
 /// There is none for the caller (exit 3), or the database does not answer.
 pub async fn plan_seen(console: &Console, caller: &Caller, number: i64) -> Result<PlanJson, Failure> {
-    whole(console, seen_by(console, caller, number).await?).await
+    let mut plan = whole(console, seen_by(console, caller, number).await?).await?;
+    hide_said(console, std::slice::from_mut(&mut plan), caller.sight()).await?;
+    Ok(plan)
 }
 
 async fn seen_by(console: &Console, caller: &Caller, number: i64) -> Result<PlanRow, Failure> {
@@ -230,7 +235,7 @@ pub async fn move_plan(
     let role = if to.is_none() { role_to_apply(&row)? } else { Role::Operator };
     caller.check(role).map_err(PlanNotMoved::Forbidden)?;
     let (reading, asking, who) = (&desk.reading, &desk.asking, caller.who.as_str());
-    Ok(match to {
+    let mut plan = match to {
         None if is_dry_run => {
             check_apply(reading, number, who).await?;
             plan_json(row)
@@ -238,7 +243,9 @@ pub async fn move_plan(
         None => apply(asking, number, who, reason, &pace).await?,
         Some(to) if is_dry_run => check_steer(reading, number, to).await?,
         Some(to) => steer(asking, number, to, who, reason).await?,
-    })
+    };
+    hide_said(reading, std::slice::from_mut(&mut plan), caller.sight()).await?;
+    Ok(plan)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::failure::{Exit, Failure};
 use super::filter::{Conditions, filter};
 use super::places::Desk;
 use super::plan::{PlanJson, drafted, plan};
+use super::sight::hide_said;
 
 /// Sagas that one request names.
 const NAMES: usize = 10_000;
@@ -124,11 +125,13 @@ pub async fn plan_for(
         said += &format!(" of {}", names.join(", "));
     }
     let draft = draft(&desk.reading, &selection, &verb, within).await?;
-    if is_dry_run {
-        return Ok(drafted(&draft, &said, desk.reading.approval().await?));
-    }
-    let number = draft.save(&desk.asking, &said, &caller.who).await?;
-    plan(&desk.asking, number).await
+    let mut planned = if is_dry_run {
+        drafted(&draft, &said, desk.reading.approval().await?)
+    } else {
+        plan(&desk.asking, draft.save(&desk.asking, &said, &caller.who).await?).await?
+    };
+    hide_said(&desk.reading, std::slice::from_mut(&mut planned), caller.sight()).await?;
+    Ok(planned)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::store::{AuditEntry, Catalogue, Console, DefinitionRow, ListedSaga};
 use super::dry_run::{DryRun, dry_run};
 use super::failure::{Exit, Failure};
 use super::opened::{Opened, Plans};
+use super::plan::PlanJson;
 use super::read::{ListedJson, listed};
 
 /// How much of payloads is shown.
@@ -170,6 +171,27 @@ pub(super) async fn is_masked_topic(console: &Console, topic: Option<&str>) -> R
         })
     };
     Ok(!active.iter().chain(&pinned).all(is_open))
+}
+
+/// Hides in plans what an operator said with `--reply` or `--data`, where a definition in force masks anything: it is for sagas of any
+/// definition, and there are no rows of theirs to learn from what stands where.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn hide_said(console: &Console, plans: &mut [PlanJson], sight: Sight) -> Result<(), Failure> {
+    let hidden = |plan: &PlanJson| {
+        let (mut action, mut holds_any) = (serde_json::from_str(plan.action.get()).ok()?, false);
+        each_payload(&mut action, &mut |payload| (*payload, holds_any) = (Value::from(MASKED), true), &|_| ());
+        holds_any.then(|| RawValue::from_string(action.to_string()).expect("it was written as JSON"))
+    };
+    let hidden: Vec<_> = plans.iter().map(hidden).collect();
+    if sight == Sight::Whole || hidden.iter().all(Option::is_none) || !is_masked_topic(console, None).await? {
+        return Ok(());
+    }
+    for (plan, hidden) in plans.iter_mut().zip(hidden) {
+        plan.action = hidden.unwrap_or_else(|| plan.action.clone());
+    }
+    Ok(())
 }
 
 /// Lets somebody see everything of `target`, once the audit has been told who, what and why.

@@ -226,6 +226,27 @@ async fn a_secret_in_a_masked_field_is_in_no_output_and_in_no_log() {
             );
         }
     }
+    let url = Some(planted.database.url.as_str());
+    let watched = sagabus(url, &["watch", "order-1", "--wait", "1ms", "--output", "jsonl"]);
+    assert!(code(&watched) == 124 && out(&watched).contains("masked"), "{}", error(&watched));
+    clean("watch", &out(&watched));
+    let said = format!(r#"{{"token":"{TOKEN}"}}"#);
+    let complete = ["complete", "--where", "phase=stuck", "--step", "reserve", "--reply", &said];
+    clean(
+        "a plan that is tried",
+        &planted.printed(&[complete.as_slice(), &["--dry-run", "--output", "json"]].concat()),
+    );
+    for words in
+        [&complete[..], &["plan", "show", "p1"], &["plan", "list"], &["jobs", "cancel", "p1", "--reason", "r", "--yes"]]
+    {
+        for output in ["table", "json"] {
+            clean(&format!("{words:?}"), &planted.printed(&[words, &["--output", output]].concat()));
+        }
+    }
+    let revealed = planted.printed(&["plan", "show", "p1", "--reveal", "--reason", "INC-9"]);
+    assert!(revealed.contains(TOKEN), "{revealed}");
+    let told = "SELECT count(*) FROM audit WHERE verb = 'reveal' AND target = 'p1' AND reason = 'INC-9'";
+    assert_eq!(planted.database.count(told).await, 1);
     assert!(shown >= 2 && masked >= 10, "what is open is shown {shown} times, what is masked {masked} times");
     let logged = log.text();
     assert!(logged.contains("listening"), "it is listened to");
@@ -238,6 +259,7 @@ fn paths(id: &str, parked: &str) -> Vec<String> {
     let read = |(path, item): (&String, &Value)| item.get("get").map(|_| path.clone());
     let known = |path: String| {
         let path = path.replace("/sagas/{id}", &format!("/sagas/{id}"));
+        let path = path.replace("/difference", &format!("/difference?with={id}"));
         path.replace("/parked-messages/{id}", &format!("/parked-messages/{parked}"))
     };
     let paths = document["paths"].as_object().unwrap().iter().filter_map(read).map(known);
@@ -287,6 +309,13 @@ async fn a_viewer_and_an_operator_are_told_no_secret_and_an_approver_is() {
     let can = async |role: Role| listening.get(listening.of(role), &explanation).await.json()["can"].clone();
     let (operator, approver) = (can(Role::Operator).await, can(Role::Approver).await);
     assert_eq!(operator, approver);
+    let plan = json!({"action": "complete", "step": "reserve", "reply": {"token": TOKEN}, "where": {"phase": "stuck"}});
+    let planned = listening.post(listening.of(Role::Operator), "/v1/operations", &[], &plan.to_string()).await;
+    assert_eq!(planned.json()["action"]["complete"]["reply"], "masked", "{planned:?}");
+    for path in ["/v1/operations", "/v1/operations/p1"] {
+        clean(path, &listening.get(listening.of(Role::Operator), path).await.body);
+        assert!(listening.get(listening.of(Role::Approver), path).await.body.contains(TOKEN), "{path}");
+    }
     let whole = listening.get(listening.of(Role::Approver), &journal).await.body;
     assert!(secrets().iter().all(|secret| whole.contains(secret)), "{whole}");
     let told = ask(listening.address, "GET", &journal, &[], None).await;

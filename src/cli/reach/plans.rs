@@ -3,10 +3,11 @@
 use crate::core::Verb;
 use crate::operations::{
     self, Conditions, Exit, Failure, ItemJson, PlanActionName, PlanActionRequest, PlanJson, PlanRequest, PlanShown,
-    Steer,
+    Sight, Steer,
 };
 use crate::store::{Console, PlanPace, PlanState};
 
+use super::super::reveal::RevealArguments;
 use super::super::selection::Many;
 use super::Reach;
 use super::client::{Place, Server};
@@ -18,6 +19,19 @@ pub(in crate::cli) enum Planning<'a> {
 }
 
 impl Reach {
+    /// How much of a plan is shown; the audit has been told of what is revealed.
+    pub(in crate::cli) async fn sight_of_plan(
+        &self,
+        number: i64,
+        reveal: &RevealArguments,
+        who: &str,
+    ) -> Result<Sight, Failure> {
+        match self {
+            Self::Places(places) => reveal.sight(places, who, &format!("p{number}")).await,
+            Self::Server(_) => reveal.is_of_the_token(),
+        }
+    }
+
     /// For who only looks where `is_look`: nothing can be changed then.
     pub(in crate::cli) async fn planning<'a>(&'a self, is_look: bool, who: &'a str) -> Result<Planning<'a>, Failure> {
         Ok(match self {
@@ -37,10 +51,12 @@ impl Planning<'_> {
             Self::Database { console, who } => {
                 let selection = many.selection(crate::engine::wall_clock())?;
                 let draft = operations::draft(console, &selection, verb, None).await?;
-                if is_dry_run {
-                    return Ok(operations::drafted(&draft, &many.text(), console.approval().await?));
-                }
-                operations::plan(console, draft.save(console, &many.text(), who).await?).await
+                let planned = if is_dry_run {
+                    operations::drafted(&draft, &many.text(), console.approval().await?)
+                } else {
+                    operations::plan(console, draft.save(console, &many.text(), who).await?).await?
+                };
+                masked(console, planned).await
             }
             Self::Server(server) => {
                 let place = Place::of(&["operations"]);
@@ -53,7 +69,11 @@ impl Planning<'_> {
     /// As `operations::plans`.
     pub(in crate::cli) async fn list(&self, jobs_only: bool, limit: usize) -> Result<(Vec<PlanJson>, bool), Failure> {
         match self {
-            Self::Database { console, .. } => operations::plans(console, jobs_only, limit).await,
+            Self::Database { console, .. } => {
+                let (mut found, is_cut) = operations::plans(console, jobs_only, limit).await?;
+                operations::hide_said(console, &mut found, Sight::Masked).await?;
+                Ok((found, is_cut))
+            }
             Self::Server(server) => {
                 let wanted = |plan: &PlanJson| plan.job.is_some() || !jobs_only;
                 Ok(server.pages(|| Place::of(&["operations"]), limit, wanted).await?)
@@ -64,18 +84,24 @@ impl Planning<'_> {
     /// One plan, with the reasons of its refusals.
     pub(in crate::cli) async fn plan(&self, number: i64) -> Result<PlanJson, Failure> {
         match self {
-            Self::Database { console, .. } => operations::plan(console, number).await,
+            Self::Database { console, .. } => masked(console, operations::plan(console, number).await?).await,
             Self::Server(server) => Ok(server.get(named(number, "")).await?.what),
         }
     }
 
     /// One plan with the first `limit` of its sagas, and whether there are more.
-    pub(in crate::cli) async fn show(&self, number: i64, limit: usize) -> Result<(PlanShown, bool), Failure> {
+    pub(in crate::cli) async fn show(
+        &self,
+        number: i64,
+        limit: usize,
+        sight: Sight,
+    ) -> Result<(PlanShown, bool), Failure> {
         match self {
             Self::Database { console, .. } => {
                 let mut shown = operations::show_plan(console, number, limit.saturating_add(1)).await?;
                 let is_cut = shown.items.len() > limit;
                 shown.items.truncate(limit);
+                operations::hide_said(console, std::slice::from_mut(&mut shown.plan), sight).await?;
                 Ok((shown, is_cut))
             }
             Self::Server(server) => {
@@ -89,7 +115,10 @@ impl Planning<'_> {
     /// One plan as it stands, without the reasons of its refusals.
     pub(in crate::cli) async fn look(&self, number: i64) -> Result<(PlanJson, PlanState), Failure> {
         match self {
-            Self::Database { console, .. } => operations::look_at_plan(console, number).await,
+            Self::Database { console, .. } => {
+                let (seen, state) = operations::look_at_plan(console, number).await?;
+                Ok((masked(console, seen).await?, state))
+            }
             Self::Server(_) => {
                 let seen = PlanJson { refusals: None, ..self.plan(number).await? };
                 let state = seen.state.and_then(PlanState::parse).ok_or_else(|| {
@@ -111,7 +140,9 @@ impl Planning<'_> {
     /// Makes a job of a plan.
     pub(in crate::cli) async fn apply(&self, number: i64, reason: &str, pace: &PlanPace) -> Result<PlanJson, Failure> {
         match self {
-            Self::Database { console, who } => operations::apply(console, number, who, reason, pace).await,
+            Self::Database { console, who } => {
+                masked(console, operations::apply(console, number, who, reason, pace).await?).await
+            }
             Self::Server(server) => asked(server, number, &apply(reason, pace), false).await,
         }
     }
@@ -119,7 +150,9 @@ impl Planning<'_> {
     /// A job that would be steered.
     pub(in crate::cli) async fn check_steer(&self, number: i64, to: Steer) -> Result<PlanJson, Failure> {
         match self {
-            Self::Database { console, .. } => operations::check_steer(console, number, to).await,
+            Self::Database { console, .. } => {
+                masked(console, operations::check_steer(console, number, to).await?).await
+            }
             Self::Server(server) => asked(server, number, &steered(to, "dry run"), true).await,
         }
     }
@@ -127,10 +160,17 @@ impl Planning<'_> {
     /// Pauses, resumes or cancels.
     pub(in crate::cli) async fn steer(&self, number: i64, to: Steer, reason: &str) -> Result<PlanJson, Failure> {
         match self {
-            Self::Database { console, who } => operations::steer(console, number, to, who, reason).await,
+            Self::Database { console, who } => {
+                masked(console, operations::steer(console, number, to, who, reason).await?).await
+            }
             Self::Server(server) => asked(server, number, &steered(to, reason), false).await,
         }
     }
+}
+
+async fn masked(console: &Console, mut plan: PlanJson) -> Result<PlanJson, Failure> {
+    operations::hide_said(console, std::slice::from_mut(&mut plan), Sight::Masked).await?;
+    Ok(plan)
 }
 
 fn named(number: i64, below: &str) -> Place {
