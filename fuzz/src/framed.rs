@@ -70,7 +70,7 @@ impl<'a> Framed<'a> {
 
 /// An outgoing record as it is consumed again.
 pub(crate) fn consumed(outgoing: &Outgoing) -> Record {
-    let headers = outgoing.headers.iter().map(|(name, value)| (*name, Some(value.as_bytes())));
+    let headers = outgoing.headers.iter().map(|(name, value)| (name, Some(value.as_bytes())));
     let timestamp = outgoing.timestamp.unwrap_or_default();
     let value = outgoing.value.get().as_bytes();
     Record::new(head(&outgoing.topic, timestamp), Some(outgoing.key.as_bytes()), Some(value), headers)

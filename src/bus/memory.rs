@@ -83,7 +83,7 @@ impl MemoryBroker {
     /// Appends a record; its key chooses the partition.
     pub fn publish(&self, record: &Outgoing) {
         let headers: Vec<(&str, Option<&[u8]>)> =
-            record.headers.iter().map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
+            record.headers.iter().map(|(name, value)| (name, Some(value.as_bytes()))).collect();
         self.publish_raw(&record.topic, Some(record.key.as_bytes()), Some(record.value.get().as_bytes()), &headers);
     }
 

@@ -3,6 +3,7 @@
 mod command;
 mod dead_letter;
 mod event;
+mod headers;
 mod outgoing;
 mod record;
 mod reply;
@@ -16,6 +17,7 @@ pub use dead_letter::is_of_dead_letters;
 pub use event::Attribute;
 pub use event::Event;
 pub use event::Malformed;
+pub use headers::Headers;
 pub use outgoing::Outgoing;
 pub use outgoing::announcement;
 pub use outgoing::answer;

@@ -1,14 +1,16 @@
 //! What goes to Kafka: commands and announcements of the engine, answers of participants, triggers of people and generators.
 //! A command that is sent again is the same record, byte for byte.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::core::{Action, Announcement, Answer, Command, Json, Outcome, SagaError, Timestamp};
+use crate::core::{Announcement, Answer, Command, Json, Outcome, SagaError, Timestamp};
 
 use super::command::Received;
+use super::headers::Headers;
 
 /// A record to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct Outgoing {
     /// Its value.
     pub value: Json,
     /// Its headers, in order.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Headers,
     /// Its timestamp; `None`: when the client sends it.
     pub timestamp: Option<Timestamp>,
 }
@@ -35,35 +37,35 @@ impl Outgoing {
 
 const JSON: &str = "application/json";
 
-fn envelope(id: String, kind: &str, source: String, subject: &str) -> Vec<(&'static str, String)> {
-    let mut headers = Vec::with_capacity(18);
-    headers.push(("ce_specversion", "1.0".to_owned()));
-    headers.push(("content-type", JSON.to_owned()));
-    headers.push(("ce_id", id));
-    headers.push(("ce_type", kind.to_owned()));
-    headers.push(("ce_source", source));
-    headers.push(("ce_subject", subject.to_owned()));
+fn envelope(id: impl Display, kind: impl Display, source: impl Display, subject: &str) -> Headers {
+    let mut headers = Headers::new();
+    headers.push("ce_specversion", "1.0");
+    headers.push("content-type", JSON);
+    headers.push("ce_id", id);
+    headers.push("ce_type", kind);
+    headers.push("ce_source", source);
+    headers.push("ce_subject", subject);
     headers
 }
 
-fn source(definition_name: &str, version: u32) -> String {
-    format!("/sagas/{definition_name}/{version}")
+fn source(definition_name: &str, version: u32) -> impl Display {
+    std::fmt::from_fn(move |f| write!(f, "/sagas/{definition_name}/{version}"))
 }
 
 /// A command's record (CONTRACT.md section 2).
 pub fn command(command: &Command) -> Outgoing {
     let source = source(&command.definition_name, command.definition_version);
-    let mut headers = envelope(command.id.to_string(), &command.kind, source, &command.business_key);
-    headers.push(("ce_time", command.decided_at.to_string()));
-    headers.push(("ce_correlationid", command.saga_id.to_string()));
-    headers.push(("ce_causationid", command.cause.to_string()));
-    headers.push(("ce_sagadefinition", command.definition_hash.to_string()));
-    headers.push(("ce_sagastep", command.step_name.to_string()));
-    headers.push(("ce_sagaaction", command.action.name().to_owned()));
-    headers.push(("ce_sagaattempt", command.attempt.to_string()));
-    headers.push(("ce_replyto", command.reply_topic.to_string()));
+    let mut headers = envelope(command.id, &command.kind, source, &command.business_key);
+    headers.push("ce_time", command.decided_at);
+    headers.push("ce_correlationid", command.saga_id);
+    headers.push("ce_causationid", &command.cause);
+    headers.push("ce_sagadefinition", command.definition_hash);
+    headers.push("ce_sagastep", &command.step_name);
+    headers.push("ce_sagaaction", command.action.name());
+    headers.push("ce_sagaattempt", command.attempt);
+    headers.push("ce_replyto", &command.reply_topic);
     if let Some(at) = command.expires_at {
-        headers.push(("ce_expirytime", at.to_string()));
+        headers.push("ce_expirytime", at);
     }
     push_trace(&mut headers, command.traceparent.as_deref(), command.tracestate.as_deref());
     Outgoing {
@@ -75,11 +77,11 @@ pub fn command(command: &Command) -> Outgoing {
     }
 }
 
-fn push_trace(headers: &mut Vec<(&'static str, String)>, parent: Option<&str>, state: Option<&str>) {
+fn push_trace(headers: &mut Headers, parent: Option<&str>, state: Option<&str>) {
     if let Some(parent) = parent {
-        headers.push(("traceparent", parent.to_owned()));
+        headers.push("traceparent", parent);
         if let Some(state) = state {
-            headers.push(("tracestate", state.to_owned()));
+            headers.push("tracestate", state);
         }
     }
 }
@@ -112,9 +114,9 @@ pub fn announcement(announcement: &Announcement) -> Outgoing {
     };
     let kind = format!("sagabus.saga.{}", announcement.phase.name());
     let source = source(&announcement.definition_name, announcement.definition_version);
-    let mut headers = envelope(announcement.id.to_string(), &kind, source, &announcement.business_key);
-    headers.push(("ce_time", announcement.at.to_string()));
-    headers.push(("ce_correlationid", announcement.saga_id.to_string()));
+    let mut headers = envelope(announcement.id, kind, source, &announcement.business_key);
+    headers.push("ce_time", announcement.at);
+    headers.push("ce_correlationid", announcement.saga_id);
     let value = serde_json::to_vec(&body).expect("a body is plain data");
     Outgoing {
         topic: Arc::clone(&announcement.topic),
@@ -133,21 +135,21 @@ pub fn answer(command: &Received, participant: &str, answer: &Answer) -> Outgoin
         Outcome::Progress => "progress",
     };
     let kind = format!("{}.{outcome}", command.kind);
-    let mut headers = envelope(answer.id.to_string(), &kind, format!("/participants/{participant}"), &command.key);
-    headers.push(("ce_correlationid", command.saga_id.to_string()));
-    headers.push(("ce_causationid", command.id.to_string()));
-    headers.push(("ce_sagaoutcome", outcome.to_owned()));
+    let mut headers = envelope(&answer.id, kind, format_args!("/participants/{participant}"), &command.key);
+    headers.push("ce_correlationid", command.saga_id);
+    headers.push("ce_causationid", command.id);
+    headers.push("ce_sagaoutcome", outcome);
     if let Some(code) = &answer.code {
-        headers.push(("ce_sagaerrorcode", code.to_string()));
+        headers.push("ce_sagaerrorcode", code);
     }
     if answer.retryable {
-        headers.push(("ce_sagaretryable", "true".to_owned()));
+        headers.push("ce_sagaretryable", "true");
     }
     if answer.without_effect {
-        headers.push(("ce_sagaeffect", "false".to_owned()));
+        headers.push("ce_sagaeffect", "false");
     }
-    headers.push(("ce_sagastep", command.step.to_string()));
-    headers.push(("ce_sagaaction", if command.action == Action::Do { "do" } else { "undo" }.to_owned()));
+    headers.push("ce_sagastep", &command.step);
+    headers.push("ce_sagaaction", command.action.name());
     push_trace(&mut headers, command.traceparent.as_deref(), None);
     Outgoing {
         topic: Arc::clone(&command.reply_to),
@@ -160,6 +162,6 @@ pub fn answer(command: &Received, participant: &str, answer: &Answer) -> Outgoin
 
 /// A record that starts a saga.
 pub fn new_trigger(topic: &str, key: &str, kind: &str, id: &str, source: &str, data: Json) -> Outgoing {
-    let headers = envelope(id.to_owned(), kind, source.to_owned(), key);
+    let headers = envelope(id, kind, source, key);
     Outgoing { topic: Arc::from(topic), key: Arc::from(key), value: data, headers, timestamp: None }
 }

@@ -29,6 +29,7 @@ impl Handler for Picky {
 
 fn command(topic: &str, id: u128, kind: &str, reply_to: &str) -> Outgoing {
     let record = new_trigger(topic, "k", kind, &Uuid::from_u128(id).to_string(), "/test", Json::empty_object());
+    let mut headers = record.headers;
     let more = [
         ("ce_correlationid", Uuid::from_u128(id + 100).to_string()),
         ("ce_sagastep", "s".to_owned()),
@@ -36,7 +37,8 @@ fn command(topic: &str, id: u128, kind: &str, reply_to: &str) -> Outgoing {
         ("ce_sagaattempt", "1".to_owned()),
         ("ce_replyto", reply_to.to_owned()),
     ];
-    Outgoing { headers: record.headers.into_iter().chain(more).collect(), ..record }
+    more.into_iter().for_each(|(name, value)| headers.push(name, value));
+    Outgoing { headers, ..record }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

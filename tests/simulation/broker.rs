@@ -35,7 +35,7 @@ pub(crate) struct Broker {
 impl Written {
     /// A header of the record.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.record.headers.iter().find(|(header, _)| *header == name).map(|(_, value)| &**value)
+        self.record.headers.get(name)
     }
 }
 
@@ -169,7 +169,7 @@ pub(crate) fn append_raw(
 /// Appends a record that is well formed.
 pub(crate) fn append(world: &World, record: &Outgoing) {
     let headers: Vec<(&str, Option<&[u8]>)> =
-        record.headers.iter().map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
+        record.headers.iter().map(|(name, value)| (name, Some(value.as_bytes()))).collect();
     let (key, value) = (record.key.as_bytes(), record.value.get().as_bytes());
     append_raw(world, &record.topic, Some(key), Some(value), &headers, record.timestamp);
 }
@@ -177,11 +177,11 @@ pub(crate) fn append(world: &World, record: &Outgoing) {
 /// An engine's command or announcement is written: participants hear of commands.
 pub(super) fn append_sent(world: &Rc<World>, record: &Outgoing) {
     append(world, record);
-    let is_command = record.headers.iter().any(|(name, _)| *name == "ce_sagaaction");
+    let is_command = record.headers.get("ce_sagaaction").is_some();
     if !is_command {
         return;
     }
-    let headers = record.headers.iter().map(|(name, value)| (*name, Some(value.as_bytes())));
+    let headers = record.headers.iter().map(|(name, value)| (name, Some(value.as_bytes())));
     let head = RecordHead { topic: Arc::clone(&record.topic), partition: 0, offset: 0, timestamp: world.date() };
     let copy = Record::new(head, Some(record.key.as_bytes()), Some(record.value.get().as_bytes()), headers);
     let event = Event::read(&copy).expect("commands are well formed");

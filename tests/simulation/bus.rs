@@ -310,12 +310,12 @@ fn arrive(world: &Rc<World>, parcel: Parcel) {
     }
     let mut kept = Vec::new();
     for (index, record) in &parcel.records {
-        let is_command = record.headers.iter().any(|(name, _)| *name == "ce_sagaaction");
+        let is_command = record.headers.get("ce_sagaaction").is_some();
         let is_large = record.value.get().len() > RECORD_MAX;
         if is_large || is_command && world.happens(knobs.refused) {
             world.saw("command refused by the broker");
-            let saga = record.headers.iter().find(|(name, _)| *name == "ce_correlationid");
-            world.broker.borrow_mut().refused.extend(saga.and_then(|(_, id)| id.parse::<Uuid>().ok()));
+            let saga = record.headers.get("ce_correlationid");
+            world.broker.borrow_mut().refused.extend(saga.and_then(|id| id.parse::<Uuid>().ok()));
             let (tag, index, error) = (parcel.tag, *index, "refused".to_owned());
             parcel.inbox.borrow_mut().deliveries.push(Delivery::Refused { tag, index, error });
         } else {
@@ -337,7 +337,7 @@ fn arrive(world: &Rc<World>, parcel: Parcel) {
 fn acknowledge(world: &Rc<World>, parcel: &Parcel, kept: &[(usize, Outgoing)]) {
     let mut broker = world.broker.borrow_mut();
     for (_, record) in kept {
-        let id = record.headers.iter().find(|(name, _)| *name == "ce_id").and_then(|(_, id)| id.parse().ok());
+        let id = record.headers.get("ce_id").and_then(|id| id.parse().ok());
         _ = id.map(|id: Uuid| broker.unacknowledged.remove(&id));
     }
     drop(broker);

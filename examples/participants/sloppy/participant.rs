@@ -141,7 +141,7 @@ fn complaint(record: &Record, event: &Event, malformed: &Malformed) -> Option<Ou
         topic: event.get(Attribute::ReplyTo)?.into(),
         key: String::from_utf8_lossy(record.key().unwrap_or_default()).into(),
         value: Json::empty_object(),
-        headers: headers.to_vec(),
+        headers: headers.into_iter().collect(),
         timestamp: None,
     })
 }
@@ -240,9 +240,7 @@ impl Participant {
     /// The record, with what is wrong about it.
     fn said(&self, command: &Received, answer: &Answer) -> Outgoing {
         let mut record = wire::answer(command, "sloppy", answer);
-        let mut put = |name: &str, value: String| {
-            record.headers.iter_mut().filter(|header| header.0 == name).for_each(|header| header.1.clone_from(&value));
-        };
+        let mut put = |name: &str, value: String| record.headers = record.headers.with(name, &value);
         if self.sloppiness == Sloppiness::WrongCorrelation {
             put("ce_correlationid", command.id.to_string());
         }

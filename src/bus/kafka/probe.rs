@@ -39,7 +39,7 @@ pub struct RawRecord {
 
 impl From<Outgoing> for RawRecord {
     fn from(record: Outgoing) -> Self {
-        let headers = record.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes()));
+        let headers = record.headers.iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         Self {
             partition: None,
             key: record.key.as_bytes().to_vec(),

@@ -190,9 +190,9 @@ impl Producer {
                 continue;
             };
             let name = usize::try_from(tag << BATCH_BITS).expect("tags are small") | index;
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for (key, value) in &record.headers {
-                headers = headers.insert(Header { key, value: Some(value.as_str()) });
+            let mut headers = OwnedHeaders::new_with_capacity(record.headers.iter().len());
+            for (key, value) in record.headers.iter() {
+                headers = headers.insert(Header { key, value: Some(value) });
             }
             let mut base = BaseRecord::with_opaque_to(&record.topic, name)
                 .key(record.key.as_bytes())

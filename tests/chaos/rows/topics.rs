@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::{Offset, TopicPartitionList};
 use sagabus::bus::{Admin, KafkaSettings, Producer};
 use sagabus::engine::wall_clock;
+use sagabus::wire::Outgoing;
 
 use super::super::audit::administrator;
 use super::super::load::trigger;
@@ -156,12 +157,11 @@ async fn publish_backlog(world: &World, name: &str) {
     let mut producer = Producer::new(&KafkaSettings::new(&world.kafka, "chaos-backlog", None)).unwrap();
     let record = |number: usize| {
         // Behind every number that the load will come to.
-        let mut record = trigger(name, 10_000_000 + number);
-        if !number.is_multiple_of(SAGA_EVERY) {
-            let kinds = record.headers.iter_mut().filter(|(name, _)| *name == "ce_type");
-            kinds.for_each(|(_, kind)| "other".clone_into(kind));
+        let record = trigger(name, 10_000_000 + number);
+        if number.is_multiple_of(SAGA_EVERY) {
+            return record;
         }
-        record
+        Outgoing { headers: record.headers.with("ce_type", "other"), ..record }
     };
     for (parcel, tag) in (0..BACKLOG / PARCEL).zip(1..) {
         producer.emit(tag, (parcel * PARCEL..(parcel + 1) * PARCEL).map(record).collect());
