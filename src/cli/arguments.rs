@@ -54,7 +54,7 @@ pub(super) struct PlacesArguments {
     /// The consumer group: engines of one group share the work.
     #[arg(long, env = "SAGABUS_GROUP", global = true, default_value = "sagabus")]
     pub(super) group: String,
-    /// Kafka client properties (security.protocol, sasl.*, ssl.*): name=value, comma separated.
+    /// Kafka client properties (security.protocol, sasl.*, ssl.*, queue.buffering.max.*): name=value, comma separated.
     #[arg(
         long,
         env = "SAGABUS_KAFKA_PROPERTIES",

@@ -1,12 +1,13 @@
-//! What only real Kafka shows of the bus: pauses, truncated logs, consumers that fence each other. Needs `scripts/services up`.
+//! What only real Kafka shows of the bus: pauses, truncated logs, consumers that fence each other, a full queue. Needs `scripts/services up`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use sagabus::bus::{Admin, Ahead, Arrival, Bus, KafkaBus, KafkaSettings, Producer, Purpose, TopicNeed};
+use sagabus::bus::{Admin, Ahead, Arrival, Bus, KafkaBus, KafkaSettings, LogReader, Producer, Purpose, TopicNeed};
 use sagabus::core::{Json, Partition};
 use sagabus::engine::wall_clock;
 use sagabus::wire::{self, Outgoing};
@@ -153,4 +154,31 @@ async fn a_consumer_that_its_namesake_has_fenced_rests_and_joins_again_when_that
     old.start(vec![((Arc::clone(&topic), 0), 0)]);
     publish(vec![record(&topic, "k")]);
     until(&mut old, |found| records(found).count() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_queue_has_no_room_for_waits_is_told_and_keeps_its_order() {
+    let topic = topic("cramped", 1).await;
+    let settings =
+        KafkaSettings::new(&bootstrap(), "publisher", None).with("queue.buffering.max.messages", "5").unwrap();
+    let mut producer = Producer::new(&settings).unwrap();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let key = |number: u64| format!("k{number}");
+    metrics::with_local_recorder(&recorder, || {
+        for tag in 0..20 {
+            producer.emit(tag, (tag * 50..tag * 50 + 50).map(|number| record(&topic, &key(number))).collect());
+        }
+    });
+    let told = recorder.handle().render();
+    assert!(told.contains("sagabus_producer_queue_full_total 1"), "{told}");
+    let until = wall_clock().plus_millis(25_000);
+    let mut acknowledged = 0;
+    while producer.unacknowledged() > 0 {
+        assert!(wall_clock() < until, "{acknowledged} of 1000 are acknowledged");
+        acknowledged += producer.delivered().len();
+    }
+    assert_eq!(acknowledged, 1_000);
+    let log = LogReader::open(&settings, &topic, 0, None, None).unwrap().take(2_000).unwrap();
+    let keys = log.iter().map(|record| String::from_utf8_lossy(record.key().unwrap_or_default()).into_owned());
+    assert!(keys.eq((0..1_000).map(key)), "each once, in the order in which they were sent");
 }

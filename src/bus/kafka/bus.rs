@@ -30,6 +30,8 @@ const QUIET: Duration = Duration::from_secs(30);
 /// How long the broker has to say what its logs hold.
 const ASK: Duration = Duration::from_secs(2);
 
+/// How long to wait for records while others wait for room in the client's queue, which comes with reports.
+const HELD_UP: Duration = Duration::from_millis(20);
 /// How often a bus whose reader has ended looks for a new one.
 const LOOK_FOR_READER: Duration = Duration::from_millis(100);
 /// How often a flush looks for reports.
@@ -205,6 +207,7 @@ impl Bus for KafkaBus {
     async fn arrived(&mut self, max: usize, wait: Duration) -> Vec<Arrival> {
         self.look_after();
         self.resolve_doubt().await;
+        let wait = if self.producer.is_held_up() { wait.min(HELD_UP) } else { wait };
         if self.waiting.is_empty() {
             match tokio::time::timeout(wait, self.reader.told.recv()).await {
                 Ok(Some(handed)) => self.take(handed),

@@ -29,6 +29,8 @@ pub struct Producer {
     under_way: BTreeMap<Tag, UnderWay>,
     /// Records that the client's queue had no room for, or whose delivery failed: they go first.
     backlog: VecDeque<(Tag, usize)>,
+    /// True from when the client's queue had no room until everything that waited is in it.
+    is_held_up: bool,
     /// Forwarded records that are not settled.
     forwarded: usize,
     /// Which errors end the tries.
@@ -80,7 +82,7 @@ impl Producer {
     pub fn new(settings: &KafkaSettings) -> Result<Self, BusError> {
         let (client, reports) = connect(settings)?;
         let (settings, under_way, backlog) = (settings.clone(), BTreeMap::new(), VecDeque::new());
-        Ok(Self { settings, client, reports, under_way, backlog, forwarded: 0, is_final })
+        Ok(Self { settings, client, reports, under_way, backlog, is_held_up: false, forwarded: 0, is_final })
     }
 
     /// A producer whose records are refused where their topic does not exist: whoever asks names the topic of the answer, and must not
@@ -162,6 +164,11 @@ impl Producer {
         self.under_way.values().map(|batch| batch.left).sum::<usize>() + self.forwarded
     }
 
+    /// True while records wait for room in the client's queue: they get it when reports are asked for.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.is_held_up
+    }
+
     /// Nobody waits for what was emitted: what the client does not have yet is not given to it.
     pub fn forget(&mut self) {
         self.under_way.clear();
@@ -181,7 +188,7 @@ impl Producer {
         is_first
     }
 
-    /// Hands the backlog to the client, as far as its queue has room.
+    /// Hands the backlog to the client, as far as its queue has room. What has none keeps its place, and so the order.
     fn push(&mut self) {
         while let Some((tag, index)) = self.backlog.front().copied() {
             let record = self.under_way.get(&tag).and_then(|batch| batch.records.get(index)?.as_ref());
@@ -199,11 +206,10 @@ impl Producer {
                 .payload(record.value.get().as_bytes())
                 .headers(headers);
             base.timestamp = record.timestamp.map(|at| at.micros() / 1_000);
-            let sent = self.client.send(base);
-            match sent {
+            match self.client.send(base).map_err(|(error, _)| error) {
                 Ok(()) => {}
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return,
-                Err((error, _)) => {
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => return self.hold_up(),
+                Err(error) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                     self.reports
                         .reported
@@ -213,6 +219,15 @@ impl Producer {
                 }
             }
             self.backlog.pop_front();
+        }
+        self.is_held_up = false;
+    }
+
+    /// The broker is slower than the engine: said and counted once, until nothing waits any more.
+    fn hold_up(&mut self) {
+        if !std::mem::replace(&mut self.is_held_up, true) {
+            metrics::counter!("sagabus_producer_queue_full_total").increment(1);
+            tracing::warn!(waiting = self.backlog.len(), "queue to the broker is full, records wait");
         }
     }
 

@@ -17,9 +17,9 @@ pub struct KafkaSettings {
     extra: BTreeMap<String, String>,
 }
 
-/// What may be set besides: how to authenticate and encrypt. Everything else is ours, since a client's configuration is code
-/// (RELIABILITY.md section 6).
-const ALLOWED: [&str; 12] = [
+/// What may be set besides: how to authenticate and encrypt, and how much a producer holds. Everything else is ours, since a client's
+/// configuration is code (RELIABILITY.md section 6) and the promises rest on it.
+const ALLOWED: [&str; 14] = [
     "security.protocol",
     "sasl.mechanism",
     "sasl.mechanisms",
@@ -32,7 +32,14 @@ const ALLOWED: [&str; 12] = [
     "ssl.endpoint.identification.algorithm",
     "client.rack",
     "socket.keepalive.enable",
+    QUEUE_MESSAGES,
+    QUEUE_KBYTES,
 ];
+
+/// Records that a producer holds at most until the broker has acknowledged them; what has no room waits in front of it.
+const QUEUE_MESSAGES: &str = "queue.buffering.max.messages";
+/// The same in kB.
+const QUEUE_KBYTES: &str = "queue.buffering.max.kbytes";
 
 impl KafkaSettings {
     /// Settings without authentication.
@@ -71,7 +78,8 @@ impl KafkaSettings {
         config.set("bootstrap.servers", &self.bootstrap).set("client.id", "sagabus").set("log_level", "3");
         config.set("allow.auto.create.topics", "false").set("topic.metadata.refresh.interval.ms", "30000");
         config.set("reconnect.backoff.max.ms", "1000");
-        for (name, value) in &self.extra {
+        let is_producers = |name: &str| matches!(name, QUEUE_MESSAGES | QUEUE_KBYTES);
+        for (name, value) in self.extra.iter().filter(|(name, _)| !is_producers(name)) {
             config.set(name, value);
         }
         config
@@ -122,9 +130,10 @@ impl KafkaSettings {
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", "1")
-            .set("queue.buffering.max.messages", "200000")
-            .set("queue.buffering.max.kbytes", "262144")
             .set("message.max.bytes", "1100000");
+        for (name, ours) in [(QUEUE_MESSAGES, "200000"), (QUEUE_KBYTES, "262144")] {
+            config.set(name, self.extra.get(name).map_or(ours, String::as_str));
+        }
         config
     }
 }
@@ -148,6 +157,15 @@ mod tests {
     fn a_secret_is_never_shown() {
         let settings = KafkaSettings::new("b:1", "g", None).with("sasl.password", "hunter2").unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn how_much_a_producer_holds_may_be_set_and_is_no_other_client_s() {
+        let settings = KafkaSettings::new("b:1", "g", None);
+        assert_eq!(settings.producer().get(QUEUE_MESSAGES), Some("200000"));
+        let settings = settings.with(QUEUE_MESSAGES, "20").unwrap();
+        assert_eq!(settings.producer().get(QUEUE_MESSAGES), Some("20"));
+        assert_eq!(settings.consumer().get(QUEUE_MESSAGES), None);
     }
 
     #[test]
