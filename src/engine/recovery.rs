@@ -188,6 +188,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 }
             }
         }
+        tracing::info!(partitions = starts.len(), "partitions assigned");
         self.bus.start(starts);
         Ok(())
     }
