@@ -70,4 +70,4 @@ services: ## starts Kafka and Postgres for development, and prints their address
 	@scripts/services env
 
 clean-services: ## stops all services of this clone and deletes their data
-	@for name in '' test bench chaos participants; do scripts/services down --wipe --name "$$name"; done
+	@for name in '' test bench chaos chaos-cluster participants; do scripts/services down --wipe --name "$$name"; done

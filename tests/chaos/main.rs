@@ -13,6 +13,7 @@
 #![expect(clippy::disallowed_methods, reason = "it is no engine: tasks and connections end with the program")]
 
 mod audit;
+mod brokers;
 mod cluster;
 mod engines;
 mod load;

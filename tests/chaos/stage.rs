@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct World {
     /// Kafka without a proxy.
     pub(crate) kafka: String,
+    /// Whether engines reach it by their proxies.
+    is_proxied: bool,
     /// Kafka's listener that asks for a password: `user:password@address`.
     pub(crate) guarded: String,
     /// In front of Kafka, one for each engine.
@@ -97,6 +99,7 @@ impl World {
         let postgres_proxy = async || Proxy::listen(Protocol::Postgres, 0, primary.port).await;
         Self {
             kafka,
+            is_proxied: true,
             guarded,
             kafkas: [kafka_proxy(0).await, kafka_proxy(1).await],
             postgreses: [postgres_proxy().await, postgres_proxy().await],
@@ -109,6 +112,17 @@ impl World {
             servers: 0,
             is_kept: false,
         }
+    }
+
+    /// Stages are on another Kafka from now on, with or without the proxies. Returns the former one.
+    pub(crate) fn move_to(&mut self, kafka: String, is_proxied: bool) -> String {
+        self.is_proxied = is_proxied;
+        std::mem::replace(&mut self.kafka, kafka)
+    }
+
+    /// Where an engine reaches Kafka.
+    fn kafka_of(&self, place: usize) -> String {
+        if self.is_proxied { format!("127.0.0.1:{}", self.kafkas[place].port) } else { self.kafka.clone() }
     }
 
     /// All proxies are as if they were not there.
@@ -182,6 +196,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// Everything runs, and both engines have written something.
     pub(crate) async fn up(world: &mut World, groups: Groups) -> Self {
+        Self::up_with(world, groups, &[]).await
+    }
+
+    /// The same, with more words for `sagabus serve`.
+    pub(crate) async fn up_with(world: &mut World, groups: Groups, words: &[&str]) -> Self {
         world.stages += 1;
         let name = format!("chaos-{}-{}", std::process::id(), world.stages);
         let folder = world.home.join(&name);
@@ -200,7 +219,7 @@ impl Stage {
         run(&url, "CREATE INDEX journal_by_time ON journal (at)").await;
         let at = folder.to_string_lossy();
         assert!(sagabus(&["topics", "ensure", "--kafka", &world.kafka, "--definitions", &at, "--partitions", "4"]));
-        let engines = [0, 1].map(|place| engine(world, place, &name, &database, &folder, groups));
+        let engines = [0, 1].map(|place| engine(world, place, &name, &database, &folder, groups, words));
         let participants = Command::new(std::env::current_exe().unwrap())
             .args(["--participants", &name, "--ledger", &ledger])
             .env("SAGABUS_KAFKA", &world.kafka)
@@ -380,13 +399,20 @@ impl Stage {
     }
 }
 
-fn engine(world: &World, place: usize, name: &str, database: &str, folder: &Path, groups: Groups) -> Engine {
+fn engine(
+    world: &World,
+    place: usize,
+    name: &str,
+    database: &str,
+    folder: &Path,
+    groups: Groups,
+    words: &[&str],
+) -> Engine {
     let instance = ["a", "b"][place];
     let group = if groups == Groups::Apart { format!("{name}-{instance}") } else { name.to_owned() };
     let url = format!("postgres://sagabus@127.0.0.1:{}/{database}?sslmode=disable", world.postgreses[place].port);
-    let kafka = format!("127.0.0.1:{}", world.kafkas[place].port);
-    let folder_name = folder.to_string_lossy();
-    let arguments = ["--definitions", &folder_name, "--group", &group, "--database-url", &url, "--kafka", &kafka]
-        .map(str::to_owned);
-    Engine::new(instance, arguments.to_vec(), folder.join(format!("{instance}.log")))
+    let (kafka, folder_name) = (world.kafka_of(place), folder.to_string_lossy());
+    let places = ["--definitions", &folder_name, "--group", &group, "--database-url", &url, "--kafka", &kafka];
+    let arguments = places.iter().chain(words).map(|word| (*word).to_owned()).collect();
+    Engine::new(instance, arguments, folder.join(format!("{instance}.log")))
 }

@@ -53,7 +53,7 @@ pub(crate) enum Action {
     Cut,
     /// The process is killed with SIGKILL; the frame is lost.
     Kill(Arc<AtomicI32>),
-    /// The answer to a produce request says this error instead.
+    /// The answer to a produce request, a heartbeat or a commit of offsets says this error instead.
     Answer(i16),
 }
 
@@ -66,6 +66,8 @@ pub(crate) enum Weather {
     Swallows,
     /// Requests pass; answers do not.
     SwallowsAnswers,
+    /// The same on connections of producers; consumers see clear weather.
+    SwallowsAcknowledgements,
     /// Bytes a second, for each connection and direction.
     Slow(u32),
 }
@@ -211,10 +213,13 @@ impl Shared {
         Some(rule.action)
     }
 
-    async fn pass(&self, direction: Direction, bytes: usize) {
+    async fn pass(&self, direction: Direction, is_producers: bool, bytes: usize) {
         let mut weather = self.weather.subscribe();
-        let holds = |weather: &Weather| {
-            *weather == Weather::Swallows || *weather == Weather::SwallowsAnswers && direction == Direction::Down
+        let holds = |weather: &Weather| match weather {
+            Weather::Clear | Weather::Slow(_) => false,
+            Weather::Swallows => true,
+            Weather::SwallowsAnswers => direction == Direction::Down,
+            Weather::SwallowsAcknowledgements => direction == Direction::Down && is_producers,
         };
         let now = weather.wait_for(|weather| !holds(weather)).await.map(|weather| *weather);
         if let Ok(Weather::Slow(rate)) = now {
@@ -251,6 +256,18 @@ impl Session {
             Self::Postgres(session) => session.point(direction, frame),
             Self::Opaque => None,
         }
+    }
+
+    /// Makes the answer that was looked at last say this error.
+    fn answer(&self, frame: &mut [u8], code: i16) {
+        match self {
+            Self::Kafka(session) => session.answer(frame, code),
+            Self::Postgres(_) | Self::Opaque => panic!("only Kafka's answers are changed"),
+        }
+    }
+
+    fn is_producers(&self) -> bool {
+        matches!(self, Self::Kafka(session) if session.is_producers())
     }
 }
 
@@ -294,13 +311,14 @@ async fn pump(
             let mut frame = arrived.split_to(length);
             match session.point(direction, &frame).and_then(|point| shared.reach(point)) {
                 None => {}
-                Some(Action::Answer(code)) => kafka::answer_produce(&mut frame, code),
+                Some(Action::Answer(code)) => session.answer(&mut frame, code),
                 Some(Action::Cut | Action::Kill(_)) => return Err(io::ErrorKind::ConnectionReset.into()),
             }
             ready.unsplit(frame);
         }
         if !ready.is_empty() {
-            shared.pass(direction, ready.len()).await;
+            let is_producers = session.lock().expect("nothing panics with the session").is_producers();
+            shared.pass(direction, is_producers, ready.len()).await;
             to.write_all(&ready).await?;
             ready.clear();
         }

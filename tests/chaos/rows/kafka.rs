@@ -52,7 +52,7 @@ pub(super) async fn broker_slow(world: &mut World, tries: u32) -> Outcome {
     outcome.finish(world, stage).await
 }
 
-const ENDED: &str = "SELECT count(*) FROM saga WHERE finished_at IS NOT NULL";
+pub(super) const ENDED: &str = "SELECT count(*) FROM saga WHERE finished_at IS NOT NULL";
 
 fn produced() -> Point {
     ("produce".to_owned(), Side::After)

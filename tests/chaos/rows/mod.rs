@@ -1,9 +1,11 @@
 //! The rows of the table: RELIABILITY.md section 3, A, B and C, on the real stack.
 
+mod clients;
 mod database;
 mod engine;
 mod kafka;
 mod locks;
+
 mod topics;
 
 use super::stage::{Stage, World};
@@ -72,6 +74,9 @@ enum Run {
     WrongPassword,
     CommandsLost,
     ProducerFails,
+    LeadersChange,
+    AssignmentLost,
+    QueueFull,
     Backlog,
     CutAtPoints,
     Crash,
@@ -117,7 +122,7 @@ const TO_BOTH: &str = "fault to a row of each engine";
 const HEALED_TO_BOTH: &str = "healed to a row of each engine";
 
 /// Limits without a promise are there to find what hangs.
-pub(crate) const ROWS: [Row; 35] = [
+pub(crate) const ROWS: [Row; 38] = [
     row("A1", "kill -9, restarted in place", "kill to its next row", 20, 4, 3_000, Run::KilledInPlace).quick(),
     row("A1", "kill -9, taken over by its peer", TO_ITS_SAGAS, 20, 16, 12_000, Run::KilledForGood),
     row("A1", "kill -9 at each named point", TO_ITS_ROW, 80, 4, 10_000, Run::KilledAtPoints),
@@ -130,6 +135,15 @@ pub(crate) const ROWS: [Row; 35] = [
     row("B1", "broker away for 30 s", "broker answers to the next end of a saga", 2, 55, 60_000, Run::BrokerAway),
     row("B1", "broker restarted", "broker answers to the next end of a saga", 8, 25, 60_000, Run::BrokerRestarted),
     row("B2", "broker at 10 kB/s for 10 s", HEALED_TO_BOTH, 3, 14, 15_000, Run::BrokerSlow),
+    row(
+        "B3",
+        "10 leaders a second change for 10 s",
+        "last change to a row of each engine",
+        6,
+        14,
+        15_000,
+        Run::LeadersChange,
+    ),
     row("B4", "acknowledgement of commands lost", TO_ITS_ROW, 20, 2, 10_000, Run::AcknowledgementLost).quick(),
     row(
         "B9",
@@ -140,12 +154,14 @@ pub(crate) const ROWS: [Row; 35] = [
         15_000,
         Run::Rebalances,
     ),
+    row("B11", "membership denied", "answer to its next row, assigned anew", 20, 8, 15_000, Run::AssignmentLost),
     row("B12", "group deleted", "start to a row of each engine", 1, 20, 15_000, Run::GroupDeleted),
     row("B12", "offset outside the log", "seek to the partition's next record", 1, 30, 15_000, Run::OutsideTheLog),
     row("B13", "partitions added", "to a record of each new partition", 1, 60, 60_000, Run::PartitionsAdded),
     row("B13", "topic deleted and made anew", "seek to a record of each partition", 1, 30, 30_000, Run::TopicMadeAnew),
     row("B14", "wrong password at the start", "start to exit 2", 5, 3, 10_000, Run::WrongPassword).quick(),
     row("B15", "producer fails for good", TO_ITS_ROW, 5, 3, 10_000, Run::ProducerFails),
+    row("B16", "queue to the broker full", "healed to the next end of a saga", 5, 12, 15_000, Run::QueueFull),
     row("B17", "acknowledged commands lost", "loss to the end of the sagas of then", 5, 15, 60_000, Run::CommandsLost),
     row("B18", "backlog of 300,000 records", "start to the end of the backlog", 1, 60, 180_000, Run::Backlog),
     row("C1", "connection cut at each statement", TO_ITS_ROW, 50, 3, 10_000, Run::CutAtPoints),
@@ -189,6 +205,9 @@ impl Row {
             Run::WrongPassword => kafka::wrong_password(world, tries).await,
             Run::CommandsLost => topics::commands_lost(world, tries).await,
             Run::ProducerFails => kafka::producer_fails(world, tries).await,
+            Run::LeadersChange => clients::leaders_change(world, tries).await,
+            Run::AssignmentLost => clients::assignment_lost(world, tries).await,
+            Run::QueueFull => clients::queue_full(world, tries).await,
             Run::CutAtPoints => database::cut_at_points(world, tries).await,
             Run::Crash => database::crash(world, tries).await,
             Run::Promoted => database::promoted(world, tries, database::Lag::None).await,
