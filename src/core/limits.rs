@@ -50,5 +50,10 @@ pub const FAN_OUT: usize = 200;
 pub const MASKED_PLACES: usize = 100;
 /// Contradictions that are kept of one command; more of them are counted, and say nothing new.
 pub const CONTRADICTIONS: usize = 4;
+/// A saga that has ended is kept for this long at least, in milliseconds; `remove_sagas` (migration 0010) holds to the same.
+pub const KEEP_MIN_MS: u64 = 86_400_000;
+/// A saga that began this long ago, in milliseconds, may have been removed since it was read, so the statement that writes for it looks
+/// whether it is there. Half of `KEEP_MIN_MS`: clocks may differ by the other half.
+pub const AGED_MS: u64 = KEEP_MIN_MS / 2;
 /// How far beyond the issued attempts a reply's command id is searched: evidence of lost commits (CONTRACT.md section 3).
 pub const LOST_ATTEMPTS: u16 = 32;

@@ -69,6 +69,11 @@ impl Cache {
         self.keep_within(SAGAS_MAX);
     }
 
+    /// Forgets a saga that is not there any more.
+    pub(super) fn remove(&mut self, id: Uuid) {
+        self.sagas.remove(&id);
+    }
+
     /// Forgets the half that was not used for the longest time when there are more than `most`, and timers that mean nothing.
     fn keep_within(&mut self, most: usize) {
         if self.sagas.len() > most {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::core::{Differs, Effect, Fact, Input, Saga, Timestamp, Transition, effects, next_due};
+use crate::core::{Differs, Effect, Fact, Input, Saga, Timestamp, Transition, effects, limits, next_due};
 use crate::store::{Change, JournalRow, SagaRow, SagaUpdate};
 
 use super::batch::Batch;
@@ -38,6 +38,9 @@ pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Dr
     drafted.change.now = if defect!("timer ahead of the database's clock") { Timestamp::ZERO } else { batch.now };
     for work in &judged.works {
         journal(&mut drafted, work);
+        if may_be_removed(work, batch.now) {
+            drafted.change.aged.push(work.id);
+        }
         let row = saga_row(&mut drafted.change, work);
         drafted.rows.push(row);
     }
@@ -78,6 +81,16 @@ fn journal(drafted: &mut Drafted, work: &Work) {
     }
 }
 
+/// True for a saga that was read and goes on although it is as old as those that are removed: it may not be there any more, and its journal
+/// neither, so that nothing would collide.
+fn may_be_removed(work: &Work, now: Timestamp) -> bool {
+    work.row.is_some() && work.saga().started_at.plus_millis(limits::AGED_MS) <= now && writes_journal(work)
+}
+
+fn writes_journal(work: &Work) -> bool {
+    work.decisions.iter().any(|decision| !decision.facts.is_empty())
+}
+
 /// The input that a differing rendering is for its saga.
 pub(super) fn differing(differs: Differs) -> Input {
     let Differs { step, action, attempt, message } = differs;
@@ -97,7 +110,6 @@ fn saga_row(change: &mut Change, work: &Work) -> Row {
         change.traces.extend(saga.trigger.trace_id().map(|trace| (trace, work.id)));
         return wanted;
     };
-    let writes_journal = work.decisions.iter().any(|decision| !decision.facts.is_empty());
     let comes_earlier = match (wanted.wake_at, row.wake_at) {
         (Some(wanted), Some(kept)) => wanted < kept,
         (Some(_), None) => true,
@@ -105,7 +117,7 @@ fn saga_row(change: &mut Change, work: &Work) -> Row {
     };
     let is_over = row.wake_at.is_some_and(|at| at <= now) || rearmed(work);
     let changed = wanted.phase != row.phase || wanted.error != row.error;
-    if !writes_journal || !(changed || comes_earlier || is_over) {
+    if !writes_journal(work) || !(changed || comes_earlier || is_over) {
         return row.clone();
     }
     change.turned.push(SagaUpdate {

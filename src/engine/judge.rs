@@ -82,6 +82,11 @@ impl Known {
         self.sagas.insert(id, Some(folded));
     }
 
+    /// True for a saga that was looked up and is not there.
+    pub(super) fn is_absent(&self, id: Uuid) -> bool {
+        self.sagas.get(&id).is_some_and(Option::is_none)
+    }
+
     /// Takes out what was found.
     pub(super) fn take(&mut self, id: Uuid) -> Option<Folded> {
         self.sagas.remove(&id).flatten()

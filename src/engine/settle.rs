@@ -179,6 +179,14 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             let folded = self.fold(stored).await?;
             known.add(id, name, key, folded);
         }
+        for key in &keys {
+            // What was removed leaves memory as well, or its timer would come again and again.
+            if let SagaKey::Id(id) = key
+                && known.is_absent(*id)
+            {
+                self.cache.remove(*id);
+            }
+        }
         Ok(())
     }
 

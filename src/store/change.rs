@@ -21,6 +21,8 @@ pub struct Change {
     pub born: Vec<SagaRow>,
     /// Those of them whose trigger belonged to a trace: trace, saga.
     pub traces: Vec<(Uuid, Uuid)>,
+    /// Sagas with journal rows that are so old that they may have been removed: they must be there (`limits::AGED_MS`).
+    pub aged: Vec<Uuid>,
     /// Sagas whose small row changes.
     pub turned: Vec<SagaUpdate>,
     /// Records put aside.
@@ -47,6 +49,7 @@ impl Change {
             journal,
             born,
             traces: _,
+            aged: _,
             turned,
             parked,
             emitting,

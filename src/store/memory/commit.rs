@@ -47,6 +47,9 @@ impl Tables {
                 return Err(StoreError::OffsetMoved);
             }
         }
+        if change.aged.iter().any(|id| !self.sagas.contains_key(id)) {
+            return Err(StoreError::SagaRaced);
+        }
         for (place, row) in change.journal.iter().enumerate() {
             let written = self.journal.get(&row.saga_id).map_or(0, |rows| rows.len());
             let before = change.journal[..place].iter().filter(|other| other.saga_id == row.saga_id).count();

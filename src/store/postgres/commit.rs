@@ -79,7 +79,8 @@ pub(super) async fn commit(
         .bind(change.redriven.iter().map(|outcome| outcome.stays_parked).collect::<Vec<bool>>())
         .bind(change.operations.iter().map(|outcome| outcome.code).collect::<Vec<Option<&str>>>())
         .bind(change.traces.iter().map(|(trace, _)| *trace).collect::<Vec<Uuid>>())
-        .bind(change.traces.iter().map(|(_, saga)| *saga).collect::<Vec<Uuid>>());
+        .bind(change.traces.iter().map(|(_, saga)| *saga).collect::<Vec<Uuid>>())
+        .bind(change.aged.as_slice());
     let (batch, now): (i64, DateTime<Utc>) = query.fetch_one(connection).await?;
     Ok(Receipt { batch, now: timestamp(now) })
 }

@@ -26,11 +26,18 @@ moved AS (
 g2 AS MATERIALIZED (
     SELECT must((SELECT count(*) FROM moved) = cardinality($5::text[]), 'SG003', 'offset moved') AS ok
 ),
+-- Sagas that are old enough to be removed have to be there, and stay until this has ended (remove_sagas).
+aged AS MATERIALIZED (
+    SELECT s.id FROM saga s WHERE s.id = ANY($63::uuid[]) AND (SELECT ok FROM g2) ORDER BY s.id FOR KEY SHARE
+),
+there AS MATERIALIZED (
+    SELECT must((SELECT count(*) FROM aged) = cardinality($63::uuid[]), 'SG005', 'saga removed') AS ok FROM g2
+),
 j AS (
     INSERT INTO journal (saga_id, seq, at, writer, facts)
     SELECT d.id, d.seq, clock_timestamp(), $1, d.facts
     FROM unnest($17::uuid[], $18::int[], $19::bytea[]) AS d(id, seq, facts)
-    WHERE (SELECT ok FROM g2) ORDER BY d.id, d.seq RETURNING 1
+    WHERE (SELECT ok FROM there) ORDER BY d.id, d.seq RETURNING 1
 ),
 born AS (
     INSERT INTO saga (id, definition_hash, definition_name, business_key, phase, started_at, finished_at, wake_at, error)

@@ -1,0 +1,2 @@
+-- Proves that nothing of it is there.
+SELECT prove_default($1)

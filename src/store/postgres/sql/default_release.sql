@@ -1,0 +1,2 @@
+-- A default partition takes whatever lies in no period.
+SELECT release_default($1)
