@@ -23,14 +23,32 @@ CREATE TABLE emptied_period (
     CONSTRAINT emptied_period_has_a_beginning_and_an_end CHECK (from_id < to_id)
 );
 
+-- A large default partition is proven to hold nothing of a range without a lock that anybody waits for: `clear_default`, `prove_default`, then
+-- `make_period`, then `release_default`. Meanwhile an insert of the range fails and is tried again; it is one that is to come.
+CREATE FUNCTION is_cleared(parent text) RETURNS boolean LANGUAGE sql STABLE AS
+$$ SELECT EXISTS (SELECT FROM pg_constraint
+    WHERE conrelid = to_regclass(parent || '_default') AND conname = parent || '_default_is_cleared' AND convalidated) $$;
+CREATE FUNCTION clear_default(parent text, starts timestamptz, ends timestamptz) RETURNS void LANGUAGE plpgsql VOLATILE AS
+$$ BEGIN EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (saga_id < %L OR saga_id >= %L) NOT VALID',
+    parent || '_default', parent || '_default_is_cleared', saga_id_at(starts), saga_id_at(ends)); END $$;
+CREATE FUNCTION prove_default(parent text) RETURNS void LANGUAGE plpgsql VOLATILE AS
+$$ BEGIN EXECUTE format('ALTER TABLE %I VALIDATE CONSTRAINT %I', parent || '_default', parent || '_default_is_cleared'); END $$;
+CREATE FUNCTION release_default(parent text) RETURNS void LANGUAGE plpgsql VOLATILE AS
+$$ BEGIN
+    IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(parent || '_default') AND conname = parent || '_default_is_cleared') THEN
+        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', parent || '_default', parent || '_default_is_cleared');
+    END IF;
+END $$;
+
 -- Makes the table of one period, or of what other tables leave of it: `made`, `there`, or `occupied` when rows of it lie in the default
--- partition already, where they stay. Attaching locks the default partition while Postgres looks through it, unless `clear_default`
--- was proven.
+-- partition already, where they stay. Attaching locks the default partition while Postgres looks through it, unless it is proven to hold
+-- nothing of the period (`clear_default`): where that would take longer than some 10 ms, the answer is `large`.
 CREATE FUNCTION make_period(parent text, starts timestamptz, ends timestamptz) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     low uuid := saga_id_at(starts);
     high uuid := saga_id_at(ends);
     name text;
+    others regclass := to_regclass(parent || '_default');
     is_occupied boolean;
 BEGIN
     low := coalesce((SELECT p.to_id FROM period p WHERE p.parent = $1 AND p.from_id <= low AND p.to_id > low), low);
@@ -39,30 +57,18 @@ BEGIN
     IF low >= high THEN
         RETURN 'there';
     END IF;
-    EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE saga_id >= $1 AND saga_id < $2)', parent || '_default')
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE saga_id >= $1 AND saga_id < $2)', others)
         INTO is_occupied USING low, high;
     IF is_occupied THEN
         RETURN 'occupied';
+    END IF;
+    IF pg_relation_size(others) > 16777216 AND NOT is_cleared(parent) THEN
+        RETURN 'large';
     END IF;
     name := parent || to_char(moment_of(low) AT TIME ZONE 'UTC', '_YYYYMMDD_HH24MI');
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, name, low, high);
     RETURN 'made';
-END $$;
-
--- Where looking through the default partition would take long, it is proven to hold nothing of a range first, without a lock that
--- anybody waits for: this, then VALIDATE, then `make_period`, then `release_default`. Meanwhile an insert of the range fails, and is tried
--- again.
-CREATE FUNCTION clear_default(parent text, starts timestamptz, ends timestamptz) RETURNS void LANGUAGE plpgsql VOLATILE AS
-$$ BEGIN EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (saga_id < %L OR saga_id >= %L) NOT VALID',
-    parent || '_default', parent || '_default_is_cleared', saga_id_at(starts), saga_id_at(ends)); END $$;
-CREATE FUNCTION prove_default(parent text) RETURNS void LANGUAGE plpgsql VOLATILE AS
-$$ BEGIN EXECUTE format('ALTER TABLE %I VALIDATE CONSTRAINT %I', parent || '_default', parent || '_default_is_cleared'); END $$;
-CREATE FUNCTION release_default(parent text) RETURNS void LANGUAGE plpgsql VOLATILE AS
-$$ BEGIN
-    IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = (parent || '_default')::regclass AND conname = parent || '_default_is_cleared') THEN
-        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', parent || '_default', parent || '_default_is_cleared');
-    END IF;
 END $$;
 
 -- Looks at the next `most` sagas by id, behind `after` and in front of `until`, and removes those that ended before a moment and of which

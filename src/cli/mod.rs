@@ -19,6 +19,7 @@ mod reach;
 pub mod render;
 mod repair;
 mod replay;
+mod retention;
 mod reveal;
 mod run;
 mod see;

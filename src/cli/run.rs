@@ -63,6 +63,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Bulk(verb) => super::bulk::run(&reach()?, verb, &who).await,
         Verb::Verify(verify) => super::checks::verify(reach()?.places("verify")?, verify).await,
         Verb::Audit(verb) => super::audit::run(&reach()?, verb).await,
+        Verb::Retention(verb) => super::retention::run(reach()?.places("retention")?, verb, &who).await,
         Verb::Tokens(verb) => super::tokens::run(&reach()?, verb, &who).await,
         Verb::Participant(verb) => super::participant::run(reach()?.places("participant")?, verb).await,
         Verb::Completions { shell } => Ok(super::manual::completions(shell)),
@@ -84,6 +85,8 @@ async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCod
         dev: arguments.dev,
         allow_plaintext: arguments.allow_plaintext,
         verify_every: arguments.verify_every,
+        retention_keep: arguments.retention_keep,
+        retention_period: arguments.period.period,
     };
     let stop = Arc::new(Stop::default());
     let beside = |health| {

@@ -15,7 +15,10 @@ use super::checks::{check, enforce};
 use super::deploy::deploy;
 use super::failure::{Exit, Failure};
 use super::jobs;
+use super::keep::{check_keep, held_by_topics};
 use super::places::Places;
+use super::retention::{RATE, RetentionOptions};
+use super::retention_job;
 use super::sampler;
 use super::topics::needs_of;
 
@@ -37,6 +40,10 @@ pub struct ServeOptions {
     pub allow_plaintext: bool,
     /// How often the online checks look at some sagas and all views; zero: never.
     pub verify_every: Duration,
+    /// How long sagas are kept after their end; `None`: for ever.
+    pub retention_keep: Option<Duration>,
+    /// The time that one table of the journal is for.
+    pub retention_period: Duration,
 }
 
 /// Runs an engine until `stop` is requested. `beside` runs along, and is given what others may know of the engine (HTTP is thin
@@ -55,6 +62,9 @@ pub async fn serve<F: Future<Output = ()>>(
     check_schema(url).await?;
     let console = places.console().await?;
     check_and_deploy(places, &console, options, &found).await?;
+    if let Some(keep) = options.retention_keep {
+        check_keep(keep, held_by_topics(places, &console).await?.as_ref())?;
+    }
     let bus = KafkaBus::connect(&places.kafka(options.instance.as_deref())?)?;
     let store = PostgresStore::new(url).map_err(|error| Failure::new(Exit::Usage, error.to_string(), ""))?;
     let seed = u64::try_from(wall_clock().micros()).unwrap_or_default() ^ u64::from(std::process::id());
@@ -74,10 +84,22 @@ pub async fn serve<F: Future<Output = ()>>(
         helpers.spawn(sampler::run(url.to_owned(), options.verify_every));
     }
     helpers.spawn(jobs::work_on_jobs(url.to_owned()));
+    helpers.spawn(retention_job::keep_beside(places.clone(), retention(options)));
     // The engine's future ends by itself and is never dropped before it does; what runs beside it ends with it.
     tokio::select! {
         ended = engine.run(stop) => Ok(ended?),
         () = async { tokio::join!(watching.join_next(), beside); } => Err(Failure::new(Exit::Failed, "what looks after the engine ended", "")),
+    }
+}
+
+/// What the job beside this engine keeps and removes.
+fn retention(options: &ServeOptions) -> RetentionOptions {
+    RetentionOptions {
+        keep: options.retention_keep,
+        period: options.retention_period,
+        rate: RATE,
+        who: options.instance.clone().unwrap_or_else(|| "serve".to_owned()),
+        reason: "--retention-keep".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ mod live;
 mod parked;
 mod plans;
 mod replay;
+mod retention;
 mod saga;
 
 pub use bench::suite;
@@ -44,6 +45,8 @@ pub use replay::backfilled;
 pub use replay::frame;
 pub use replay::replayed;
 pub use replay::saga;
+pub use retention::periods;
+pub use retention::retained;
 pub use saga::difference;
 pub use saga::explanation;
 pub use saga::found;

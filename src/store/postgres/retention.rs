@@ -19,7 +19,6 @@ const PERIOD_SELECT: &str = include_str!("sql/period_select.sql");
 const PERIOD_SELECT_OVER: &str = include_str!("sql/period_select_over.sql");
 const PERIOD_MAKE: &str = include_str!("sql/period_make.sql");
 const PERIOD_DROP: &str = include_str!("sql/period_drop.sql");
-const DEFAULT_SELECT_SIZE: &str = include_str!("sql/default_select_size.sql");
 const DEFAULT_CLEAR: &str = include_str!("sql/default_clear.sql");
 const DEFAULT_PROVE: &str = include_str!("sql/default_prove.sql");
 const DEFAULT_RELEASE: &str = include_str!("sql/default_release.sql");
@@ -60,6 +59,8 @@ pub enum MadePeriod {
     There,
     /// Rows of it lie in the default partition, where they stay.
     Occupied,
+    /// The default partition has first to be proven to hold nothing of it: it is too large to be looked through while others wait.
+    Large,
     /// Somebody holds what had to be locked: later.
     Busy,
 }
@@ -173,24 +174,13 @@ impl Keeper {
         match made {
             Ok((word,)) if word == "made" => Ok(MadePeriod::Made),
             Ok((word,)) if word == "there" => Ok(MadePeriod::There),
+            Ok((word,)) if word == "large" => Ok(MadePeriod::Large),
             Ok(_) => Ok(MadePeriod::Occupied),
             Err(ConsoleError { source: StoreError::Contention(_), .. }) => Ok(MadePeriod::Busy),
             // A row of it was written to the default partition at the same moment.
             Err(ConsoleError { source: StoreError::Refused { .. }, .. }) => Ok(MadePeriod::Occupied),
             Err(error) => Err(error),
         }
-    }
-
-    /// Bytes of the default partition of `parent`: Postgres looks through it for each period that is made.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn default_bytes(&mut self, parent: &str) -> Result<i64, ConsoleError> {
-        let asked = self.run(async |connection| {
-            sqlx::query_as(DEFAULT_SELECT_SIZE).bind(parent).fetch_one(connection).await
-        });
-        let (bytes,): (i64,) = asked.await.map_err(failed("ask for the size of a partition"))?;
-        Ok(bytes)
     }
 
     /// Proves that the default partition of `parent` holds nothing of a range, so that nobody waits when its periods are made. Until
@@ -217,8 +207,7 @@ impl Keeper {
     /// # Errors
     /// The database does not answer.
     pub async fn release_default(&mut self, parent: &str) -> Result<bool, ConsoleError> {
-        let released =
-            self.run(async |connection| sqlx::query(DEFAULT_RELEASE).bind(parent).execute(connection).await);
+        let released = self.run(async |connection| sqlx::query(DEFAULT_RELEASE).bind(parent).execute(connection).await);
         match released.await.map_err(failed("release a partition")) {
             Ok(_) => Ok(true),
             Err(ConsoleError { source: StoreError::Contention(_), .. }) => Ok(false),
@@ -342,10 +331,10 @@ impl Console {
     /// # Errors
     /// The database does not answer.
     pub async fn periods_over(&self, at: Timestamp, most: u32) -> Result<Vec<OverPeriod>, ConsoleError> {
-        type Columns =
-            (String, String, DateTime<Utc>, DateTime<Utc>, i64, Option<Uuid>, Option<String>, Option<i16>);
+        type Columns = (String, String, DateTime<Utc>, DateTime<Utc>, i64, Option<Uuid>, Option<String>, Option<i16>);
         let query = sqlx::query_as(PERIOD_SELECT_OVER).bind(moment(at)).bind(i64::from(most));
-        let found: Vec<Columns> = query.fetch_all(&self.pool).await.map_err(failed("read the periods that are over"))?;
+        let found: Vec<Columns> =
+            query.fetch_all(&self.pool).await.map_err(failed("read the periods that are over"))?;
         let row = |(parent, name, from, to, sagas, id, key, phase): Columns| OverPeriod {
             parent,
             name,
@@ -372,8 +361,10 @@ impl Console {
     /// # Errors
     /// The database does not answer.
     pub async fn oldest_saga(&self) -> Result<Option<Timestamp>, ConsoleError> {
-        let found: Option<(DateTime<Utc>,)> =
-            sqlx::query_as(SAGA_SELECT_OLDEST).fetch_optional(&self.pool).await.map_err(failed("read the oldest saga"))?;
+        let found: Option<(DateTime<Utc>,)> = sqlx::query_as(SAGA_SELECT_OLDEST)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("read the oldest saga"))?;
         Ok(found.map(|(at,)| timestamp(at)))
     }
 }
