@@ -44,6 +44,7 @@ mod redrive;
 mod remote;
 mod repairs;
 mod replay;
+mod retention;
 mod rules;
 mod scaffold;
 mod scenarios;

@@ -44,7 +44,7 @@ impl Busy {
     }
 
     /// Another engine that owns the same partitions.
-    fn peer(&self) -> Engine<PostgresStore, MemoryBus, SystemClock> {
+    pub(super) fn peer(&self) -> Engine<PostgresStore, MemoryBus, SystemClock> {
         let topics = self.world.plans.iter().flat_map(|plan| {
             let definition = plan.definition();
             [Arc::clone(&definition.trigger_topic), Arc::clone(&definition.reply_topic)]
@@ -75,7 +75,7 @@ impl Busy {
     }
 }
 
-fn count(report: &VerifyReport, check: Check) -> u64 {
+pub(super) fn count(report: &VerifyReport, check: Check) -> u64 {
     report.checks.iter().find(|found| found.check == check).unwrap().count
 }
 
