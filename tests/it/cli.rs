@@ -47,6 +47,7 @@ fn help_names_every_verb() {
         "replay",
         "verify",
         "audit",
+        "retention",
         "participant",
     ] {
         assert!(text.contains(verb), "{verb}");

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sagabus::cli::render;
 use sagabus::core::{Action, Phase, Sha256, Timestamp, limits, saga_id};
 use sagabus::engine::wall_clock;
-use sagabus::operations::{self, Check, RetentionOptions, RetentionReport};
+use sagabus::operations::{
+    self, Check, Moment, OldestKept, OverJson, PeriodJson, RetentionOptions, RetentionReport, TimeFormat, Times,
+};
 use sagabus::store::{
     Change, Console, DroppedPeriod, Fence, JournalRow, Keeper, MadePeriod, PostgresStore, RemovalOrder, SagaKey,
     SagaRow, Store, StoreError,
@@ -17,6 +20,7 @@ use sqlx::Connection as _;
 use tokio::time::Instant;
 
 use super::cli::{code, error, out, sagabus};
+use super::console::golden;
 use super::support::database::TestDatabase;
 use super::support::participants::Behaviour;
 use super::verify::{Busy, count, mixed};
@@ -463,4 +467,64 @@ async fn what_would_be_removed_is_told_first_and_a_time_that_is_too_short_is_ref
         out(&done)
     );
     assert!(out(&sagabus(url, &["retention", "show"])).contains("journal_default"));
+}
+
+fn at(days: i64) -> Moment {
+    Moment(Timestamp::from_millis(1_700_006_400_000 + days * 86_400_000))
+}
+
+#[test]
+fn people_and_programs_read_what_was_removed_and_what_is_kept() {
+    let times = Times { format: TimeFormat::Relative, now: at(40).0 };
+    let over = |name: &str, day, outcome, sagas, oldest| OverJson {
+        name: name.to_owned(),
+        from: at(day),
+        to: at(day + 1),
+        outcome,
+        sagas,
+        oldest,
+    };
+    let oldest = |key: &str, phase: Phase| {
+        Some(OldestKept { id: uuid::Uuid::nil(), business_key: key.to_owned(), phase: phase.name() })
+    };
+    let report = RetentionReport {
+        dry_run: false,
+        ended_before: Some(at(10)),
+        sagas: 371_204,
+        made: 2,
+        occupied: 1,
+        busy: 1,
+        periods: vec![
+            over("journal_20231115_0000", 0, "dropped", 2, oldest("order-42", Phase::Stuck)),
+            over("saga_trace_20231115_0000", 0, "busy", 2, oldest("order-42", Phase::Stuck)),
+            over("journal_20231116_0000", 1, "kept", 1_001, oldest("bell-\u{7}", Phase::Paused)),
+            over("journal_20231117_0000", 2, "dropped", 0, None),
+        ],
+        records: [("operations", 12), ("plans", 0), ("traces", 3)].into(),
+    };
+    golden("retention_run", &render::retained(&report, times));
+    golden("retention_run_json", &serde_json::to_string_pretty(&report).unwrap());
+    golden("retention_dry_run", &render::retained(&RetentionReport { dry_run: true, ..report }, times));
+    let part = |name: &str, day: Option<i64>, rows, open, key: Option<&str>| PeriodJson {
+        table: "journal".to_owned(),
+        name: name.to_owned(),
+        from: day.map(at),
+        to: day.map(|day| at(day + 1)),
+        rows,
+        bytes: 3_000_000,
+        open,
+        oldest_open: key.map(|_| uuid::Uuid::nil()),
+        oldest_open_key: key.map(str::to_owned),
+    };
+    let found = [
+        part("journal_default", None, None, 2, Some("order-42")),
+        part("journal_20231224_0000", Some(39), Some(1_204_331), 12, Some("order-7")),
+        part("journal_20231225_0000", Some(40), Some(0), 0, None),
+    ];
+    golden("retention_show", &render::periods(&found, times));
+    golden("retention_show_json", &serde_json::to_string_pretty(&found).unwrap());
+    let help = out(&sagabus(None, &["retention", "run", "--help"]));
+    assert!(help.contains("Example: sagabus retention run --keep 30d"), "{help}");
+    assert!(out(&sagabus(None, &["retention", "show", "-h"])).contains("Example: sagabus retention show"));
+    golden("retention_help", &help);
 }

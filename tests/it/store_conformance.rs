@@ -357,6 +357,18 @@ async fn a_saga_row_that_is_not_there_is_a_defect(bench: &impl Bench) {
     assert!(matches!(commit(&mut writer, &mut fence, &change).await, Err(StoreError::Defect(_))));
 }
 
+async fn a_saga_that_is_old_and_not_there_any_more_was_a_race(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    commit(&mut writer, &mut fence, &born("x")).await.unwrap();
+    let gone = Change { journal: vec![facts("y", 7)], aged: vec![key("x"), key("y")], ..Change::default() };
+    let refused = commit(&mut writer, &mut fence, &gone).await;
+    assert!(matches!(refused, Err(StoreError::SagaRaced)), "it is read again, and found missing: {refused:?}");
+    let there = Change { journal: vec![facts("x", 2)], aged: vec![key("x")], ..Change::default() };
+    commit(&mut writer, &mut fence, &there).await.unwrap();
+    assert_eq!((seqs(&mut writer, "x").await, seqs(&mut writer, "y").await), (2, 0));
+}
+
 async fn an_older_registration_of_a_name_is_dead_at_once(bench: &impl Bench) {
     let (mut old, mut young) = (bench.writer(), bench.writer());
     let first = old.register(Some("one"), None).await.unwrap();
@@ -498,5 +510,6 @@ conformance!(
     a_value_that_cannot_be_stored_is_refused_by_its_sqlstate,
     nothing_is_written_ahead_of_the_databases_clock,
     a_saga_row_that_is_not_there_is_a_defect,
+    a_saga_that_is_old_and_not_there_any_more_was_a_race,
     an_older_registration_of_a_name_is_dead_at_once,
 );
