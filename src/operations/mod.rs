@@ -240,6 +240,7 @@ pub use replay::import;
 pub use replay::replay_run;
 pub use replay::replayable;
 pub use replay::replayables;
+pub use retention::MOVED_MAX as RETENTION_MOVED_MAX;
 pub use retention::OldestKept;
 pub use retention::OverJson;
 pub use retention::PeriodJson;

@@ -196,10 +196,10 @@ async fn a_period_with_many_open_sagas_is_kept_and_named_and_a_missing_saga_else
     let name = past(&database, 1_500).await;
     database.run("UPDATE saga SET phase = 2, finished_at = NULL WHERE ctid < '(20,0)'").await;
     let open = database.count("SELECT count(*) FROM saga WHERE finished_at IS NULL").await;
-    assert!(open > i64::from(operations::MOVED_MAX) && open < 1_500, "{open}");
+    assert!(open > i64::from(operations::RETENTION_MOVED_MAX) && open < 1_500, "{open}");
     let report = retain(&database.url, &options(Some(30), 100_000)).await;
     let kept = report.periods.iter().find(|over| over.name == name).unwrap();
-    assert_eq!((kept.outcome, kept.sagas), ("kept", operations::MOVED_MAX + 1), "{report:?}");
+    assert_eq!((kept.outcome, kept.sagas), ("kept", operations::RETENTION_MOVED_MAX + 1), "{report:?}");
     assert_eq!(database.count("SELECT count(*) FROM saga").await, open);
     assert_eq!(database.count("SELECT count(*) FROM journal").await, 4_500, "the table stays as it is");
     let console = Console::connect(&database.url).await.unwrap();
