@@ -105,6 +105,10 @@ impl Store for PostgresStore {
                 }
             }
         }
+        // What is asked for by its business key may have any id.
+        let is_by_id = business_keys.is_empty();
+        let first = ids.iter().min().copied().filter(|_| is_by_id).unwrap_or(Uuid::nil());
+        let last = ids.iter().max().copied().filter(|_| is_by_id).unwrap_or(Uuid::max());
         type Columns = (
             Uuid,
             Vec<u8>,
@@ -119,6 +123,7 @@ impl Store for PostgresStore {
         );
         self.run(async |connection| {
             let query = sqlx::query_as(SAGA_SELECT_JOURNAL).bind(ids).bind(names).bind(business_keys);
+            let query = query.bind(first).bind(last);
             let found: Vec<Columns> = query.fetch_all(connection).await?;
             let stored = |row: Columns| {
                 let (id, hash, name, key, phase, started, finished, wake, error, journal) = row;
