@@ -180,12 +180,21 @@ pub async fn retain(
     remove_sagas(keeper, now, &order, options.rate, &mut report, &mut progress).await?;
     drop_periods(keeper, console, &order, &mut report).await?;
     loop {
-        let removed = keeper.remove_records(order.ended_before, RECORDS).await?;
+        let removed = keeper.remove_records(order.ended_before, RECORDS).await.map_err(allowed)?;
         removed.iter().for_each(|(kind, count)| *report.records.entry(kind).or_default() += count);
         if removed.iter().all(|(_, count)| *count < u64::from(RECORDS)) {
             return Ok(report);
         }
     }
+}
+
+/// Tables are made and dropped by who owns them.
+fn allowed(error: ConsoleError) -> Failure {
+    let failure = Failure::from(error);
+    if failure.message.contains("42501") {
+        return Failure::new(Exit::Failed, failure.message, "the role has to own the tables, as for sagabus migrate");
+    }
+    failure
 }
 
 fn before(now: Timestamp, keep: Duration) -> Timestamp {
@@ -234,7 +243,7 @@ async fn make_ahead(
 
 async fn make(keeper: &mut Keeper, parent: &str, (from, to): (Timestamp, Timestamp)) -> Result<MadePeriod, Failure> {
     for _ in 0..TRIES {
-        let made = keeper.make(parent, from, to).await?;
+        let made = keeper.make(parent, from, to).await.map_err(allowed)?;
         if made != MadePeriod::Busy {
             return Ok(made);
         }
@@ -259,7 +268,8 @@ async fn remove_sagas(
     for (mut after, until) in ways {
         loop {
             tokio::time::sleep_until(next_at).await;
-            let page = keeper.remove((after, until), PAGE.min(rate.max(1)), order, report.sagas > 0).await?;
+            let page =
+                keeper.remove((after, until), PAGE.min(rate.max(1)), order, report.sagas > 0).await.map_err(allowed)?;
             if page.looked_at == 0 {
                 break;
             }
@@ -290,7 +300,7 @@ async fn drop_periods(
     for over in console.periods_over(order.ended_before, MOVED_MAX + 1).await? {
         let mut dropped = DroppedPeriod::Busy;
         for _ in 0..TRIES {
-            dropped = keeper.drop_period(&over.name, MOVED_MAX, order).await?;
+            dropped = keeper.drop_period(&over.name, MOVED_MAX, order).await.map_err(allowed)?;
             if dropped != DroppedPeriod::Busy {
                 break;
             }

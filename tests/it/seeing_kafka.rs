@@ -346,3 +346,27 @@ async fn what_only_looks_leaves_database_and_kafka_as_they_were() {
     }
     assert_eq!((tables_as_they_are(&served).await, kafka_as_it_is("untouched")), before);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sagas_are_kept_for_longer_than_the_topics_that_are_read_hold_their_triggers() {
+    let served = Served::start("retention-held").await;
+    assert_eq!(served.start_saga("k1", "20s"), 0);
+    let bootstrap = bootstrap();
+    let run = |keep: &str, more: &[&str]| {
+        let words = ["retention", "run", "--kafka", &bootstrap, "--keep", keep, "--reason", "r", "--yes"];
+        served.sagabus(&[words.as_slice(), more].concat())
+    };
+    // Topics hold records for 7 days, and a segment of as long is deleted whole.
+    let short = run("13d", &[]);
+    let said = String::from_utf8_lossy(&short.stderr).into_owned();
+    assert_eq!(short.status.code(), Some(4), "{said}");
+    assert!(said.contains("may hold a record for 14d00h") && said.contains("would start a second saga"), "{said}");
+    // The engine's own look may be at work at the moment.
+    served.until("it runs", || async { run("15d", &[]).status.code() == Some(0) }).await;
+    assert_eq!(served.count("SELECT count(*) FROM saga").await, 1, "it ended a moment ago");
+    served
+        .until("the engine makes periods ahead", || async {
+            served.count("SELECT count(*) FROM period WHERE from_id IS NOT NULL").await >= 8
+        })
+        .await;
+}
