@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::core::{Timestamp, limits};
-use crate::store::{Console, DroppedPeriod, Keeper, MadePeriod, OverPeriod, PERIOD_PARENTS, PeriodRow, RemovalOrder};
+use crate::store::{
+    Console, ConsoleError, DroppedPeriod, Keeper, MadePeriod, OverPeriod, PERIOD_PARENTS, PeriodRow, RemovalOrder,
+};
 
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
