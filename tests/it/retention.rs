@@ -160,6 +160,10 @@ async fn a_run_that_is_killed_half_way_is_gone_on_with_and_broken_journals_are_n
     for fewer in [2_900, 2_400] {
         let mut run = run_slowly(&database.url);
         while database.count("SELECT count(*) FROM saga").await > fewer {
+            if run.try_wait().unwrap().is_some() {
+                // Postgres had not noticed yet that the process before it is gone.
+                run = run_slowly(&database.url);
+            }
             assert_eq!(console.journal_gaps(None, 1).await.unwrap().count, 0);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -194,7 +198,7 @@ async fn a_run_that_is_killed_half_way_is_gone_on_with_and_broken_journals_are_n
 async fn a_period_with_many_open_sagas_is_kept_and_named_and_a_missing_saga_elsewhere_is_still_found() {
     let database = TestDatabase::migrated("retention_kept").await;
     let name = past(&database, 1_500).await;
-    database.run("UPDATE saga SET phase = 2, finished_at = NULL WHERE ctid < '(20,0)'").await;
+    database.run("UPDATE saga SET phase = 2, finished_at = NULL WHERE right(business_key, 1) <> '9'").await;
     let open = database.count("SELECT count(*) FROM saga WHERE finished_at IS NULL").await;
     assert!(open > i64::from(operations::RETENTION_MOVED_MAX) && open < 1_500, "{open}");
     let report = retain(&database.url, &options(Some(30), 100_000)).await;
@@ -319,7 +323,7 @@ async fn nobody_who_writes_waits_long_for_a_period_to_be_made_or_dropped_behind_
     let (mut keeper, name, order, busy) = tried.await.unwrap();
     println!("{commits} commits beside 10 tries, the longest took {longest:?}");
     assert_eq!(busy, 10, "the reader holds what had to be locked");
-    assert!(commits > 5 && longest < Duration::from_millis(1_000), "{commits} commits, {longest:?}");
+    assert!(commits > 5 && longest < Duration::from_millis(1_500), "{commits} commits, {longest:?}");
     reading.rollback().await.unwrap();
     assert_eq!(keeper.drop_period(&name, 1_000, &order).await.unwrap(), DroppedPeriod::Dropped(100));
     let ahead = wall_clock().plus_millis(10 * 86_400_000);
@@ -337,8 +341,8 @@ async fn a_large_default_partition_is_not_looked_through_while_others_wait() {
     database
         .run(
             "ALTER TABLE journal_default ALTER facts SET STORAGE PLAIN; \
-             INSERT INTO journal SELECT gen_random_uuid(), 1, now(), 1, decode(repeat(md5(n::text), 120), 'hex') FROM generate_series(1, 12000) n \
-             ; DELETE FROM journal WHERE saga_id > saga_id_at(now())",
+             INSERT INTO journal SELECT overlay(saga_id_at(now() - interval '1 day')::text PLACING lpad(to_hex(n), 12, '0') FROM 25)::uuid, \
+                 1, now(), 1, decode(repeat(md5(n::text), 120), 'hex') FROM generate_series(1, 12000) n",
         )
         .await;
     let tomorrow = wall_clock().plus_millis(2 * 86_400_000);
@@ -425,7 +429,11 @@ async fn with_many_periods_a_saga_is_read_and_written_in_its_own() {
     let first = born(0, wall_clock());
     let id = first.journal[0].saga_id;
     fence.batch = store.commit(&fence, &first).await.unwrap().batch;
-    database.run("SELECT pg_stat_force_next_flush()").await;
+    // A session tells its counts when it ends: only the store's is there when nobody tells anything any more.
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while database.count(others).await > 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let before = (database.count(scans).await, database.count(whole).await);
     for seq in 2..22 {
         assert_eq!(store.load(&[SagaKey::Id(id)]).await.unwrap()[0].journal.len(), seq - 1);
@@ -433,10 +441,13 @@ async fn with_many_periods_a_saga_is_read_and_written_in_its_own() {
         fence.batch = store.commit(&fence, &Change { journal: vec![row], ..Change::default() }).await.unwrap().batch;
     }
     store.register(None, None).await.unwrap();
-    database.run("SELECT pg_stat_force_next_flush()").await;
+    let until = Instant::now() + Duration::from_secs(5);
+    while database.count(scans).await < before.0 + 20 && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let after = (database.count(scans).await, database.count(whole).await);
     assert_eq!(after.1, before.1, "no table is read from end to end");
-    assert!((1..=20).contains(&(after.0 - before.0)), "{} scans of 64 tables for 20 sagas read", after.0 - before.0);
+    assert_eq!(after.0 - before.0, 20, "20 sagas are read from one of 65 tables each");
 }
 
 #[tokio::test]
