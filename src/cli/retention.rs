@@ -103,12 +103,15 @@ async fn remove(places: &Places, arguments: RunArguments, who: &str) -> Result<E
     };
     operations::check_keep(keep, held.as_ref())?;
     let times = times.seen_from(crate::engine::wall_clock());
-    let would = operations::would_retain(&reading, keep).await?;
     if consent.dry_run {
+        let would = operations::would_retain(&reading, keep).await?;
         output::one(format.output, &would, |report| render::retained(report, times));
         return Ok(ExitCode::SUCCESS);
     }
-    consent.ask(&format!("{} sagas are removed for good. Go on?", would.sagas))?;
+    if consent.asks() {
+        let would = operations::would_retain(&reading, keep).await?;
+        consent.ask(&format!("{} sagas are removed for good. Go on?", would.sagas))?;
+    }
     let options = RetentionOptions { keep: Some(keep), period: period.period, rate, who: who.to_owned(), reason };
     let mut said = Instant::now();
     let progress = |looked_at: u64, removed: u64| {
