@@ -121,7 +121,10 @@ async fn remove(places: &Places, arguments: RunArguments, who: &str) -> Result<E
         }
     };
     let mut keeper = Keeper::connect(places.database_url()?).await?;
-    let report = operations::retain(&mut keeper, &reading, &options, progress).await?;
+    let elsewhere = || {
+        Failure::new(Exit::Refused, "another process removes what is old at the moment", "try again when it has ended")
+    };
+    let report = operations::retain(&mut keeper, &reading, &options, progress).await?.ok_or_else(elsewhere)?;
     output::one(format.output, &report, |report| render::retained(report, times));
     Ok(if report.busy > 0 { ExitCode::from(Exit::Partial as u8) } else { ExitCode::SUCCESS })
 }

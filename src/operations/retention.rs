@@ -160,22 +160,20 @@ pub async fn would_retain(console: &Console, keep: Duration) -> Result<Retention
 }
 
 /// Makes the tables of the periods to come, then removes sagas that ended long ago, the tables of their periods, and other old records.
-/// `progress` hears of each page: sagas looked at and removed so far.
+/// `progress` hears of each page: sagas looked at and removed so far. `None`: another process is at it.
 ///
 /// # Errors
-/// Another process is at it (exit 4), the database does not answer, or the role may not.
+/// The database does not answer, or the role may not.
 pub async fn retain(
     keeper: &mut Keeper,
     console: &Console,
     options: &RetentionOptions,
     mut progress: impl FnMut(u64, u64),
-) -> Result<RetentionReport, Failure> {
-    let elsewhere =
-        || Failure::new(Exit::Refused, "another process removes what is old at the moment", "it goes on by itself");
-    let now = keeper.lock().await?.ok_or_else(elsewhere)?;
+) -> Result<Option<RetentionReport>, Failure> {
+    let Some(now) = keeper.lock().await? else { return Ok(None) };
     let mut report = RetentionReport::default();
     make_ahead(keeper, now, options.period, &mut report).await?;
-    let Some(keep) = options.keep else { return Ok(report) };
+    let Some(keep) = options.keep else { return Ok(Some(report)) };
     let order =
         RemovalOrder { ended_before: before(now, keep), who: options.who.clone(), reason: options.reason.clone() };
     report.ended_before = Some(Moment(order.ended_before));
@@ -185,7 +183,7 @@ pub async fn retain(
         let removed = keeper.remove_records(order.ended_before, RECORDS).await.map_err(allowed)?;
         removed.iter().for_each(|(kind, count)| *report.records.entry(kind).or_default() += count);
         if removed.iter().all(|(_, count)| *count < u64::from(RECORDS)) {
-            return Ok(report);
+            return Ok(Some(report));
         }
     }
 }

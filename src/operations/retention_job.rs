@@ -8,7 +8,7 @@ use metrics::{counter, gauge};
 use crate::engine::wall_clock;
 use crate::store::{Console, Keeper};
 
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::keep::{check_keep, held_by_topics};
 use super::places::Places;
 use super::retention::{RetentionOptions, RetentionReport, retain};
@@ -30,8 +30,6 @@ pub(super) async fn keep_beside(places: Places, options: RetentionOptions) {
                 tell(&report);
                 failing = false;
             }
-            // Somebody else is at it.
-            Err(failure) if failure.exit == Exit::Refused && options.keep.is_none() => {}
             Err(failure) => {
                 if !failing {
                     tracing::warn!(error = %failure, "retention did not run, it is tried again");
@@ -50,7 +48,8 @@ async fn round(places: &Places, options: &RetentionOptions) -> Result<RetentionR
         // Topics may have been told to hold records longer.
         check_keep(keep, held_by_topics(places, &console).await?.as_ref())?;
     }
-    let report = retain(&mut Keeper::connect(url).await?, &console, options, |_, _| {}).await?;
+    // Where somebody else is at it, it is done.
+    let report = retain(&mut Keeper::connect(url).await?, &console, options, |_, _| {}).await?.unwrap_or_default();
     if let Some(oldest) = console.oldest_saga().await? {
         gauge!("sagabus_retention_oldest_saga_timestamp_seconds").set(oldest.micros() as f64 / 1e6);
     }

@@ -59,7 +59,7 @@ fn options(keep_days: Option<u32>, rate: u32) -> RetentionOptions {
 async fn retain(url: &str, options: &RetentionOptions) -> RetentionReport {
     let console = Console::connect(url).await.unwrap();
     let mut keeper = Keeper::connect(url).await.unwrap();
-    operations::retain(&mut keeper, &console, options, |_, _| {}).await.unwrap()
+    operations::retain(&mut keeper, &console, options, |_, _| {}).await.unwrap().unwrap()
 }
 
 /// Looks for broken journals again and again until it is told to stop. Returns how often.
