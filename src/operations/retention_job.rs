@@ -44,17 +44,26 @@ pub(super) async fn keep_beside(places: Places, options: RetentionOptions) {
 async fn round(places: &Places, options: &RetentionOptions) -> Result<RetentionReport, Failure> {
     let url = places.database_url()?;
     let console = Console::connect(url).await?;
-    if let Some(keep) = options.keep {
-        // Topics may have been told to hold records longer.
-        check_keep(keep, held_by_topics(places, &console).await?.as_ref())?;
-    }
+    let is_long_enough = is_long_enough(places, &console, options.keep).await;
+    // Periods are made in any case.
+    let keep = options.keep.filter(|_| is_long_enough.is_ok());
+    let options = RetentionOptions { keep, ..options.clone() };
     // Where somebody else is at it, it is done.
-    let report = retain(&mut Keeper::connect(url).await?, &console, options, |_, _| {}).await?.unwrap_or_default();
+    let report = retain(&mut Keeper::connect(url).await?, &console, &options, |_, _| {}).await?.unwrap_or_default();
+    is_long_enough?;
     if let Some(oldest) = console.oldest_saga().await? {
         gauge!("sagabus_retention_oldest_saga_timestamp_seconds").set(oldest.micros() as f64 / 1e6);
     }
     gauge!("sagabus_retention_last_round_timestamp_seconds").set(wall_clock().micros() as f64 / 1e6);
     Ok(report)
+}
+
+/// Topics may have been told to hold records longer since the start.
+async fn is_long_enough(places: &Places, console: &Console, keep: Option<Duration>) -> Result<(), Failure> {
+    match keep {
+        Some(keep) => check_keep(keep, held_by_topics(places, console).await?.as_ref()),
+        None => Ok(()),
+    }
 }
 
 fn tell(report: &RetentionReport) {
