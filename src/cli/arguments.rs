@@ -22,7 +22,7 @@ use super::participant::ParticipantVerb;
 use super::reach::ServerArguments;
 use super::repair::RepairVerb;
 use super::replay::ReplayVerb;
-use super::retention::{PeriodArguments, RetentionVerb};
+use super::retention::{KeepArguments, RetentionVerb};
 use super::reveal::RevealArguments;
 use super::see::SeeVerb;
 use super::tokens::TokensVerb;
@@ -166,11 +166,8 @@ pub(super) struct ServeArguments {
     /// How often some sagas and all views are checked as `verify` does, for the metric sagabus_verify_findings; 0s: never.
     #[arg(long, env = "SAGABUS_VERIFY_EVERY", default_value = "1m", value_parser = duration, value_name = "DURATION")]
     pub(super) verify_every: Duration,
-    /// Remove sagas that ended this long ago, as `retention run` does; must be longer than Kafka holds records. Default: keep all.
-    #[arg(long, env = "SAGABUS_RETENTION_KEEP", value_parser = duration, value_name = "DURATION")]
-    pub(super) retention_keep: Option<Duration>,
     #[command(flatten)]
-    pub(super) period: PeriodArguments,
+    pub(super) retention: KeepArguments,
     #[command(flatten)]
     pub(super) login: LoginArguments,
 }

@@ -60,6 +60,16 @@ pub(super) struct RunArguments {
     output: OutputArguments,
 }
 
+/// What `serve` keeps.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct KeepArguments {
+    /// Remove sagas that ended this long ago, as `retention run` does; must be longer than Kafka holds records. Default: keep all.
+    #[arg(long = "retention-keep", env = "SAGABUS_RETENTION_KEEP", value_parser = duration, value_name = "DURATION")]
+    pub(super) keep: Option<Duration>,
+    #[command(flatten)]
+    pub(super) period: PeriodArguments,
+}
+
 /// How the journal is cut.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct PeriodArguments {

@@ -85,8 +85,8 @@ async fn run_serve(places: &Places, arguments: ServeArguments) -> Result<ExitCod
         dev: arguments.dev,
         allow_plaintext: arguments.allow_plaintext,
         verify_every: arguments.verify_every,
-        retention_keep: arguments.retention_keep,
-        retention_period: arguments.period.period,
+        retention_keep: arguments.retention.keep,
+        retention_period: arguments.retention.period.period,
     };
     let stop = Arc::new(Stop::default());
     let beside = |health| {
