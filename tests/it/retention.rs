@@ -550,5 +550,6 @@ fn people_and_programs_read_what_was_removed_and_what_is_kept() {
     let help = out(&sagabus(None, &["retention", "run", "--help"]));
     assert!(help.contains("Example: sagabus retention run --keep 30d"), "{help}");
     assert!(out(&sagabus(None, &["retention", "show", "-h"])).contains("Example: sagabus retention show"));
-    golden("retention_help", &help);
+    // What every verb takes is kept elsewhere.
+    golden("retention_help", help.split("\nPlaces:").next().unwrap());
 }
