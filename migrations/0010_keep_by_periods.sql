@@ -1,5 +1,5 @@
 -- Journals are kept by periods: a table for each, made ahead and dropped whole, while the default partition takes whatever lies in none
--- (odd timestamps, what came before there were periods, and what is left of a dropped one). ARCHITECTURE.md decision 77.
+-- (odd timestamps, what came before there were periods, and what is left of a dropped one). ARCHITECTURE.md section 5.
 
 -- The first id of the sagas whose triggers were written at this moment (core/ids.rs), and back.
 CREATE FUNCTION saga_id_at(moment timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE AS
