@@ -7,8 +7,9 @@ use super::fact::{Answer, Cause, Outcome};
 use super::hash::Sha256;
 use super::ids::command_id;
 use super::json::Json;
+use super::phase::Phase;
 use super::retry::RetryPolicy;
-use super::saga::{Action, Backward, Block, BlockKind, Flight, Forward, Given, Phase, Saga, SagaError, StepState};
+use super::saga::{Action, Backward, Block, BlockKind, Flight, Forward, Given, Saga, SagaError, StepState};
 use super::time::Timestamp;
 
 /// When a fact was decided, and the definition that says what follows from it in time.

@@ -11,8 +11,9 @@ use super::fact::Fact;
 use super::hash::Sha256;
 use super::ids::{announcement_id, command_id};
 use super::json::Json;
+use super::phase::Phase;
 use super::progress::flight;
-use super::saga::{Action, Flight, Phase, Saga, SagaError};
+use super::saga::{Action, Flight, Saga, SagaError};
 use super::time::Timestamp;
 
 /// Something to send after the commit.

@@ -10,7 +10,8 @@ use super::apply::{self, Clocks};
 use super::definition::Definition;
 use super::fact::{Fact, Transition};
 use super::input::Trigger;
-use super::saga::{Action, Block, Phase, Saga, StepState};
+use super::phase::Phase;
+use super::saga::{Action, Block, Saga, StepState};
 use super::time::Timestamp;
 
 /// Why a journal does not fold.

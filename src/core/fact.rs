@@ -16,7 +16,8 @@ use super::definition::StepIx;
 use super::hash::Sha256;
 use super::input::{Operation, Trigger};
 use super::json::Json;
-use super::saga::{Action, BlockKind, Phase};
+use super::phase::Phase;
+use super::saga::{Action, BlockKind};
 use super::time::Timestamp;
 
 /// One journal row: what one input, or one turn of the dispatcher, did to a saga.

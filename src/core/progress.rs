@@ -1,7 +1,8 @@
 //! Questions about a saga that several rings ask: what is ready, when to look again, what people are told.
 
 use super::definition::{Definition, StepIx, StepKind};
-use super::saga::{Action, Backward, Flight, Forward, Phase, Saga, StepState};
+use super::phase::Phase;
+use super::saga::{Action, Backward, Flight, Forward, Saga, StepState};
 use super::time::Timestamp;
 
 /// The commands that may go out as soon as their participants have room, in file order, undos first. Nothing is ready while a

@@ -2,8 +2,9 @@
 
 use super::super::definition::{Definition, StepIx, Undo};
 use super::super::fact::{Cause, Fact};
+use super::super::phase::Phase;
 use super::super::progress::flight;
-use super::super::saga::{Action, Backward, Forward, Phase, Saga};
+use super::super::saga::{Action, Backward, Forward, Saga};
 use super::draft::Draft;
 
 /// Moves the saga on as far as it goes by itself.

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::super::definition::{Definition, Undo};
 use super::super::ids::{Target, command_named};
 use super::super::limits;
-use super::super::saga::{Action, Forward, Phase, Saga};
+use super::super::phase::Phase;
+use super::super::saga::{Action, Forward, Saga};
 use super::advance::is_outstanding;
 
 /// How the command that a reply answers stands.

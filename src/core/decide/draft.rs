@@ -4,7 +4,8 @@ use super::super::definition::{Definition, Step, StepIx};
 use super::super::evolve::evolve;
 use super::super::fact::{Cause, Fact};
 use super::super::input::Verdict;
-use super::super::saga::{Action, BlockKind, Phase, Saga};
+use super::super::phase::Phase;
+use super::super::saga::{Action, BlockKind, Saga};
 use super::super::time::Timestamp;
 use super::{Decision, Refusal, Rendered, Rules};
 

@@ -4,8 +4,9 @@
 use super::super::definition::{StepIx, StepKind};
 use super::super::fact::{Cause, Fact};
 use super::super::input::{Operation, Verb, Verdict};
+use super::super::phase::Phase;
 use super::super::progress::is_past_pivot;
-use super::super::saga::{Action, Backward, Block, BlockKind, Forward, Phase};
+use super::super::saga::{Action, Backward, Block, BlockKind, Forward};
 use super::draft::Draft;
 use super::{Refusal, advance, repair};
 

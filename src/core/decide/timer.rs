@@ -2,8 +2,9 @@
 
 use super::super::definition::{StepIx, StepKind};
 use super::super::fact::Fact;
+use super::super::phase::Phase;
 use super::super::progress::{next_due, patience_decides};
-use super::super::saga::{Action, Backward, BlockKind, Flight, Forward, Phase};
+use super::super::saga::{Action, Backward, BlockKind, Flight, Forward};
 use super::super::time::Timestamp;
 use super::draft::Draft;
 use super::outcome;
