@@ -20,6 +20,9 @@ use super::phase::Phase;
 use super::saga::{Action, BlockKind};
 use super::time::Timestamp;
 
+/// Room for most rows, so that they are not moved while they are written.
+const ROW_BYTES: usize = 512;
+
 /// One journal row: what one input, or one turn of the dispatcher, did to a saga.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,8 +41,10 @@ impl Transition {
 
     /// The row of these facts, decided at `now`, as it is stored.
     pub fn encode_parts(now: Timestamp, facts: &[Fact]) -> Vec<u8> {
+        let mut row = Vec::with_capacity(ROW_BYTES);
         // Fields are told apart by their places: this is a `Transition` that owns nothing.
-        rmp_serde::to_vec(&(now, facts)).expect("facts are plain data")
+        rmp_serde::encode::write(&mut row, &(now, facts)).expect("facts are plain data");
+        row
     }
 
     /// A stored row.

@@ -1,6 +1,7 @@
 //! The CloudEvents attributes of a record that Sagabus uses, from headers (binary mode) or from the body (structured mode).
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Deserialize;
@@ -72,7 +73,9 @@ const NAMES: [(&str, Attribute); 17] = [
 /// A record's attributes; in structured mode its data as well.
 #[derive(Clone, Debug, Default)]
 pub struct Event {
-    values: Box<[Option<Box<str>>; 17]>,
+    /// The attributes' texts, one behind the other: a text each would cost more than reading it.
+    text: String,
+    places: Vec<(Attribute, Range<usize>)>,
     data: Option<Json>,
 }
 
@@ -112,7 +115,8 @@ impl Event {
         if let Some(limit) = record.over_limits() {
             return Err(Malformed::new("too-large", limit));
         }
-        let mut event = Self::default();
+        let room = (String::with_capacity(512), Vec::with_capacity(NAMES.len()));
+        let mut event = Self { text: room.0, places: room.1, data: None };
         let mut content_type: Option<String> = None;
         for (name, value) in record.headers() {
             if name.eq_ignore_ascii_case("content-type") {
@@ -132,7 +136,8 @@ impl Event {
 
     /// An attribute's text.
     pub fn get(&self, attribute: Attribute) -> Option<&str> {
-        self.values[place(attribute)].as_deref()
+        let (_, place) = self.places.iter().find(|(found, _)| *found == attribute)?;
+        Some(&self.text[place.clone()])
     }
 
     /// The event's type.
@@ -155,10 +160,13 @@ impl Event {
     }
 
     fn set(&mut self, attribute: Attribute, name: &str, value: &str) -> Result<(), Malformed> {
-        match self.values[place(attribute)].replace(value.into()) {
-            Some(_) => Err(Malformed::new("twice", format!("{name} is there twice"))),
-            None => Ok(()),
+        if self.get(attribute).is_some() {
+            return Err(Malformed::new("twice", format!("{name} is there twice")));
         }
+        let start = self.text.len();
+        self.text.push_str(value);
+        self.places.push((attribute, start..self.text.len()));
+        Ok(())
     }
 
     fn read_body(&mut self, body: &[u8]) -> Result<(), Malformed> {
@@ -200,10 +208,6 @@ fn text<'a>(name: &str, value: Option<&'a [u8]>) -> Result<&'a str, Malformed> {
 /// Postgres keeps no text with a NUL in it.
 fn without_nul<'a>(name: &str, text: &'a str) -> Result<&'a str, Malformed> {
     if text.contains('\0') { Err(Malformed::new("not-text", format!("{name} holds a NUL"))) } else { Ok(text) }
-}
-
-fn place(attribute: Attribute) -> usize {
-    attribute as usize
 }
 
 /// True for `[A-Za-z0-9._:-]{1,128}`: what an id or a code from outside may be.

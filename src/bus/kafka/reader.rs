@@ -59,6 +59,7 @@ pub(super) enum Order {
 
 /// What the reader tells.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are records: a box for each would cost more")]
 pub(super) enum Told {
     Arrived(Arrival),
     /// A partition, the client does not say which, cannot be read from where it stands.
