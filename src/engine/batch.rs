@@ -17,6 +17,8 @@ pub(super) const PLACES_SHOWN: usize = 20;
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) now: Timestamp,
+    /// The definitions that its records were read by.
+    pub(super) generation: i64,
     pub(super) records: Vec<Arrived>,
     /// Ends of partitions that hold no record any more.
     pub(super) ends: Vec<EmptyEnd>,
@@ -106,7 +108,8 @@ impl Batch {
         let left = left - self.operations.len();
         let redriven = self.redriven.split_off(left.min(self.redriven.len()));
         let ends = std::mem::take(&mut self.ends);
-        let second = Self { now: self.now, records, ends, wakes, operations, redriven, refused: Vec::new() };
+        let (now, generation) = (self.now, self.generation);
+        let second = Self { now, generation, records, ends, wakes, operations, redriven, refused: Vec::new() };
         Ok((self, second))
     }
 }

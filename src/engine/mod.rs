@@ -204,7 +204,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         self.housekeep().await?;
         let (most, wait) = if self.emission.is_full() { (0, BEHIND) } else { (limits::BATCH_RECORDS, self.patience()) };
         let arrivals = self.bus.arrived(most, wait).await;
-        let mut batch = Batch { now: self.now(), ..Batch::default() };
+        let mut batch = Batch { now: self.now(), generation: self.catalog.generation(), ..Batch::default() };
         for arrival in arrivals {
             self.take_in(arrival, &mut batch).await?;
         }

@@ -57,6 +57,8 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let (mut races, mut contentions) = (0, 0);
         let mut is_set_aside = false;
         let mut known = Known::default();
+        // While its other half was settled the definitions may have changed.
+        self.read_by_definitions_in_force(&mut batch);
         let mut judged = self.judge(&batch, &mut known).await?;
         loop {
             let mut drafted = draft(&batch, &judged, &self.positions);
@@ -78,7 +80,8 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 }
                 Err(StoreError::CatalogueChanged) => {
                     self.reload().await?;
-                    self.route_again(&mut batch);
+                    is_set_aside = false;
+                    self.read_by_definitions_in_force(&mut batch);
                     judged = self.judge(&batch, &mut known).await?;
                 }
                 Err(StoreError::SagaRaced) if defect!("raced batch dropped") => return Ok(Settled::Done),
@@ -241,8 +244,11 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         }
     }
 
-    /// The definitions changed: what a record starts may have changed with them.
-    fn route_again(&self, batch: &mut Batch) {
+    /// When the definitions have changed, what a record starts may have changed with them.
+    fn read_by_definitions_in_force(&self, batch: &mut Batch) {
+        if std::mem::replace(&mut batch.generation, self.catalog.generation()) == self.catalog.generation() {
+            return;
+        }
         for Arrived { record, event, partition, meaning } in &mut batch.records {
             if !self.suspects.is_guilty(&InputId::Record(partition.clone(), record.offset())) {
                 *meaning = super::route::route(&self.catalog, record, event.as_ref());

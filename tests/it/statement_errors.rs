@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use sagabus::core::{Action, Fact, Operation, Phase, Transition, Verb};
+use sagabus::definition::{Compiled, Source};
 use sagabus::engine::{Engine, EngineError, Settings};
 use sagabus::store::{Change, MemoryStore, OperationState, StoreError};
 use sagabus::wire;
@@ -41,6 +42,23 @@ fn world_of(
 fn begin<S: sagabus::store::Store>(world: &MemoryWorld<S>, key: &str) {
     let plan = world.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
     world.world.trigger(plan, key);
+}
+
+/// The trade's next version.
+fn second_version() -> (Source, Compiled) {
+    let root = std::env::temp_dir().join(format!("changed-{}", std::process::id()));
+    let (folder, schemas) = (root.join("sagas"), root.join("schemas").join(TRADE));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(&schemas).unwrap();
+    for schema in std::fs::read_dir(format!("schemas/{TRADE}")).unwrap() {
+        let schema = schema.unwrap();
+        std::fs::copy(schema.path(), schemas.join(schema.file_name())).unwrap();
+    }
+    let text = std::fs::read_to_string(format!("sagas/{TRADE}.saga.yaml")).unwrap().replace("version: 1", "version: 2");
+    std::fs::write(folder.join("t.saga.yaml"), text).unwrap();
+    let changed = sagabus::definition::read_folder(&folder);
+    std::fs::remove_dir_all(&root).unwrap();
+    changed.unwrap_or_else(|report| panic!("{report}")).remove(0)
 }
 
 /// Each record ended as one verdict, and each completed saga had each effect once (the ledger refuses a second one).
@@ -246,19 +264,7 @@ async fn definitions_that_change_between_two_batches_decide_the_next_one() {
     begin(&world, "before");
     world.run(500).await;
     let plan = world.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
-    let root = std::env::temp_dir().join(format!("changed-{}", std::process::id()));
-    let (folder, schemas) = (root.join("sagas"), root.join("schemas").join(TRADE));
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::create_dir_all(&schemas).unwrap();
-    for schema in std::fs::read_dir(format!("schemas/{TRADE}")).unwrap() {
-        let schema = schema.unwrap();
-        std::fs::copy(schema.path(), schemas.join(schema.file_name())).unwrap();
-    }
-    let text = std::fs::read_to_string(format!("sagas/{TRADE}.saga.yaml")).unwrap().replace("version: 1", "version: 2");
-    std::fs::write(folder.join("t.saga.yaml"), text).unwrap();
-    let changed = sagabus::definition::read_folder(&folder);
-    std::fs::remove_dir_all(&root).unwrap();
-    let (source, compiled) = changed.unwrap_or_else(|report| panic!("{report}")).remove(0);
+    let (source, compiled) = second_version();
     assert_ne!(plan.definition().hash, compiled.definition().hash);
     let row = super::support::world::row_of(&source, &compiled);
     world.database.deploy(&[row], false).unwrap();
@@ -301,4 +307,30 @@ async fn of_two_processes_with_one_name_the_older_ends_and_the_younger_goes_on()
     }
     assert!(matches!(&ended, Some(EngineError::Superseded(name)) if name == "one"), "{ended:?}");
     assert_eq!(world.database.sagas().len(), 1);
+}
+
+#[tokio::test]
+async fn the_second_half_of_a_batch_begins_with_the_definitions_that_changed_while_the_first_was_settled() {
+    let (source, compiled) = second_version();
+    let (row, hash) = (super::support::world::row_of(&source, &compiled), compiled.definition().hash);
+    let mut world = MemoryWorld::on(Box::new(|_| Behaviour::Answers), |database| {
+        let (deployed, mut row) = (database.clone(), Some(row));
+        Faulty::new(database.store(), move |change: &Change| {
+            if change.born.len() > 1 {
+                // It is tried in halves.
+                let (sqlstate, message) = ("22021".to_owned(), "no".to_owned());
+                return Some(Fault::Before(StoreError::Refused { sqlstate, message }));
+            }
+            if change.born.len() == 1 {
+                row.take().into_iter().for_each(|row| _ = deployed.deploy(&[row], false).unwrap());
+            }
+            None
+        })
+    });
+    world.world.plans.push(Arc::new(compiled));
+    begin(&world, "one");
+    begin(&world, "two");
+    world.run(3_000).await;
+    let begun: Vec<_> = world.sagas().iter().map(|(saga, _)| (saga.phase, saga.definition == hash)).collect();
+    assert_eq!(begun, [(Phase::Completed, true); 2], "both by the version that was active when they were written");
 }
