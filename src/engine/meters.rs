@@ -29,7 +29,9 @@ pub(super) fn batch(batch: &Batch, judged: &Judged) {
             if let Fact::Started { .. } = fact {
                 *started.entry(definition).or_default() += 1;
             }
-            if let Fact::PhaseChanged { phase } = fact {
+            if let Fact::PhaseChanged { phase } = fact
+                && (phase.is_final() || *phase == Phase::Stuck)
+            {
                 *phases.entry((definition, *phase)).or_default() += 1;
             }
         }
@@ -37,9 +39,7 @@ pub(super) fn batch(batch: &Batch, judged: &Judged) {
     for (definition, count) in started {
         counter!("sagabus_sagas_started_total", "definition" => definition.to_owned()).increment(count);
     }
-    for ((definition, phase), count) in
-        phases.into_iter().filter(|((_, phase), _)| phase.is_final() || *phase == Phase::Stuck)
-    {
+    for ((definition, phase), count) in phases {
         let name = if phase.is_final() { "sagabus_sagas_finished_total" } else { "sagabus_sagas_stuck_total" };
         counter!(name, "definition" => definition.to_owned(), "outcome" => phase.name()).increment(count);
     }

@@ -186,6 +186,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         self.is_turning = true;
         let turned = self.turn().await;
         self.is_turning = false;
+        self.suspects.let_go();
         match turned {
             Ok(inputs) => {
                 self.stand_aside_if_unheard().await;
@@ -259,7 +260,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             return suspects::crashed();
         }
         self.suspects.take_in_hand([id]);
-        read(&self.catalog)
+        let meaning = read(&self.catalog);
+        self.suspects.let_go();
+        meaning
     }
 
     fn now(&self) -> Timestamp {

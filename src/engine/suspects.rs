@@ -31,14 +31,18 @@ impl Suspects {
         self.in_hand.extend(ids);
     }
 
-    /// What was in hand has come to its end.
+    /// What was in hand has come to its end, and is suspected no longer.
     pub(super) fn cleared(&mut self, is_written: bool) {
         if is_written {
             self.in_a_row = 0;
         }
-        if !self.crashes.is_empty() {
-            self.in_hand.iter().for_each(|id| _ = self.crashes.remove(id));
+        for id in self.in_hand.drain(..) {
+            self.crashes.remove(&id);
         }
+    }
+
+    /// What was looked at has come to an end of its own: what happens from now on is not its doing.
+    pub(super) fn let_go(&mut self) {
         self.in_hand.clear();
     }
 

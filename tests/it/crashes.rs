@@ -78,6 +78,24 @@ async fn a_panic_that_does_not_come_again_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_record_that_was_read_before_something_else_crashed_the_engine_is_not_suspected() {
+    let panics = std::rc::Rc::new(std::cell::RefCell::new(None));
+    let kept = std::rc::Rc::clone(&panics);
+    let mut world = MemoryWorld::on(Box::new(|_| Behaviour::Answers), |database| {
+        let store: Faulty<MemoryStore> = Faulty::new(database.store(), |_| None);
+        *kept.borrow_mut() = Some(std::rc::Rc::clone(&store.asked_panics));
+        store
+    });
+    world.run(100).await;
+    panics.borrow_mut().take().unwrap().set(5);
+    begin(&world, 0..20);
+    world.run(4_000).await;
+    assert_eq!(world.world.engine.health().crashes(), 5);
+    assert_eq!(world.sagas().iter().filter(|(saga, _)| saga.phase == Phase::Completed).count(), 20);
+    assert_eq!(world.database.parked().len(), 0);
+}
+
+#[tokio::test]
 async fn a_saga_whose_timer_crashes_the_engine_is_left_alone_and_the_others_go_on() {
     let silent = |change: &Change| change.journal.iter().any(|row| row.seq > 1);
     let first = std::rc::Rc::new(std::cell::Cell::new(None::<Uuid>));

@@ -31,6 +31,8 @@ pub(crate) struct Faulty<S> {
     pub(crate) seen: Rc<RefCell<Seen>>,
     /// While it is, nothing can be written.
     pub(crate) is_cut_off: Rc<Cell<bool>>,
+    /// So often does a question for what people ask end in a panic.
+    pub(crate) asked_panics: Rc<Cell<u32>>,
 }
 
 /// What a test may ask afterwards.
@@ -44,7 +46,13 @@ pub(crate) struct Seen {
 
 impl<S> Faulty<S> {
     pub(crate) fn new(inner: S, faults: impl FnMut(&Change) -> Option<Fault> + 'static) -> Self {
-        Self { inner, faults: Box::new(faults), seen: Rc::default(), is_cut_off: Rc::default() }
+        Self {
+            inner,
+            faults: Box::new(faults),
+            seen: Rc::default(),
+            is_cut_off: Rc::default(),
+            asked_panics: Rc::default(),
+        }
     }
 
     fn reach(&self) -> Result<(), StoreError> {
@@ -134,6 +142,9 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     async fn asked(&mut self, limit: usize) -> Result<Asked, StoreError> {
+        let left = self.asked_panics.get();
+        self.asked_panics.set(left.saturating_sub(1));
+        assert_eq!(left, 0, "a defect of ours");
         self.inner.asked(limit).await
     }
 
