@@ -91,6 +91,21 @@ async fn a_pause_ends_with_its_assignment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bus_of_which_nothing_is_wanted_lets_time_pass_although_records_wait() {
+    let topic = topic("unwanted", 1).await;
+    publish((0..100).map(|_| record(&topic, "k")).collect());
+    let mut bus = connected(&topic, None).await;
+    bus.start(vec![((Arc::clone(&topic), 0), 0)]);
+    let until = wall_clock().plus_millis(25_000);
+    while bus.arrived(1, SHORT).await.is_empty() {
+        assert!(wall_clock() < until, "the first record arrives");
+    }
+    let since = std::time::Instant::now();
+    assert_eq!(bus.arrived(0, SHORT).await.len(), 0);
+    assert!(since.elapsed() >= SHORT, "an engine whose broker is behind would spin");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_truncated_while_it_is_read_stops_its_partition_alone() {
     let topic = topic("truncated", 2).await;
     // Two keys that Kafka's hash sends to two partitions.

@@ -208,7 +208,10 @@ impl Bus for KafkaBus {
         self.look_after();
         self.resolve_doubt().await;
         let wait = if self.producer.is_held_up() { wait.min(HELD_UP) } else { wait };
-        if self.waiting.is_empty() {
+        if max == 0 {
+            // Nothing is wanted, whatever has arrived: only time passes.
+            tokio::time::sleep(wait).await;
+        } else if self.waiting.is_empty() {
             match tokio::time::timeout(wait, self.reader.told.recv()).await {
                 Ok(Some(handed)) => self.take(handed),
                 // The reader has ended; a new one takes its place soon.
