@@ -172,8 +172,8 @@ start_kafka() {
         fetch_jars
         for node in $(nodes); do ! node_is_gone "$node" || start_node "$node" "$java"; done
     fi
-    wait_for 90 kafka_answers_or_died || die "Kafka does not answer: see $kafka/server.log"
-    kafka_runs || die "Kafka has ended: see $kafka/kafka.out and $kafka/server.log"
+    wait_for 90 kafka_answers_or_died || die "Kafka does not answer: see server.log in $kafka and the folders of its nodes"
+    kafka_runs || die "Kafka has ended: see kafka.out and server.log in $kafka and the folders of its nodes"
 }
 
 # Starts node $1 with the Java at $2. Node 1 comes first: it makes up the cluster's name.

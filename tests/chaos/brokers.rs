@@ -1,7 +1,7 @@
 //! A cluster of three brokers, for the row that needs several; and whoever makes its leaders change, one partition after the other.
 //!
 //! A leader changes in two steps, since Kafka elects whom it prefers: the replicas are put in another order, then an election is asked for.
-//! The client library knows neither request, and they are a few bytes, so they are written here.
+//! The client's safe interface has neither request, and they are a few bytes, so they are written here.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};

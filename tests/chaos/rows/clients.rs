@@ -64,12 +64,13 @@ pub(super) async fn assignment_lost(world: &mut World, tries: u32) -> Outcome {
         stage.pass(odd_millis(number)).await;
         let place = (number % 2) as usize;
         let assigned = |stage: &Stage| stage.engines[place].said("partitions assigned");
-        let before = assigned(&stage);
         let mut armed = world.kafkas[place].arm(&(request.to_owned(), Side::After), Action::Answer(code));
         let Some(at) = stage.fired(&mut armed, 15_000).await else {
             outcome.violations.push(format!("no {request} was answered"));
             continue;
         };
+        // Only what is said from now on can be its doing.
+        let before = assigned(&stage);
         let until = at.plus_millis(20_000);
         while assigned(&stage) == before && wall_clock() < until {
             stage.pass(20).await;

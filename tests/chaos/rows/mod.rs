@@ -5,7 +5,6 @@ mod database;
 mod engine;
 mod kafka;
 mod locks;
-
 mod topics;
 
 use super::stage::{Stage, World};
