@@ -3,12 +3,11 @@
 
 use uuid::Uuid;
 
-use crate::core::{Input, Timestamp};
+use crate::core::{Input, Partition, Timestamp};
 use crate::store::{OperationOutcome, PendingOperation, PendingRedrive};
 use crate::wire::{Event, Malformed, Record};
 
 use super::route::Meaning;
-use crate::core::Partition;
 
 /// Inputs that are named in a log line at most.
 pub(super) const PLACES_SHOWN: usize = 20;

@@ -138,7 +138,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             batch.operations = asked.operations;
             for pending in asked.redrives {
                 let read = |catalog: &_| redrive::meaning(catalog, &pending.message);
-                let meaning = self.meaning(InputId::Redrive(pending.id), read);
+                let meaning = self.meaning(&InputId::Redrive(pending.id), read);
                 batch.redriven.push(Redriven { pending, meaning });
             }
         }
@@ -182,6 +182,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let due = self.cache.due(batch.now, WAKES_MAX);
         let mut waits_for_gate = Vec::new();
         for id in due {
+            if self.suspects.leaves_alone(id) {
+                continue;
+            }
             let Some(cached) = self.cache.get(id) else { continue };
             let Some(plan) = self.catalog.plan(cached.saga.definition) else { continue };
             let acknowledged = !self.emission.is_under_way(id);

@@ -29,7 +29,7 @@ mod settle;
 mod status;
 mod suspects;
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -234,7 +234,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 let Some(next) = self.positions.next(&partition) else { return Ok(()) };
                 if record.offset() >= next {
                     let id = InputId::Record(partition.clone(), record.offset());
-                    let meaning = self.meaning(id, |catalog| route::route(catalog, &record, event.as_ref()));
+                    let meaning = self.meaning(&id, |catalog| route::route(catalog, &record, event.as_ref()));
                     batch.records.push(Arrived { record, event, partition, meaning });
                 }
             }
@@ -244,6 +244,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             }
             Arrival::Revoked(partitions) => {
                 batch.drop_records();
+                self.suspects.forget_records(&partitions);
                 for partition in partitions {
                     self.positions.remove(&partition);
                 }
@@ -254,15 +255,13 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         Ok(())
     }
 
-    /// What an input means, unless it has crashed the engine too often to be looked at.
-    fn meaning(&mut self, id: InputId, read: impl FnOnce(&Catalog) -> Meaning) -> Meaning {
-        if self.suspects.is_guilty(&id) {
-            return suspects::crashed();
+    /// What an input means, unless it has crashed the engine too often to be looked at. To read changes nothing: a defect there costs the
+    /// input alone.
+    fn meaning(&self, id: &InputId, read: impl FnOnce(&Catalog) -> Meaning) -> Meaning {
+        if self.suspects.is_guilty(id) {
+            return suspects::not_looked_at();
         }
-        self.suspects.take_in_hand([id]);
-        let meaning = read(&self.catalog);
-        self.suspects.let_go();
-        meaning
+        catch_unwind(AssertUnwindSafe(|| read(&self.catalog))).unwrap_or_else(|_| suspects::not_looked_at())
     }
 
     fn now(&self) -> Timestamp {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::core::{Refusal, Verdict, limits};
+use crate::core::{Verdict, limits};
 use crate::store::{Catalogue, ParkedMessage};
 use crate::wire::{Event, Record, RecordHead};
 
 use super::catalog::Catalog;
-use super::route::{Meaning, Start, route};
+use super::route::{Meaning, Start, route, settled};
 
 /// The record as it is put aside. One within the limits is kept whole, so that it can be repaired; of a larger one the beginning.
 pub fn put_aside(record: &Record, reason: String) -> ParkedMessage {
@@ -85,16 +85,12 @@ impl Reader {
 /// What a record that was put aside means by the definitions of now.
 pub(super) fn meaning(catalog: &Catalog, message: &ParkedMessage) -> Meaning {
     if !message.is_whole {
-        return malformed("cut", "of a record over the limits only the beginning was kept".to_owned());
+        return settled(Verdict::Malformed, "cut", "of a record over the limits only the beginning was kept");
     }
     let (topic, timestamp) = (Arc::clone(&message.topic), message.written_at);
     let head = RecordHead { topic, partition: message.partition, offset: message.offset, timestamp };
     match Record::restore(head, message.key.as_deref(), message.value.as_deref(), &message.headers) {
         Ok(record) => route(catalog, &record, Event::read(&record).as_ref()),
-        Err(why) => malformed("kept", why),
+        Err(why) => settled(Verdict::Malformed, "kept", &why),
     }
-}
-
-fn malformed(code: &'static str, message: String) -> Meaning {
-    Meaning::Settled(Refusal { verdict: Verdict::Malformed, code, message, can: Vec::new() })
 }

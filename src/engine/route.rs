@@ -76,6 +76,7 @@ fn start(plan: &Arc<Compiled>, trigger: &Trigger) -> Start {
     }
 }
 
-fn settled(verdict: Verdict, code: &'static str, message: &str) -> Meaning {
+/// A record that concerns no saga.
+pub(super) fn settled(verdict: Verdict, code: &'static str, message: &str) -> Meaning {
     Meaning::Settled(Refusal { verdict, code, message: message.to_owned(), can: Vec::new() })
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::bus::Bus;
-use crate::core::{Input, Refusal, Saga, Timestamp, Transition, Verdict, fold, outstanding};
-use crate::store::{OperationOutcome, OperationState, SagaKey, Store, StoreError, Stored};
+use crate::core::{Input, Saga, Timestamp, Transition, Verdict, fold, outstanding};
+use crate::store::{OperationOutcome, SagaKey, Store, StoreError, Stored};
 
 use super::batch::{Arrived, Batch, InputId, Redriven};
 use super::cache::Row;
@@ -16,7 +16,7 @@ use super::change::{Drafted, draft};
 use super::clock::Clock;
 use super::judge::{Folded, Judged, Known, View, judge};
 use super::route::{Meaning, Start};
-use super::{Engine, meters};
+use super::{Engine, meters, redrive, route};
 
 /// Races lost in a row before the batch is committed in halves (BATCH.md).
 const RACES_MAX: u32 = 2;
@@ -235,6 +235,10 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         self.pending.extend(differing);
         for (mut work, row) in judged.works.into_iter().zip(rows) {
             let is_news = work.decisions.iter().any(|decision| !decision.facts.is_empty());
+            if is_news {
+                // It stands elsewhere now, and its timer asks for something else.
+                self.suspects.forgive(work.id);
+            }
             let saga: Saga = work.decisions.pop().expect("a work begins with a decision").saga;
             if !is_news && self.cache.get(work.id).is_some_and(|cached| cached.saga.seq == saga.seq) {
                 // Nothing was decided: it keeps the moment at which it is looked at again.
@@ -250,14 +254,12 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             return;
         }
         for Arrived { record, event, partition, meaning } in &mut batch.records {
-            if !self.suspects.is_guilty(&InputId::Record(partition.clone(), record.offset())) {
-                *meaning = super::route::route(&self.catalog, record, event.as_ref());
-            }
+            let id = InputId::Record(partition.clone(), record.offset());
+            *meaning = self.meaning(&id, |catalog| route::route(catalog, record, event.as_ref()));
         }
         for Redriven { pending, meaning } in &mut batch.redriven {
-            if !self.suspects.is_guilty(&InputId::Redrive(pending.id)) {
-                *meaning = super::redrive::meaning(&self.catalog, &pending.message);
-            }
+            *meaning =
+                self.meaning(&InputId::Redrive(pending.id), |catalog| redrive::meaning(catalog, &pending.message));
         }
     }
 
@@ -301,8 +303,7 @@ fn set_aside(batch: &mut Batch, judged: &Judged, sqlstate: &str, message: &str) 
     let message = format!("store.{sqlstate}: {message}");
     let read = batch.records.iter_mut().map(|arrived| &mut arrived.meaning);
     for meaning in read.chain(batch.redriven.iter_mut().map(|redriven| &mut redriven.meaning)) {
-        let (code, message) = ("store", message.clone());
-        *meaning = Meaning::Settled(Refusal { verdict: Verdict::Malformed, code, message, can: Vec::new() });
+        *meaning = route::settled(Verdict::Malformed, "store", &message);
     }
     let waiting = |id: Uuid| {
         let work = judged.works.iter().find(|work| work.id == id)?;
@@ -315,13 +316,6 @@ fn set_aside(batch: &mut Batch, judged: &Judged, sqlstate: &str, message: &str) 
     batch.wakes = timers.filter_map(|(id, _)| waiting(id)).collect();
     batch.refused = std::mem::take(&mut batch.operations)
         .into_iter()
-        .map(|pending| OperationOutcome {
-            id: pending.operation.id,
-            state: OperationState::Refused,
-            code: Some("store"),
-            message: Some(message.clone()),
-            seq_before: None,
-            seq_after: None,
-        })
+        .map(|pending| OperationOutcome::refused(pending.operation.id, "store", &message))
         .collect();
 }

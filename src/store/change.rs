@@ -216,6 +216,14 @@ pub struct OperationOutcome {
     pub seq_after: Option<u32>,
 }
 
+impl OperationOutcome {
+    /// Refused without a look at its saga.
+    pub fn refused(id: Uuid, code: &'static str, message: &str) -> Self {
+        let (state, code, message) = (OperationState::Refused, Some(code), Some(message.to_owned()));
+        Self { id, state, code, message, seq_before: None, seq_after: None }
+    }
+}
+
 /// What became of an operator's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationState {

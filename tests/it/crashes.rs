@@ -88,7 +88,11 @@ async fn a_record_that_was_read_before_something_else_crashed_the_engine_is_not_
     });
     world.run(100).await;
     panics.borrow_mut().take().unwrap().set(5);
-    begin(&world, 0..20);
+    // One of them is in hand whenever people are asked what they want.
+    for key in 0..20 {
+        begin(&world, [key]);
+        world.run(60).await;
+    }
     world.run(4_000).await;
     assert_eq!(world.world.engine.health().crashes(), 5);
     assert_eq!(world.sagas().iter().filter(|(saga, _)| saga.phase == Phase::Completed).count(), 20);
@@ -96,21 +100,35 @@ async fn a_record_that_was_read_before_something_else_crashed_the_engine_is_not_
 }
 
 #[tokio::test]
-async fn a_saga_whose_timer_crashes_the_engine_is_left_alone_and_the_others_go_on() {
-    let silent = |change: &Change| change.journal.iter().any(|row| row.seq > 1);
-    let first = std::rc::Rc::new(std::cell::Cell::new(None::<Uuid>));
-    let seen = std::rc::Rc::clone(&first);
+async fn a_saga_whose_timer_crashes_the_engine_is_left_alone_until_it_moves_on_and_the_others_go_on() {
+    let first = std::cell::Cell::new(None::<Uuid>);
     let mut world = crashing(Behaviour::Silent, move |change| {
         if begins(change, "k0") {
-            seen.set(change.born.iter().find(|row| &*row.business_key == "k0").map(|row| row.id));
+            first.set(change.born.iter().find(|row| &*row.business_key == "k0").map(|row| row.id));
         }
-        silent(change) && change.journal.iter().any(|row| Some(row.saga_id) == seen.get())
+        // Its first time-out.
+        change.operations.is_empty()
+            && change.journal.iter().any(|row| Some(row.saga_id) == first.get() && row.seq == 2)
     });
     begin(&world, 0..5);
     world.run(120_000).await;
     assert_eq!(world.world.engine.health().crashes(), 3);
     assert_eq!(world.database.sagas().iter().filter(|stored| stored.journal.len() > 1).count(), 4);
-    assert_eq!(saga(&world, "k0").1, Phase::Running);
+    let (id, phase) = saga(&world, "k0");
+    assert_eq!(phase, Phase::Running);
+    ask(&world, id, Verb::Cancel);
+    world.run(60_000).await;
+    let rows = world.database.sagas().into_iter().find(|stored| stored.row.id == id).unwrap().journal.len();
+    assert!(rows > 2, "its timers are looked at again: {rows} rows");
+    assert_eq!(world.world.engine.health().crashes(), 3);
+}
+
+/// A person asks; the request's id.
+fn ask(world: &Crashing, saga: Uuid, verb: Verb) -> Uuid {
+    let id = Uuid::from_u128(7);
+    let (who, reason) = ("ada".into(), "test".into());
+    world.database.ask(saga, Operation { id, who, reason, verb, expect_seq: None });
+    id
 }
 
 #[tokio::test]
@@ -120,9 +138,7 @@ async fn an_action_that_crashes_the_engine_is_refused() {
     begin(&world, 0..2);
     world.run(200).await;
     let (id, _) = saga(&world, "k1");
-    let operation = Uuid::from_u128(7);
-    let (who, reason) = ("ada".into(), "test".into());
-    world.database.ask(id, Operation { id: operation, who, reason, verb: Verb::Cancel, expect_seq: None });
+    let operation = ask(&world, id, Verb::Cancel);
     world.run(3_000).await;
     let outcome = world.database.outcome(operation).unwrap();
     assert_eq!((outcome.state, outcome.code), (OperationState::Refused, Some("crashed")));
@@ -143,7 +159,9 @@ async fn an_engine_that_crashes_whatever_it_does_ends() {
         }
     };
     assert!(matches!(ended, EngineError::Crashed), "{ended}");
-    assert_eq!((world.world.engine.health().crashes(), world.sagas().len()), (11, 0));
+    // Inputs that are found guilty one after the other do not end it; what belongs to none does.
+    assert!(world.world.engine.health().crashes() > 10);
+    assert_eq!(world.sagas().len(), 0);
 }
 
 #[tokio::test]
