@@ -51,7 +51,10 @@ DECLARE
     others regclass := to_regclass(parent || '_default');
     is_occupied boolean;
 BEGIN
-    low := coalesce((SELECT p.to_id FROM period p WHERE p.parent = $1 AND p.from_id <= low AND p.to_id > low), low);
+    -- Tables of another length may follow each other here.
+    WHILE EXISTS (SELECT FROM period p WHERE p.parent = $1 AND p.from_id <= low AND p.to_id > low) LOOP
+        low := (SELECT p.to_id FROM period p WHERE p.parent = $1 AND p.from_id <= low AND p.to_id > low);
+    END LOOP;
     high := coalesce((SELECT p.from_id FROM period p WHERE p.parent = $1 AND p.from_id >= low AND p.from_id < high
                       ORDER BY p.from_id LIMIT 1), high);
     IF low >= high THEN
@@ -71,11 +74,11 @@ BEGIN
     RETURN 'made';
 END $$;
 
--- Looks at the next `most` sagas by id, behind `after` and in front of `until`, and removes those that ended before a moment and of which
--- nothing is to come: no wake-up, nothing to be sent, nothing asked. Their journals go with them from the default partition, elsewhere
+-- Looks at the next `most` sagas by id behind `after` whose triggers were written before a moment (Kafka holds those of the future for so much
+-- longer), and removes those that ended before it and of which nothing is to come: no wake-up, nothing to be sent, nothing asked. Their journals go with them from the default partition, elsewhere
 -- with the table of their period. What an engine holds at the moment is passed over; one that comes later finds no saga (batch_commit.sql).
 -- The first removal of a run is told to the audit.
-CREATE FUNCTION remove_sagas(after uuid, until uuid, most integer, ended_before timestamptz, is_told boolean, who text, reason text,
+CREATE FUNCTION remove_sagas(after uuid, most integer, ended_before timestamptz, is_told boolean, who text, reason text,
                              OUT looked_at integer, OUT removed integer, OUT last uuid) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     -- Never less than a day, whoever calls: engines look whether a saga is there only of older ones.
@@ -83,7 +86,7 @@ DECLARE
     page uuid[];
     gone uuid[];
 BEGIN
-    page := ARRAY(SELECT s.id FROM saga s WHERE s.id > after AND s.id < until ORDER BY s.id LIMIT most);
+    page := ARRAY(SELECT s.id FROM saga s WHERE s.id > after AND s.id < saga_id_at(before) ORDER BY s.id LIMIT most);
     looked_at := cardinality(page);
     last := coalesce(page[looked_at], after);
     gone := ARRAY(
@@ -110,13 +113,16 @@ BEGIN
 END $$;
 
 -- Drops the table of one period, audited. Rows of sagas that are still there go to the default partition in the same transaction, so nobody
--- sees a saga without its journal; more than `most` such sagas, and nothing is done. Returns how many there are. Everybody who writes a
--- journal waits meanwhile: some milliseconds.
+-- sees a saga without its journal. More than `most` such sagas, or much of them, or something of the last minute (what is copied is told again to
+-- those who follow the changes), and nothing is done. Returns how many there are, or more than `most`. Everybody who writes a journal waits
+-- meanwhile: some milliseconds.
 CREATE FUNCTION drop_period(part text, most integer, who text, reason text) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     chosen period%ROWTYPE;
     left_over uuid[];
     traces uuid[];
+    bytes bigint;
+    newest timestamptz;
 BEGIN
     SELECT * INTO STRICT chosen FROM period p WHERE p.name = part AND p.from_id IS NOT NULL;
     left_over := ARRAY(SELECT s.id FROM saga s WHERE s.id >= chosen.from_id AND s.id < chosen.to_id ORDER BY s.id LIMIT most + 1);
@@ -126,6 +132,12 @@ BEGIN
     IF chosen.parent = 'saga_trace' THEN
         -- No index begins with the saga here, so they are looked for before anybody has to wait.
         EXECUTE format('SELECT array_agg(trace_id) FROM %I WHERE saga_id = ANY ($1)', part) INTO traces USING left_over;
+    END IF;
+    IF chosen.parent = 'journal' THEN
+        EXECUTE format('SELECT sum(octet_length(facts)), max(at) FROM %I WHERE saga_id = ANY ($1)', part) INTO bytes, newest USING left_over;
+        IF bytes > 16777216 OR newest > clock_timestamp() - interval '1 minute' THEN
+            RETURN most + 1;
+        END IF;
     END IF;
     -- The one lock that everybody takes first, before any that belongs to a partition.
     EXECUTE format('LOCK TABLE ONLY %I IN ACCESS EXCLUSIVE MODE', chosen.parent);
@@ -156,4 +168,6 @@ FROM saga s WHERE NOT EXISTS (SELECT FROM journal j WHERE j.saga_id = s.id)
 UNION ALL
 SELECT j.saga_id, NULL, 'a journal without a saga'
 FROM journal j WHERE j.seq = 1 AND NOT EXISTS (SELECT FROM saga s WHERE s.id = j.saga_id)
-  AND NOT EXISTS (SELECT FROM emptied_period e WHERE j.saga_id >= e.from_id AND j.saga_id < e.to_id AND j.at < e.ended_before);
+  AND NOT EXISTS (SELECT FROM emptied_period e WHERE j.saga_id >= e.from_id AND j.saga_id < e.to_id
+                  -- Written a moment after it was decided.
+                  AND j.at < e.ended_before + interval '1 minute');

@@ -22,6 +22,8 @@ use super::{Engine, meters, redrive, route};
 const RACES_MAX: u32 = 2;
 /// Races lost in a row by a single input: what collides so often is no other writer, but rows that contradict each other.
 const RACES_ALONE_MAX: u32 = 50;
+/// What they are then: a trigger, for one, that asks for the id of a saga which was removed and whose journal is still there.
+const RACED: &str = "another writer was first again and again, or a removed saga's journal is there";
 /// Tries of a contended statement before it counts as lost.
 const CONTENTIONS_MAX: u32 = 8;
 
@@ -91,10 +93,14 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                         return Ok(Settled::Halve(batch));
                     }
                     if races > RACES_ALONE_MAX {
-                        return self.give_up_on(batch, "store.23505: another writer was first, again and again").await;
+                        if batch.wakes.len() == batch.len() || std::mem::replace(&mut is_set_aside, true) {
+                            return self.give_up_on(batch, &format!("store.23505: {RACED}")).await;
+                        }
+                        set_aside(&mut batch, &judged, "23505", RACED);
+                    } else {
+                        self.load(keys_of(&batch, &judged), &mut known).await?;
+                        self.drop_what_is_decided(&mut batch).await?;
                     }
-                    self.load(keys_of(&batch, &judged), &mut known).await?;
-                    self.drop_what_is_decided(&mut batch).await?;
                     judged = self.judge(&batch, &mut known).await?;
                 }
                 Err(StoreError::Contention(_)) if contentions < CONTENTIONS_MAX => {
@@ -113,9 +119,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                     judged = self.judge(&batch, &mut known).await?;
                 }
                 Err(error) => {
-                    if let StoreError::Defect(defect) = &error {
-                        tracing::error!(defect, inputs = ?batch.places(), change = ?drafted.change.outline(), "statement refused");
-                    }
+                    tell_defect(&error, &batch, &drafted);
                     return Err(error);
                 }
             }
@@ -294,6 +298,13 @@ fn keys_of(batch: &Batch, judged: &Judged) -> Vec<SagaKey> {
         }
     }
     keys
+}
+
+/// Where a statement was refused that must never be, and what was in it.
+fn tell_defect(error: &StoreError, batch: &Batch, drafted: &Drafted) {
+    if let StoreError::Defect(defect) = error {
+        tracing::error!(defect, inputs = ?batch.places(), change = ?drafted.change.outline(), "statement refused");
+    }
 }
 
 /// The only input of the batch leads to a value that Postgres refuses: a record is parked; a timer makes its saga stuck at the

@@ -157,7 +157,7 @@ fn judge_postgres(settings: &Durability) -> Vec<Finding> {
     if settings.may_change_journal {
         findings.push(warn(
             "the role may update or delete the journal".to_owned(),
-            "give the application INSERT and SELECT only",
+            "give the application INSERT and SELECT only; retention run, as the owner of the tables, then makes and drops periods",
         ));
     }
     findings

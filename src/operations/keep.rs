@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::bus::{Admin, Purpose, TopicDifference, TopicNeed};
 use crate::core::limits;
 use crate::store::Console;
 
+use super::blocking::on_a_thread;
 use super::failure::{Exit, Failure};
 use super::moments::span;
 use super::places::Places;
@@ -38,16 +41,21 @@ pub async fn held_by_topics(places: &Places, console: &Console) -> Result<Option
     let mut topics: Vec<String> = console.balance().await?.into_iter().map(|one| one.partition.0).collect();
     topics.dedup();
     let needs: Vec<TopicNeed> = topics.into_iter().map(|name| TopicNeed { name, purpose: Purpose::Trigger }).collect();
-    let found = Admin::connect(&places.kafka(None)?)?.diff(&needs).await?;
+    let (settings, handle) = (places.kafka(None)?, Handle::current());
+    // The client asks for metadata while its caller waits.
+    let found = on_a_thread(move || Ok(handle.block_on(Admin::connect(&settings)?.diff(&needs))?)).await?;
     Ok(longest(&found))
 }
 
-/// A segment is deleted whole, once its newest record is older than `retention.ms`; it is written to for `segment.ms`.
+/// A segment is deleted whole, once its newest record is older than `retention.ms`; it is written to for `segment.ms`. A topic that is only
+/// compacted deletes none.
 fn longest(topics: &[TopicDifference]) -> Option<Held> {
     let held = topics.iter().filter(|topic| !topic.is_missing).map(|topic| {
         let setting = |name: &str| topic.settings.get(name).and_then(|text| text.parse::<i64>().ok());
         let (retention, segment) = (setting("retention.ms").unwrap_or(-1), setting("segment.ms").unwrap_or(0));
-        let millis = u64::try_from(retention).ok();
+        let deletes = |policy: &String| policy.split(',').any(|one| one.trim() == "delete");
+        let is_compacted = topic.settings.get("cleanup.policy").is_some_and(|policy| !deletes(policy));
+        let millis = u64::try_from(retention).ok().filter(|_| !is_compacted);
         let millis = millis.map(|millis| millis.saturating_add(u64::try_from(segment).unwrap_or(0)));
         Held { topic: topic.need.name.clone(), millis }
     });
@@ -62,7 +70,7 @@ pub fn check_keep(keep: Duration, held: Option<&Held>) -> Result<(), Failure> {
     let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
     let refused = |why: String, hint: &str| Err(Failure::new(Exit::Refused, why, hint));
     if keep_ms < limits::KEEP_MIN_MS {
-        let why = format!("--keep {} is too short", span(keep_ms));
+        let why = format!("to keep sagas for {} is too short", span(keep_ms));
         return refused(why, "a day at least: engines expect younger sagas to be there");
     }
     let Some(held) = held else { return Ok(()) };
@@ -71,19 +79,19 @@ pub fn check_keep(keep: Duration, held: Option<&Held>) -> Result<(), Failure> {
             format!("topic {} holds records for ever: each may be read again, and start a second saga", held.topic);
         return refused(
             why,
-            "give it a retention.ms, or say --topics-hold DURATION if it is never read again from further back",
+            "give it a retention.ms, or remove by hand with retention run --topics-hold DURATION, if it is never read again from further back",
         );
     };
     let least = millis.saturating_add(SLACK_MS);
     if keep_ms < least {
         let why = format!(
-            "--keep {} is too short: topic {} may hold a record for {} (retention.ms and segment.ms), and a trigger that is read \
+            "to keep sagas for {} is too short: topic {} may hold a record for {} (retention.ms and segment.ms), and a trigger that is read \
              again would start a second saga",
             span(keep_ms),
             held.topic,
             span(millis)
         );
-        return refused(why, &format!("say --keep {}h or more", least.div_ceil(3_600_000)));
+        return refused(why, &format!("keep them for {}h or more", least.div_ceil(3_600_000)));
     }
     Ok(())
 }
@@ -118,6 +126,10 @@ mod tests {
         assert_eq!(held.millis, Some(8 * DAY));
         let endless = topic("c", &[("retention.ms", "-1"), ("segment.ms", "1")]);
         assert_eq!(longest(&[topic("a", &week), endless]).unwrap(), Held { topic: "c".to_owned(), millis: None });
+        let compacted = topic("d", &[("retention.ms", "1"), ("cleanup.policy", "compact")]);
+        assert_eq!(longest(&[topic("a", &week), compacted]).unwrap().millis, None, "it deletes nothing");
+        let both = topic("e", &[("retention.ms", "1"), ("segment.ms", "1"), ("cleanup.policy", "compact,delete")]);
+        assert_eq!(longest(&[both]).unwrap().millis, Some(2));
         assert_eq!(longest(&[topic("gone", &[])]), None);
     }
 
@@ -130,6 +142,6 @@ mod tests {
         assert_eq!((judge(0, None), judge(1, None)), (Err(Exit::Refused), Ok(())), "a day at least");
         let failure =
             check_keep(Duration::from_millis(8 * DAY), Some(&Held { topic: "o".to_owned(), millis: Some(8 * DAY) }));
-        assert!(failure.unwrap_err().hint.contains("--keep 194h"));
+        assert!(failure.unwrap_err().hint.contains("keep them for 194h"));
     }
 }

@@ -48,9 +48,10 @@ async fn round(places: &Places, options: &RetentionOptions) -> Result<RetentionR
     // Periods are made in any case.
     let keep = options.keep.filter(|_| is_long_enough.is_ok());
     let options = RetentionOptions { keep, ..options.clone() };
-    // Where somebody else is at it, it is done.
-    let report = retain(&mut Keeper::connect(url).await?, &console, &options, |_, _| {}).await?.unwrap_or_default();
+    let done = retain(&mut Keeper::connect(url).await?, &console, &options, |_, _| {}).await?;
     is_long_enough?;
+    // Where somebody else is at it, it is that one's to tell.
+    let Some(report) = done else { return Ok(RetentionReport::default()) };
     if let Some(oldest) = console.oldest_saga().await? {
         gauge!("sagabus_retention_oldest_saga_timestamp_seconds").set(oldest.micros() as f64 / 1e6);
     }

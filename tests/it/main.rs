@@ -45,6 +45,7 @@ mod remote;
 mod repairs;
 mod replay;
 mod retention;
+mod retention_periods;
 mod rules;
 mod scaffold;
 mod scenarios;

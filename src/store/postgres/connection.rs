@@ -85,7 +85,7 @@ impl PostgresStore {
     }
 }
 
-/// What an error means, by SQLSTATE and the table's parent, never by a key's name: a partition reports its own (BATCH.md).
+/// What an error means, by SQLSTATE and the table's parent, never by a constraint's name: a partition reports its own (BATCH.md).
 pub(super) fn classify(error: sqlx::Error) -> StoreError {
     let sqlx::Error::Database(reported) = &error else {
         let is_ours = matches!(
@@ -102,7 +102,6 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
     };
     let state = reported.code().unwrap_or_default().into_owned();
     let table = reported.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::table).unwrap_or_default();
-    let constraint = reported.constraint().unwrap_or_default();
     let message = reported.message().to_owned();
     match state.as_str() {
         "SG001" => StoreError::Fenced,
@@ -111,8 +110,8 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
         "SG005" => StoreError::SagaRaced,
         "SG006" => StoreError::Refused { sqlstate: state, message },
         "23505" if table.starts_with("journal") || table == "saga" => StoreError::SagaRaced,
-        // The default partition is being proven to hold nothing of a period that is to come: it is over in a moment (clear_default).
-        "23514" if constraint.ends_with("_default_is_cleared") => StoreError::Contention(state),
+        // A period is being taken from a default partition (make_period, clear_default): sent again, the row lies elsewhere.
+        "23514" if table.ends_with("_default") => StoreError::Contention(state),
         "40001" | "40P01" | "55P03" | "SG007" => StoreError::Contention(state),
         "25006" | "40003" => StoreError::Unknown(message),
         _ => match &state[..2.min(state.len())] {

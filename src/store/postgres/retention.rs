@@ -68,9 +68,9 @@ pub enum MadePeriod {
 /// What became of a period that was to be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DroppedPeriod {
-    /// Its table is gone; so many sagas of it were moved to the default partition.
-    Dropped(u32),
-    /// More sagas of it are there than are moved.
+    /// Its table is gone; sagas of it that are still there were moved to the default partition.
+    Dropped,
+    /// More of it is there than is moved.
     Kept,
     /// Somebody holds what had to be locked: later.
     Busy,
@@ -122,8 +122,6 @@ pub struct PeriodRow {
 /// A period that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverPeriod {
-    /// `journal` or `saga_trace`.
-    pub parent: String,
     /// The table.
     pub name: String,
     /// Sagas from this moment.
@@ -147,6 +145,8 @@ impl Keeper {
             ("statement_timeout", STATEMENT_TIMEOUT_MS),
             ("lock_timeout", LOCK_TIMEOUT_MS),
             ("idle_in_transaction_session_timeout", "10000"),
+            // A machine that is gone would keep the lock for hours; one at work asks every few seconds.
+            ("idle_session_timeout", "60000"),
         ]);
         let connection = PgConnection::connect_with(&options).await.map_err(failed("connect to the database"))?;
         Ok(Self { connection: Some(connection) })
@@ -175,10 +175,9 @@ impl Keeper {
             Ok((word,)) if word == "made" => Ok(MadePeriod::Made),
             Ok((word,)) if word == "there" => Ok(MadePeriod::There),
             Ok((word,)) if word == "large" => Ok(MadePeriod::Large),
-            Ok(_) => Ok(MadePeriod::Occupied),
+            Ok((word,)) if word == "occupied" => Ok(MadePeriod::Occupied),
+            Ok((word,)) => Err(failed("make the table of a period")(sqlx::Error::Protocol(format!("it says {word}")))),
             Err(ConsoleError { source: StoreError::Contention(_), .. }) => Ok(MadePeriod::Busy),
-            // A row of it was written to the default partition at the same moment.
-            Err(ConsoleError { source: StoreError::Refused { .. }, .. }) => Ok(MadePeriod::Occupied),
             Err(error) => Err(error),
         }
     }
@@ -215,21 +214,21 @@ impl Keeper {
         }
     }
 
-    /// Looks at the next sagas by id, at most `most`, behind `after` and in front of `until`, and removes those that ended before the
-    /// order's moment, in one transaction. `is_told`: the audit knows of this run.
+    /// Looks at the next sagas by id behind `after`, at most `most`, whose triggers were written before the order's moment, and removes those
+    /// that ended before it, in one transaction. `is_told`: the audit knows of this run.
     ///
     /// # Errors
     /// The database does not answer, or the role may not remove sagas.
     pub async fn remove(
         &mut self,
-        (after, until): (Uuid, Uuid),
+        after: Uuid,
         most: u32,
         order: &RemovalOrder,
         is_told: bool,
     ) -> Result<RemovedSagas, ConsoleError> {
         let removed = self.run(async |connection| {
-            let query = sqlx::query_as(SAGA_REMOVE).bind(after).bind(until);
-            let query = query.bind(i32::try_from(most).unwrap_or(i32::MAX)).bind(moment(order.ended_before));
+            let query = sqlx::query_as(SAGA_REMOVE).bind(after).bind(i32::try_from(most).unwrap_or(i32::MAX));
+            let query = query.bind(moment(order.ended_before));
             query.bind(is_told).bind(&order.who).bind(&order.reason).fetch_one(connection).await
         });
         let (looked_at, removed, last): (i32, i32, Uuid) = removed.await.map_err(failed("remove sagas"))?;
@@ -255,7 +254,7 @@ impl Keeper {
         match dropped {
             Ok((sagas,)) => {
                 let sagas = u32::try_from(sagas).unwrap_or_default();
-                Ok(if sagas > most { DroppedPeriod::Kept } else { DroppedPeriod::Dropped(sagas) })
+                Ok(if sagas > most { DroppedPeriod::Kept } else { DroppedPeriod::Dropped })
             }
             Err(ConsoleError { source: StoreError::Contention(_), .. }) => Ok(DroppedPeriod::Busy),
             Err(error) => Err(error),
@@ -331,12 +330,11 @@ impl Console {
     /// # Errors
     /// The database does not answer.
     pub async fn periods_over(&self, at: Timestamp, most: u32) -> Result<Vec<OverPeriod>, ConsoleError> {
-        type Columns = (String, String, DateTime<Utc>, DateTime<Utc>, i64, Option<Uuid>, Option<String>, Option<i16>);
+        type Columns = (String, DateTime<Utc>, DateTime<Utc>, i64, Option<Uuid>, Option<String>, Option<i16>);
         let query = sqlx::query_as(PERIOD_SELECT_OVER).bind(moment(at)).bind(i64::from(most));
         let found: Vec<Columns> =
             query.fetch_all(&self.pool).await.map_err(failed("read the periods that are over"))?;
-        let row = |(parent, name, from, to, sagas, id, key, phase): Columns| OverPeriod {
-            parent,
+        let row = |(name, from, to, sagas, id, key, phase): Columns| OverPeriod {
             name,
             from: timestamp(from),
             to: timestamp(to),

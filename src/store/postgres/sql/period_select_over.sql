@@ -1,6 +1,6 @@
 -- Tables of periods that were over at this moment, the oldest first, with how many sagas of them are there (at most so many are counted) and the
 -- oldest of these.
-SELECT p.parent, p.name, moment_of(p.from_id), moment_of(p.to_id),
+SELECT p.name, moment_of(p.from_id), moment_of(p.to_id),
        (SELECT count(*) FROM (SELECT FROM saga s WHERE s.id >= p.from_id AND s.id < p.to_id LIMIT $2) AS counted),
        o.id, o.business_key, o.phase
 FROM period p

@@ -1,2 +1,2 @@
 -- Looks at the next sagas, and removes those that ended long ago.
-SELECT looked_at, removed, last FROM remove_sagas($1, $2, $3, $4, $5, $6, $7)
+SELECT looked_at, removed, last FROM remove_sagas($1, $2, $3, $4, $5, $6)
