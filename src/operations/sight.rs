@@ -180,7 +180,9 @@ pub(super) async fn is_masked_topic(console: &Console, topic: Option<&str>) -> R
 /// The database does not answer.
 pub async fn hide_said(console: &Console, plans: &mut [PlanJson], sight: Sight) -> Result<(), Failure> {
     let hidden = |plan: &PlanJson| {
-        let (mut action, mut holds_any) = (serde_json::from_str(plan.action.get()).ok()?, false);
+        let read = serde_json::from_str(plan.action.get());
+        // What cannot be read cannot be masked, and is not shown.
+        let (mut action, mut holds_any) = read.map_or_else(|_| (Value::from(MASKED), true), |action| (action, false));
         each_payload(&mut action, &mut |payload| (*payload, holds_any) = (Value::from(MASKED), true), &|_| ());
         holds_any.then(|| RawValue::from_string(action.to_string()).expect("it was written as JSON"))
     };

@@ -351,6 +351,17 @@ async fn what_cannot_be_read_cannot_be_masked_and_is_not_shown() {
     for words in [["history", "order-2"].as_slice(), &["replay", "export", "order-2"]] {
         clean("the console", &planted.printed(words));
     }
+    // The same of a plan.
+    let said = format!(r#"{{"token":"{TOKEN}","amount":7}}"#);
+    planted.printed(&["complete", "--where", "phase=stuck", "--step", "reserve", "--reply", &said]);
+    planted.database.run("UPDATE plan SET request = replace(request, ':7', ':1e999')").await;
+    for path in ["/v1/operations", "/v1/operations/p1"] {
+        let seen = listening.get(listening.of(Role::Viewer), path).await;
+        assert!(seen.status == 200 && seen.body.contains(r#""action":"masked""#), "{path}: {seen:?}");
+        clean(path, &seen.body);
+        assert!(listening.get(listening.of(Role::Approver), path).await.body.contains(TOKEN), "{path}");
+    }
+    clean("a plan", &planted.printed(&["plan", "show", "p1", "--output", "json"]));
     let whole = listening.get(listening.of(Role::Approver), &format!("/v1/sagas/{id}/journal")).await.json();
     let first = &whole[0]["facts"][0];
     assert_eq!(first["fact"], "unreadable", "{whole}");
