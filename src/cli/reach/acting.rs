@@ -1,10 +1,11 @@
 //! Acting on one saga: what would follow is tried, and an engine is asked.
 
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::core::Verb;
-use crate::operations::{self, Acted, ActionRequest, DryRun, Exit, Failure, Opened, Shown, Sight};
+use crate::operations::{self, Acted, ActionRequest, DryRun, Exit, Failure, Opened, Sight};
 use crate::store::Console;
 
 use super::super::arguments::OneSaga;
@@ -71,18 +72,8 @@ impl Acting<'_> {
                 operations::act(console, opened.saga.id, &operation).await
             }
             Self::Server { server, id } => {
-                let request = ActionRequest::of(verb, reason);
-                for _ in 0..RACES {
-                    let tag = tag_of(server, *id, expect_seq).await?;
-                    match server.post(actions(*id), Some(&tag), &request).await {
-                        Ok(told) => return Ok(told.what),
-                        // It has moved on since the row that was read here, which nobody meant.
-                        Err(Denial { code, .. }) if code == "changed" && expect_seq.is_none() => {}
-                        Err(denial) => return Err(denial.into()),
-                    }
-                }
-                let message = format!("saga {id} moves on faster than it can be asked for");
-                Err(Failure::new(Exit::Refused, message, "say which row is meant: --expect-seq N"))
+                let (_, answer) = asked(server, *id, &ActionRequest::of(verb, reason), (expect_seq, false)).await?;
+                Ok(answer?)
             }
         }
     }
@@ -95,33 +86,93 @@ impl Acting<'_> {
     }
 }
 
-fn actions(id: Uuid) -> Place {
-    Place::of(&["sagas", &id.to_string(), "actions"])
+/// The tag of the newest row.
+async fn newest(server: &Server, id: Uuid) -> Result<String, Denial> {
+    Ok(server.get::<IgnoredAny>(Place::of(&["sagas", &id.to_string()])).await?.tag)
 }
 
-/// The row that is meant: the one that was said, else the newest.
-async fn tag_of(server: &Server, id: Uuid, expect_seq: Option<u32>) -> Result<String, Failure> {
-    match expect_seq {
-        Some(seq) => Ok(format!("\"{seq}\"")),
-        None => Ok(server.get::<Shown>(Place::of(&["sagas", &id.to_string()])).await?.tag),
+/// The tag of the row that is meant, which is the one that was said, else the newest; and what a server answers of it.
+async fn asked<T: DeserializeOwned>(
+    server: &Server,
+    id: Uuid,
+    request: &ActionRequest,
+    (expect_seq, is_dry_run): (Option<u32>, bool),
+) -> Result<(String, Result<T, Denial>), Failure> {
+    for _ in 0..RACES {
+        let place = Place::of(&["sagas", &id.to_string(), "actions"]);
+        let place = if is_dry_run { place.with("dryRun", true) } else { place };
+        let tag = match expect_seq {
+            Some(seq) => format!("\"{seq}\""),
+            None => newest(server, id).await?,
+        };
+        match server.post(place, Some(&tag), request).await {
+            // It has moved on since the row that was read here, which nobody meant.
+            Err(Denial { code, .. }) if code == "changed" && expect_seq.is_none() => {}
+            answer => return Ok((tag, answer.map(|told| told.what))),
+        }
     }
+    let message = format!("saga {id} moves on faster than it can be asked for");
+    Err(Failure::new(Exit::Refused, message, "say which row is meant: --expect-seq N"))
 }
 
 /// A server answers a refusal with what it says of it; nothing would be written then, and nothing sent.
 async fn tried_by(server: &Server, id: Uuid, verb: &Verb, expect_seq: Option<u32>) -> Result<DryRun, Failure> {
-    let newest = tag_of(server, id, None).await?;
-    let tag = expect_seq.map_or_else(|| newest.clone(), |seq| format!("\"{seq}\""));
-    let request = ActionRequest::of(verb, "dry run");
-    let denial = match server.post(actions(id).with("dryRun", true), Some(&tag), &request).await {
-        Ok(told) => return Ok(told.what),
+    let (tag, answer) = asked(server, id, &ActionRequest::of(verb, "dry run"), (expect_seq, true)).await?;
+    let Denial { failure, code, phase, can } = match answer {
+        Ok(tried) => return Ok(tried),
         Err(denial) => denial,
     };
-    let Denial { failure, code, phase, can } = denial;
     let Some(phase) = phase else { return Err(failure) };
+    let newest = if expect_seq.is_some() { newest(server, id).await? } else { tag };
     let seq: u32 = newest.trim_matches('"').parse().unwrap_or_default();
     let tried = json!({
         "sagaId": id, "verb": verb.name(), "seq": seq, "phase": phase, "phaseAfter": phase, "facts": [], "commands": [],
         "announces": [], "refusal": {"code": code, "message": failure.message, "can": can},
     });
     Ok(serde_json::from_value(tried).expect("it has the members of a dry run"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that gives these answers one after the other, each once. Returns where it is.
+    async fn answers(answers: Vec<String>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                _ = stream.read(&mut [0; 4_096]).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        format!("http://{address}")
+    }
+
+    fn answer(status: &str, kind: &str, seq: u32, body: &str) -> String {
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\netag: \"{seq}\"\r\nconnection: close\r\n");
+        format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn a_saga_that_moves_on_meanwhile_is_asked_for_again_unless_a_row_was_meant() {
+        let seen = |seq| answer("200 OK", "application/json", seq, "{}");
+        let body = r#"{"detail": "seq is 2", "code": "changed", "phase": "stuck", "can": []}"#;
+        let changed = answer("412 Precondition Failed", "application/problem+json", 0, body);
+        let tried = r#"{"sagaId": "00000000-0000-0000-0000-000000000000", "verb": "resume", "seq": 2, "phase": "paused",
+            "phaseAfter": "running", "facts": [], "commands": [], "announces": [], "refusal": null}"#;
+        let tried = answer("200 OK", "application/json", 2, tried);
+        let url = answers(vec![seen(1), changed.clone(), seen(2), tried]).await;
+        let (server, id) = (Server::new(&url, None).unwrap(), Uuid::nil());
+        let told = Acting::Server { server: &server, id }.tried(&Verb::Resume, None).await.unwrap();
+        assert!(told.refusal.is_none() && told.seq == 2, "{told:?}");
+        let url = answers(vec![changed, seen(2)]).await;
+        let server = Server::new(&url, None).unwrap();
+        let told = Acting::Server { server: &server, id }.tried(&Verb::Resume, Some(1)).await.unwrap();
+        assert_eq!((told.refusal.map(|refusal| refusal.code), told.seq), (Some("changed"), 2));
+    }
 }
