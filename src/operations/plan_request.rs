@@ -42,7 +42,7 @@ pub struct PlanRequest {
     pub conditions: Option<Conditions>,
     /// The sagas of this group of failures.
     pub failure: Option<String>,
-    /// These sagas, by their ids or business keys: at most 10000.
+    /// These sagas, by their ids or business keys: at most 10000. One that is blank is passed over.
     #[schema(min_items = 1, max_items = 10_000)]
     pub sagas: Option<Vec<String>>,
     /// Of `sagas`: the definition, where a key fits several.
@@ -92,13 +92,15 @@ impl PlanRequest {
             (None, Some(group), None) if group.contains('\0') => Err("failure holds a zero byte".to_owned()),
             (None, Some(group), None) => Ok((Selection::Failure(group.clone()), format!("--failure {group}"))),
             (None, None, Some(names)) => {
-                if names.is_empty() || names.len() > NAMES {
+                // Blank lines of a file name nobody, and keep the place of those that do.
+                let said = names.iter().filter(|name| !name.trim().is_empty()).count();
+                if said == 0 || names.len() > NAMES {
                     return Err(format!("sagas are 1 to {NAMES}"));
                 }
                 if names.iter().chain(&self.definition).any(|name| name.contains('\0')) {
                     return Err("a name holds a zero byte".to_owned());
                 }
-                let text = format!("{} named sagas", names.len());
+                let text = format!("{said} named sagas");
                 Ok((Selection::Named(names.clone(), self.definition.clone()), text))
             }
             (None, None, None) => Err("which sagas? say where, failure or sagas".to_owned()),
@@ -155,8 +157,8 @@ mod tests {
         );
         assert_eq!(told(r#"{"action":"retry","failure":"G625719"}"#), Ok((retry, "--failure G625719".to_owned())));
         let skip = Verb::Skip { step: "a".to_owned(), reply: None };
-        let named = read(r#"{"action":"skip","step":"a","sagas":["k","l"],"definition":"d"}"#).unwrap();
-        let names = Selection::Named(vec!["k".to_owned(), "l".to_owned()], Some("d".to_owned()));
+        let named = read(r#"{"action":"skip","step":"a","sagas":["k"," ","l"],"definition":"d"}"#).unwrap();
+        let names = Selection::Named(["k", " ", "l"].map(str::to_owned).to_vec(), Some("d".to_owned()));
         assert_eq!(named, (skip, names, "2 named sagas".to_owned()));
         let edit = Verb::Edit { step: "a".to_owned(), data: Json::parse(b"1").unwrap() };
         let edited = r#"{"action":"edit","step":"a","data":1,"failure":"G1"}"#;
@@ -170,6 +172,7 @@ mod tests {
             (r#"{"action":"retry","where":{}}"#, "never meant"),
             (r#"{"action":"retry","where":{"phase":"stuck"},"failure":"G1"}"#, "say one of"),
             (r#"{"action":"retry","sagas":[]}"#, "1 to 10000"),
+            (r#"{"action":"retry","sagas":[" "]}"#, "1 to 10000"),
             (r#"{"action":"retry","sagas":["a\u0000"]}"#, "zero byte"),
             (r#"{"action":"retry","failure":"G1","definition":"d"}"#, "belongs to sagas"),
             (r#"{"action":"retry","where":{"phase":"lost"}}"#, "no such phase"),

@@ -311,8 +311,11 @@ async fn every_verb_that_changes_something_does_and_prints_the_same_both_ways() 
 async fn plans_are_made_applied_and_watched_the_same_both_ways() {
     let mut both = Both::begin("remote_plans").await;
     let names = std::env::temp_dir().join(format!("sagabus-names-{}", std::process::id()));
-    std::fs::write(&names, "bad-4\nbad-5\n").unwrap();
     let by_name = format!("retry --file {}", names.display());
+    std::fs::write(&names, "bad-4\n\nnobody\n").unwrap();
+    let wrong = both.same(&format!("{by_name} --dry-run"));
+    assert!(code(&wrong) == 3 && error(&wrong).contains("line 3: there is no saga nobody"), "{}", told(&wrong));
+    std::fs::write(&names, "bad-4\n\n bad-5\n").unwrap();
     both.same("resolve --where phase=stuck --where key=bad-* --step clearing --as undone --dry-run --output json");
     assert_eq!(code(&both.same("retry --where phase=stuck --yes")), 2);
     for (way, line) in [

@@ -225,8 +225,8 @@ impl Many {
         let mut request = PlanRequest::of(verb);
         match self.names()? {
             Some(names) => {
-                let named = names.lines().map(str::trim).filter(|name| !name.is_empty());
-                request.sagas = Some(named.map(str::to_owned).collect());
+                // Line by line, so that a line is told by the number that it has in the file.
+                request.sagas = Some(names.lines().map(str::to_owned).collect());
                 request.definition = self.definition.clone();
             }
             None if self.failure.is_some() => request.failure.clone_from(&self.failure),
