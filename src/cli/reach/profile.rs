@@ -1,4 +1,5 @@
-//! Which server is asked, and which token it is shown: flags come before variables, variables before the file of profiles.
+//! Which server is asked, and which token it is shown. A server or a profile is said, each by its flag before its variable, never both; a
+//! profile's own token comes before the variable's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
