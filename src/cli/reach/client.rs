@@ -223,7 +223,11 @@ impl Server {
         tag: Option<&str>,
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
-        let uri: Uri = format!("{}{}", self.base, place.0).parse().expect("an address and what was encoded");
+        // What is said may be a whole file.
+        let uri = format!("{}{}", self.base, place.0).parse::<Uri>().map_err(|error| {
+            let message = format!("{} cannot be asked for this: {error}", self.base);
+            Failure::new(Exit::Usage, message, "say less: what is looked for is a part of the address")
+        })?;
         let mut request = Request::new(Full::new(body));
         (*request.method_mut(), *request.uri_mut()) = (method.clone(), uri);
         let headers = request.headers_mut();
@@ -320,6 +324,13 @@ mod tests {
         let place =
             Place::of(&["failure-groups", "a/b?c"]).with("q", "x&y=1 ä").maybe("none", None::<&str>).with("n", 7);
         assert_eq!(place.0, "/v1/failure-groups/a%2Fb%3Fc?q=x%26y%3D1%20%C3%A4&n=7");
+    }
+
+    #[tokio::test]
+    async fn what_no_address_can_hold_is_refused() {
+        let server = Server::new("http://127.0.0.1:1", None).unwrap();
+        let asked = server.text(Place::of(&["find"]).with("q", "x".repeat(70_000))).await;
+        assert_eq!(asked.unwrap_err().failure.exit, Exit::Usage);
     }
 
     #[test]
