@@ -440,6 +440,7 @@ fn an_older_server_and_what_is_none_are_told_apart() {
     };
     let no_route = problem("404 Not Found", r#"{"detail": "there is no such resource", "code": "not_found"}"#);
     let no_field = problem("400 Bad Request", r#"{"detail": "unknown field `timeFormat`", "code": "invalid_request"}"#);
+    let not_there = problem("404 Not Found", r#"{"detail": "nothing is found by unknown field", "code": "not_found"}"#);
     let newer = problem("451 Other", r#"{"detail": "not here", "code": "elsewhere", "more": [1]}"#);
     let proxy =
         "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
@@ -451,6 +452,7 @@ fn an_older_server_and_what_is_none_are_told_apart() {
         (no_route, "failures show G1", 2, "is it of another version?"),
         (no_route, "show order-1", 2, "cannot do this: there is no such resource"),
         (no_field, "find order-1", 2, "is it of another version?"),
+        (not_there, "find order-1", 3, "nothing is found by unknown field"),
         (newer, "list", 1, "not here"),
         (proxy, "list", 6, "answers 502 Bad Gateway, and not as sagabus does"),
         (moved, "list", 1, "points to https://login.example/"),

@@ -282,7 +282,9 @@ impl Server {
             return self.not_sagabus(status, headers).into();
         };
         let Problem { detail, code, mut hint, phase, can } = problem;
-        if detail == "there is no such resource" || code == "method_not_allowed" || detail.contains("unknown field") {
+        // Others repeat what somebody looks for.
+        let knows_no_field = code == "invalid_request" && detail.contains("unknown field");
+        if detail == "there is no such resource" || code == "method_not_allowed" || knows_no_field {
             let message = format!("{} cannot do this: {detail}", self.base);
             return Failure::new(Exit::Usage, message, self.versions()).into();
         }
