@@ -1,7 +1,7 @@
 //! Tokens and the audit: for the role admin, with a token for all definitions.
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::operations::{self, AuditJson, Caller, MadeToken, Page, TokenJson, TokenRequest};
 
-use super::ask::{Asked, Said, json, size};
+use super::ask::{Asked, Named, Said, json, size};
 use super::guard::Door;
 use super::problem::Problem;
 use super::saga::Nothing;
@@ -51,7 +51,7 @@ pub(super) async fn create_token(
 pub(super) async fn revoke_token(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
+    Named(name): Named,
     Asked(Nothing {}): Asked<Nothing>,
     Said(why): Said<Why>,
 ) -> Result<Response, Problem> {

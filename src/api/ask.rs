@@ -74,6 +74,18 @@ pub(super) fn size(name: &str, asked: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
+/// A name in the path.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<String>::from_request_parts(parts, state).await;
+        read.map(|Path(name)| Self(name)).map_err(|error| Problem::invalid(error.body_text()))
+    }
+}
+
 /// The plan's number in the path.
 pub(super) struct PlanId(pub(super) i64);
 
@@ -81,8 +93,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PlanId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let read = Path::<String>::from_request_parts(parts, state).await;
-        let Path(name) = read.map_err(|error| Problem::invalid(error.body_text()))?;
+        let Named(name) = Named::from_request_parts(parts, state).await?;
         plan_number(&name).map(Self).map_err(Problem::invalid)
     }
 }

@@ -4,7 +4,7 @@
 #![expect(unused_qualifications, reason = "the macro `utoipa::path` writes the names of parameters in full")]
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -15,7 +15,7 @@ use crate::operations::{
     TimeFormat, Trouble,
 };
 
-use super::ask::{Asked, json, size};
+use super::ask::{Asked, Named, json, size};
 use super::guard::Door;
 use super::problem::Problem;
 
@@ -220,7 +220,7 @@ pub(super) async fn failure_groups(
 pub(super) async fn failure_group(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Asked(asked): Asked<Newest>,
 ) -> Result<Response, Problem> {
     let may_see = |definition: &str| caller.may_see(definition);

@@ -336,6 +336,7 @@ async fn every_problem_has_one_shape() {
     tell("moved on", 412, stuck.act("", Some("\"1\""), RESOLVE).await);
     tell("no such saga", 404, stuck.get(&format!("/v1/sagas/{NOBODY}")).await);
     tell("no id", 400, stuck.get("/v1/sagas/order-7").await);
+    tell("no text", 400, stuck.get("/v1/failure-groups/%FF").await);
     tell("no such condition", 400, stuck.get("/v1/sagas?phase=lost").await);
     tell("foreign page token", 400, stuck.get(&format!("/v1/sagas?pageToken={}", "0".repeat(64))).await);
     tell("too many", 400, stuck.get("/v1/sagas?pageSize=1001").await);
