@@ -17,7 +17,22 @@ use super::ask::{Asked, PlanId, Said, if_match_hash, json, size, tagged};
 use super::guard::Door;
 use super::problem::Problem;
 use super::saga::{Nothing, Trying};
-use super::sagas::Paged;
+
+/// Which plans.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Plans {
+    /// Only plans that were applied.
+    #[serde(default)]
+    jobs_only: bool,
+    /// Items of the page: 100, at most 1000.
+    #[param(nullable = false, minimum = 1, maximum = 1000)]
+    page_size: Option<usize>,
+    /// `nextPageToken` of the page before, with the same filter.
+    #[param(nullable = false, pattern = "^[0-9a-f]{64}$")]
+    page_token: Option<String>,
+}
 
 /// Which items of a plan.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -38,15 +53,14 @@ pub(super) struct Items {
 /// Plans of bulk actions and the jobs that they became, newest first.
 ///
 /// A token for some definitions sees those plans alone whose sagas are all of these definitions.
-#[utoipa::path(get, path = "/v1/operations", tag = "bulk", params(Paged), responses((status = OK, body = Page<PlanJson>)))]
+#[utoipa::path(get, path = "/v1/operations", tag = "bulk", params(Plans), responses((status = OK, body = Page<PlanJson>)))]
 pub(super) async fn list_plans(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Asked(asked): Asked<Paged>,
+    Asked(asked): Asked<Plans>,
 ) -> Result<Response, Problem> {
-    let size = size("pageSize", asked.page_size)?;
-    let token = asked.page_token.as_deref();
-    Ok(json(&operations::page_of_plans(&door.desk.reading, &caller, size, token).await?))
+    let page = (size("pageSize", asked.page_size)?, asked.page_token.as_deref());
+    Ok(json(&operations::page_of_plans(&door.desk.reading, &caller, asked.jobs_only, page).await?))
 }
 
 /// Plans an action on many sagas. Nothing is done: the plan says what would be sent for each, and which are not eligible.

@@ -145,20 +145,20 @@ impl From<Failure> for PlanNotMoved {
     }
 }
 
-/// A page of the plans that exist for the caller, newest first.
+/// A page of the plans that exist for the caller, newest first, or only of those that were applied.
 ///
 /// # Errors
 /// The database does not answer, or the token is of another list (exit 2).
 pub async fn page_of_plans(
     console: &Console,
     caller: &Caller,
-    size: usize,
-    token: Option<&str>,
+    jobs_only: bool,
+    (size, token): (usize, Option<&str>),
 ) -> Result<Page<PlanJson>, Failure> {
     let within = caller.definitions.clone();
-    let asked = format!("plans {within:?}");
+    let asked = format!("plans {jobs_only} {within:?}");
     let here = PageToken::begin(&asked, crate::engine::wall_clock()).go_on(token)?;
-    let filter = PlanFilter { within, before: here.number(), ..PlanFilter::default() };
+    let filter = PlanFilter { jobs_only, within, before: here.number(), ..PlanFilter::default() };
     let found = console.plans(&filter, size.saturating_add(1)).await?;
     let mut page = Page::of(found, size, |last| here.after_number(last.number)).map(plan_json);
     hide_said(console, &mut page.items, caller.sight()).await?;

@@ -211,6 +211,10 @@ async fn a_plan_is_applied_by_another_stopped_let_go_on_and_withdrawn_and_the_ne
     let token = first["nextPageToken"].as_str().unwrap();
     let second = bulk.get(&format!("{PLANS}?pageSize=1&pageToken={token}")).await.json();
     assert_eq!((&second["items"][0]["id"], &second["nextPageToken"]), (&"p1".into(), &Value::Null));
+    for more in ["&jobsOnly=true", "&jobsOnly=maybe"] {
+        let answer = bulk.get(&format!("{PLANS}?pageToken={token}{more}")).await;
+        ends("a token of other plans", &answer, 400, "invalid_request");
+    }
     ends(
         "a token of another list",
         &bulk.get(&format!("{PLANS}/p1/items?pageToken={token}")).await,
@@ -234,6 +238,13 @@ async fn an_operator_applies_a_small_plan_and_what_needs_an_approver_for_one_sag
     let resolve = format!(r#"{{"action":"resolve","step":"clearing","outcome":"undone","failure":"{group}"}}"#);
     let (plan, tag) = bulk.plan(&bulk.ada, &resolve).await;
     assert_eq!(plan["eligible"], SAGAS - 2);
+    for (query, all) in [("", ["p2", "p1"].as_slice()), ("?jobsOnly=false", &["p2", "p1"]), ("?jobsOnly=true", &["p1"])]
+    {
+        let listed = bulk.get(&format!("{PLANS}{query}")).await.json();
+        let ids: Vec<&str> =
+            listed["items"].as_array().unwrap().iter().map(|plan| plan["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, all, "{query}");
+    }
     let apply = r#"{"action":"apply","reason":"INC-123","rate":"1000/s","maxItems":5,"ramp":true}"#;
     assert_eq!(bulk.act(&bulk.ada, "p2", Some(&tag), apply).await.status, 200, "her own, since it is small");
     let ended = bulk.rests("p2").await;

@@ -40,7 +40,7 @@ impl Reach {
     pub(in crate::cli) async fn audit(&self, limit: usize) -> Result<(Vec<AuditJson>, bool), Failure> {
         match self {
             Self::Places(places) => operations::audit(&places.reading().await?, limit).await,
-            Self::Server(server) => Ok(server.pages(|| Place::of(&["audit"]), limit, |_| true).await?),
+            Self::Server(server) => Ok(server.pages(|| Place::of(&["audit"]), limit).await?),
         }
     }
 }

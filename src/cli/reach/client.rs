@@ -172,19 +172,18 @@ impl Server {
         self.read(self.asked(Method::POST, &place, tag, Bytes::from(body)).await?)
     }
 
-    /// The first `limit` of a list that comes in pages, and whether there are more, of those that are `wanted`.
+    /// The first `limit` of a list that comes in pages, and whether there are more.
     pub(super) async fn pages<T: DeserializeOwned>(
         &self,
         place: impl Fn() -> Place,
         limit: usize,
-        wanted: impl Fn(&T) -> bool,
     ) -> Result<(Vec<T>, bool), Denial> {
         let (mut found, mut token) = (Vec::new(), None::<String>);
         loop {
             let size = limit.saturating_add(1).saturating_sub(found.len()).min(PAGE);
             let place = place().with("pageSize", size).maybe("pageToken", token.as_ref());
             let page: Page<T> = self.get(place).await?.what;
-            found.extend(page.items.into_iter().filter(&wanted));
+            found.extend(page.items);
             token = page.next_page_token;
             if found.len() > limit || token.is_none() {
                 let is_cut = found.len() > limit;

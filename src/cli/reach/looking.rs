@@ -81,7 +81,7 @@ impl Looking<'_> {
             Self::Database { console, .. } => operations::list(console, filter, limit, Sight::Masked).await,
             Self::Server(server) => {
                 let place = || which(Place::of(&["sagas"]), filter);
-                Ok(server.pages(place, limit, |_| true).await?)
+                Ok(server.pages(place, limit).await?)
             }
         }
     }

@@ -41,7 +41,7 @@ impl Reach {
                 found.truncate(limit);
                 Ok((found, is_cut))
             }
-            Self::Server(server) => Ok(server.pages(|| which(filter), limit, |_| true).await?),
+            Self::Server(server) => Ok(server.pages(|| which(filter), limit).await?),
         }
     }
 

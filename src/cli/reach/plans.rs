@@ -2,8 +2,7 @@
 
 use crate::core::Verb;
 use crate::operations::{
-    self, Conditions, Exit, Failure, ItemJson, PlanActionName, PlanActionRequest, PlanJson, PlanRequest, PlanShown,
-    Sight, Steer,
+    self, Conditions, Exit, Failure, PlanActionName, PlanActionRequest, PlanJson, PlanRequest, PlanShown, Sight, Steer,
 };
 use crate::store::{Console, PlanPace, PlanState};
 
@@ -75,8 +74,8 @@ impl Planning<'_> {
                 Ok((found, is_cut))
             }
             Self::Server(server) => {
-                let wanted = |plan: &PlanJson| plan.job.is_some() || !jobs_only;
-                Ok(server.pages(|| Place::of(&["operations"]), limit, wanted).await?)
+                let place = || Place::of(&["operations"]).maybe("jobsOnly", jobs_only.then_some(true));
+                Ok(server.pages(place, limit).await?)
             }
         }
     }
@@ -106,7 +105,7 @@ impl Planning<'_> {
             }
             Self::Server(server) => {
                 let plan = self.plan(number).await?;
-                let (items, is_cut) = server.pages(|| named(number, "items"), limit, |_: &ItemJson| true).await?;
+                let (items, is_cut) = server.pages(|| named(number, "items"), limit).await?;
                 Ok((PlanShown { plan, items }, is_cut))
             }
         }
