@@ -9,8 +9,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::operations::{
-    self, Caller, Page, ParkedActed, ParkedActionRequest, ParkedJson, ParkedManyRequest, ParkedQuery, ParkedShown,
-    ParkedStateName, RedrivenJson,
+    self, Caller, Page, ParkedActed, ParkedActionRequest, ParkedJson, ParkedManyActed, ParkedManyRequest, ParkedQuery,
+    ParkedShown, ParkedStateName,
 };
 
 use super::ask::{Asked, ParkedId, Said, json, size};
@@ -94,17 +94,18 @@ pub(super) async fn move_parked(
     Ok(json(&operations::move_parked(&door.desk, &caller.who, id, &request, asked.dry_run).await?))
 }
 
-/// Sends several records put aside down the line again, in the order of their logs.
+/// Sends several records put aside down the line again, in the order of their logs, or says that nobody needs them.
 ///
-/// An engine judges each: what would be put aside again stays parked, and says so. 409 when the state of one does not allow it, and then
-/// none is sent. 503 when no engine judges within 10 s: they stay asked for. Needs a token for all definitions.
-#[utoipa::path(post, path = "/v1/parked-messages/redrives", tag = "repair", params(Trying),
-    request_body = ParkedManyRequest, responses((status = OK, body = Vec<RedrivenJson>)))]
-pub(super) async fn redrive_parked(
+/// An engine judges each that is sent: what would be put aside again stays parked, and says so. 409 when the state of one does not allow
+/// it, and then none is sent; what is discarded already is passed over. 503 when no engine judges within 10 s: they stay asked for. Needs a
+/// token for all definitions.
+#[utoipa::path(post, path = "/v1/parked-messages/actions", tag = "repair", params(Trying),
+    request_body = ParkedManyRequest, responses((status = OK, body = ParkedManyActed)))]
+pub(super) async fn move_parked_together(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
     Asked(asked): Asked<Trying>,
     Said(request): Said<ParkedManyRequest>,
 ) -> Result<Response, Problem> {
-    Ok(json(&operations::redrive_together(&door.desk, &caller.who, &request, asked.dry_run).await?))
+    Ok(json(&operations::move_parked_together(&door.desk, &caller.who, &request, asked.dry_run).await?))
 }

@@ -66,7 +66,7 @@ fn groups() -> [Group; 5] {
         .routes(routes!(plans::plan))
         .routes(routes!(plans::move_plan));
     let repairing_all =
-        OpenApiRouter::new().routes(routes!(parked::move_parked)).routes(routes!(parked::redrive_parked));
+        OpenApiRouter::new().routes(routes!(parked::move_parked)).routes(routes!(parked::move_parked_together));
     let administering = OpenApiRouter::new()
         .routes(routes!(admin::list_tokens, admin::create_token))
         .routes(routes!(admin::revoke_token))

@@ -255,9 +255,7 @@ pub async fn check_redrive(console: &Console, ids: &[i64], edit: &Edit, force: b
 
 async fn checked(console: &Console, ids: &[i64], edit: &Edit, force: bool) -> Result<Vec<OpenedParked>, Failure> {
     let opened = console.open_parked(ids).await?;
-    if let Some(missing) = ids.iter().find(|id| !opened.iter().any(|opened| opened.id == **id)) {
-        return Err(not_there(*missing));
-    }
+    all_there(ids, &opened)?;
     let obstacle =
         |opened: &OpenedParked| Some((opened.id, Obstacle::of(opened.standing, edit.value.is_some(), force)?));
     match opened.iter().find_map(obstacle) {
@@ -330,14 +328,25 @@ pub(super) async fn judged(
     }
 }
 
+/// What `discard` would refuse.
+///
+/// # Errors
+/// As `discard`.
+pub(super) async fn check_discard(console: &Console, ids: &[i64]) -> Result<(), Failure> {
+    all_there(ids, &console.open_parked(ids).await?)
+}
+
+/// One that is not there is a typing error.
+fn all_there(ids: &[i64], opened: &[OpenedParked]) -> Result<(), Failure> {
+    let missing = ids.iter().find(|id| !opened.iter().any(|opened| opened.id == **id));
+    missing.map_or(Ok(()), |id| Err(not_there(*id)))
+}
+
 /// Marks messages as not to be looked at any more. They are kept. Returns those that were parked.
 ///
 /// # Errors
-/// One is not there (exit 3), or the database does not answer.
+/// One is not there (exit 3), and then none is marked; or the database does not answer.
 pub async fn discard(console: &Console, ids: &[i64], who: &str, reason: &str) -> Result<Vec<i64>, Failure> {
-    let there = console.open_parked(ids).await?;
-    if let Some(missing) = ids.iter().find(|id| !there.iter().any(|opened| opened.id == **id)) {
-        return Err(not_there(*missing));
-    }
+    check_discard(console, ids).await?;
     Ok(console.discard_parked(ids, who, reason).await?)
 }

@@ -11,13 +11,12 @@ use crate::store::{ParkedFilter, ParkedState};
 use super::act::{checked_reason, takes_only};
 use super::failure::{Exit, Failure};
 use super::opened::open;
-use super::parked::{Edit, RedrivenJson, check_redrive, discard, redrive, show_parked};
+use super::parked::{Edit, RedrivenJson, check_discard, check_redrive, discard, redrive, show_parked};
 use super::places::Desk;
 use super::read::find_one;
 use super::sight::Sight;
-use super::words::{Word, maybe_word, word};
 
-/// Records that enter the line together by one request.
+/// Records of one request.
 const TOGETHER: usize = 1_000;
 
 /// Whether a record put aside waits for a person.
@@ -125,7 +124,7 @@ pub struct ParkedActionRequest {
     pub step: Option<String>,
 }
 
-/// What is to be done with several records put aside at once: all but `discard`.
+/// What is to be done with several records put aside at once.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParkedManyRequest {
@@ -136,20 +135,26 @@ pub struct ParkedManyRequest {
     pub with: ParkedActionRequest,
 }
 
+/// What became of several records put aside; nothing of any where it was only tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedManyActed {
+    /// Those that were judged, in the order of their logs.
+    pub redriven: Vec<RedrivenJson>,
+    /// Those that were parked, and need not be looked at any more.
+    pub discarded: Vec<i64>,
+}
+
 /// What became of a record put aside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParkedActed {
     /// The parked message.
     pub id: i64,
     /// `redriven`, `discarded`, or `tried`: nothing was done.
-    #[serde(deserialize_with = "word")]
-    #[schema(value_type = String)]
-    pub outcome: Word,
+    pub outcome: &'static str,
     /// How it ended this time; null where nobody judged it.
-    #[serde(deserialize_with = "maybe_word")]
-    #[schema(value_type = Option<String>)]
-    pub verdict: Option<Word>,
+    pub verdict: Option<&'static str>,
     /// What is said about that.
     pub message: Option<String>,
 }
@@ -272,31 +277,34 @@ pub async fn move_parked(
     }
 }
 
-/// Sends the records of these numbers down the line again in the order of their logs, and waits until an engine has judged them: what
-/// would be put aside again stays parked, and the others go on. Tries whether that may be when `is_dry_run`, and then nobody has judged.
+/// Does it with the records of these numbers at once. What is sent down the line again goes in the order of their logs, and it is waited
+/// until an engine has judged: what would be put aside again stays parked, and the others go on. Tries whether that may be when
+/// `is_dry_run`.
 ///
 /// # Errors
-/// The request cannot be (exit 2); one is not there (3) or may not (4), and then none is sent; nobody judged in time (6).
-pub async fn redrive_together(
+/// The request cannot be (exit 2); one is not there (3) or may not enter the line (4), and then nothing is done; nobody judged in time (6).
+pub async fn move_parked_together(
     desk: &Desk,
     who: &str,
     ParkedManyRequest { ids, with }: &ParkedManyRequest,
     is_dry_run: bool,
-) -> Result<Vec<RedrivenJson>, Failure> {
+) -> Result<ParkedManyActed, Failure> {
     with.check()?;
     let reason = checked_reason(&with.reason)?;
-    if with.action == ParkedActionName::Discard {
-        return Err(usage("discard is asked for one by one"));
-    }
     if ids.is_empty() || ids.len() > TOGETHER {
         return Err(usage(format!("ids are 1 to {TOGETHER}")));
     }
     let (edit, force) = (with.edit(desk).await?, with.force.unwrap_or_default());
-    if is_dry_run {
-        check_redrive(&desk.reading, ids, &edit, force).await?;
-        return Ok(Vec::new());
+    let mut acted = ParkedManyActed::default();
+    match (with.action, is_dry_run) {
+        (ParkedActionName::Discard, true) => check_discard(&desk.reading, ids).await?,
+        (ParkedActionName::Discard, false) => acted.discarded = discard(&desk.asking, ids, who, reason).await?,
+        (_, true) => check_redrive(&desk.reading, ids, &edit, force).await?,
+        (action, false) => {
+            acted.redriven = redrive(&desk.asking, ids, (action.name(), &edit), (who, reason), force).await?;
+        }
     }
-    redrive(&desk.asking, ids, (with.action.name(), &edit), (who, reason), force).await
+    Ok(acted)
 }
 
 fn not_parked(id: i64, state: &str) -> Failure {

@@ -42,7 +42,7 @@ const ROUTES: [(&str, &str, Role, bool); 29] = [
     ("POST", "/v1/operations", Role::Operator, false),
     ("POST", "/v1/operations/{id}/actions", Role::Operator, false),
     ("POST", "/v1/parked-messages/{id}/actions", Role::Operator, true),
-    ("POST", "/v1/parked-messages/redrives", Role::Operator, true),
+    ("POST", "/v1/parked-messages/actions", Role::Operator, true),
     ("GET", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens/{name}/revoke", Role::Admin, true),

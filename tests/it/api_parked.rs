@@ -52,6 +52,13 @@ impl Aside {
         let operator = self.listening.of(Role::Operator).to_owned();
         post(&mut self.busy, &self.listening, &operator, &path, None, &body.to_string()).await
     }
+
+    /// The same with several at once.
+    async fn act_together(&mut self, ids: &[i64], query: &str, with: &Value) -> Answer {
+        let (path, body) = (format!("{PARKED}/actions{query}"), json!({"ids": ids, "with": with}));
+        let operator = self.listening.of(Role::Operator).to_owned();
+        post(&mut self.busy, &self.listening, &operator, &path, None, &body.to_string()).await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,6 +126,36 @@ async fn poison_records_are_found_made_right_and_sent_again_in_their_order() {
     assert_eq!(aside.listed("?state=discarded").await, [third]);
     let told = "SELECT count(*) FROM audit WHERE target LIKE 'parked message %' AND who = 'token:operator'";
     assert_eq!(aside.busy.database.count(told).await, 4, "a redrive, two edits, a discard");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_are_judged_or_discarded_by_one_request_or_none_is() {
+    let mut aside = Aside::begin("api_parked_together", Box::new(|_| Behaviour::Answers)).await;
+    for key in [b"1".as_slice(), b"2", b"3"] {
+        aside.busy.world.broker.publish_raw(TRIGGERS, Some(key), Some(b"poison"), &PLACED);
+    }
+    aside.until("SELECT count(*) FROM parked_message", 3).await;
+    let ids = aside.listed("").await;
+    let [redrive, discard] = ["redrive", "discard"].map(|action| json!({"action": action, "reason": "INC-7"}));
+    let again = aside.act_together(&ids[1..], "", &redrive).await.json();
+    assert_eq!((again["redriven"].as_array().unwrap().len(), &again["discarded"]), (2, &json!([])), "{again}");
+    assert!(again["redriven"][0]["staysParked"] == true && again["redriven"][0]["verdict"] == "malformed", "{again}");
+
+    let missing = [ids.as_slice(), &[999]].concat();
+    for (query, what) in [("", "one is missing"), ("?dryRun=true", "one is missing")] {
+        ends(what, &aside.act_together(&missing, query, &discard).await, 404, "not_found");
+    }
+    ends("none", &aside.act_together(&[], "", &discard).await, 400, "invalid_request");
+    let nothing = json!({"redriven": [], "discarded": []});
+    assert_eq!(aside.act_together(&ids, "?dryRun=true", &discard).await.json(), nothing);
+    assert_eq!(aside.listed("?state=parked").await, ids, "nothing is done yet");
+    assert_eq!(aside.act(ids[0], "", &discard).await.status, 200);
+    let mut others = aside.act_together(&ids, "", &discard).await.json()["discarded"].clone();
+    others.as_array_mut().unwrap().sort_by_key(|id| std::cmp::Reverse(id.as_i64()));
+    assert_eq!(others, json!(ids[1..]), "those that were parked");
+    assert_eq!(aside.act_together(&ids, "", &discard).await.json(), nothing);
+    let told = "SELECT count(*) FROM audit WHERE verb = 'discard' AND who = 'token:operator' AND outcome = 'decided'";
+    assert_eq!(aside.busy.database.count(told).await, 3, "each once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -296,6 +296,8 @@ async fn every_verb_that_changes_something_does_and_prints_the_same_both_ways() 
     std::fs::remove_file(file).unwrap();
     both.until("SELECT count(*) FROM saga WHERE business_key IN ('mended-0', 'mended-1')", 2).await;
     let pair = [id(2), id(3)];
+    let missing = both.twins("parked discard ONE 999 --yes", [&pair[0], &pair[1]]).await;
+    assert_eq!(code(&missing), 3, "and none is discarded: {}", told(&missing));
     let gone = both.twins("parked discard ONE --yes", [&pair[0], &pair[1]]).await;
     assert_eq!(code(&gone), 0, "{}", told(&gone));
     let again = both.twins("parked discard ONE --yes --output json", [&pair[0], &pair[1]]).await;

@@ -1,13 +1,13 @@
 //! Records put aside: looked at, sent down the line again, said to be of no more use.
 
 use crate::operations::{
-    self, Edit, Exit, Failure, ParkedActed, ParkedActionName, ParkedActionRequest, ParkedJson, ParkedManyRequest,
+    self, Edit, Exit, Failure, ParkedActionName, ParkedActionRequest, ParkedJson, ParkedManyActed, ParkedManyRequest,
     ParkedShown, RedrivenJson,
 };
 use crate::store::{Console, ParkedFilter, ParkedState};
 
 use super::super::reveal::RevealArguments;
-use super::client::{Denial, Place, Server, Told};
+use super::client::{Place, Server};
 use super::{Reach, no_route};
 
 /// What is made of messages before they are judged again.
@@ -96,7 +96,7 @@ impl Aside<'_> {
             }
             Self::Server(server) => {
                 let request = mended.request(ids, "dry run", force)?;
-                server.post::<Vec<RedrivenJson>>(redrives().with("dryRun", true), None, &request).await?;
+                server.post::<ParkedManyActed>(together().with("dryRun", true), None, &request).await?;
                 Ok(())
             }
         }
@@ -115,38 +115,23 @@ impl Aside<'_> {
                 let edit = mended.edit(console).await?;
                 operations::redrive(console, ids, (mended.verb(), &edit), (who, reason), force).await
             }
-            Self::Server(server) => Ok(server.post(redrives(), None, &mended.request(ids, reason, force)?).await?.what),
+            Self::Server(server) => {
+                let request = mended.request(ids, reason, force)?;
+                Ok(server.post::<ParkedManyActed>(together(), None, &request).await?.what.redriven)
+            }
         }
     }
 
     /// Says that they need not be looked at any more. Returns how many were parked.
     pub(in crate::cli) async fn discard(&self, ids: &[i64], reason: &str) -> Result<usize, Failure> {
-        let server = match self {
-            Self::Database { console, who } => {
-                return Ok(operations::discard(console, ids, who, reason).await?.len());
+        match self {
+            Self::Database { console, who } => Ok(operations::discard(console, ids, who, reason).await?.len()),
+            Self::Server(server) => {
+                let with = ParkedActionRequest::of(ParkedActionName::Discard, reason);
+                let request = ParkedManyRequest { ids: ids.to_vec(), with };
+                Ok(server.post::<ParkedManyActed>(together(), None, &request).await?.what.discarded.len())
             }
-            Self::Server(server) => server,
-        };
-        let request = ParkedActionRequest::of(ParkedActionName::Discard, reason);
-        let place = |id: &i64| Place::of(&["parked-messages", &id.to_string(), "actions"]);
-        // One that is not there is a typing error, and then none is discarded.
-        for id in ids {
-            is_parked(server.post(place(id).with("dryRun", true), None, &request).await)?;
         }
-        let mut discarded = 0;
-        for id in ids {
-            discarded += usize::from(is_parked(server.post(place(id), None, &request).await)?);
-        }
-        Ok(discarded)
-    }
-}
-
-/// Whether a message could be discarded: somebody else may have dealt with it.
-fn is_parked(answer: Result<Told<ParkedActed>, Denial>) -> Result<bool, Failure> {
-    match answer {
-        Ok(_) => Ok(true),
-        Err(denial) if denial.failure.exit == Exit::Refused => Ok(false),
-        Err(denial) => Err(denial.into()),
     }
 }
 
@@ -190,8 +175,8 @@ impl Mended {
     }
 }
 
-fn redrives() -> Place {
-    Place::of(&["parked-messages", "redrives"])
+fn together() -> Place {
+    Place::of(&["parked-messages", "actions"])
 }
 
 fn which(filter: &ParkedFilter) -> Place {
