@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use crate::core::Phase;
 use crate::dev::{Scene, Screen};
-use crate::operations::{self, Exit, Failure, ListedJson, Lookout, Places, Shown, TopJson};
+use crate::operations::{self, Exit, Explanation, Failure, ListedJson, Lookout, Places, Shown, TopJson};
 use crate::store::Console;
 
 use super::arguments::{OneSaga, OutputArguments, OutputFormat, TimeArguments, duration};
-use super::reach::{Looking, One, Reach, Seen};
+use super::reach::{Looking, Reach, Seen};
 use super::{output, render};
 
 /// How often a saga is looked at.
@@ -145,14 +145,19 @@ async fn watch(looking: &Looking<'_>, arguments: WatchArguments) -> Result<ExitC
     let until = arguments.wait.map(|wait| Instant::now() + wait);
     let mut screen = arguments.is_drawn().then(Screen::open);
     let mut before = 0;
-    let seen = loop {
-        let seen = looking.show(one, arguments.times.format()).await?;
-        match &mut screen {
-            Some(screen) => screen.draw(&scene(&seen_whole(looking, one, &seen, arguments.times).await?)),
-            None => tell(&seen, &mut before, &arguments),
-        }
+    let (seen, whole) = loop {
+        let (seen, whole) = if let Some(screen) = &mut screen {
+            let (seen, explanation) = looking.watched(one, arguments.times.format()).await?;
+            let whole = whole(&seen, &explanation, arguments.times);
+            screen.draw(&scene(&whole));
+            (seen, Some(whole))
+        } else {
+            let seen = looking.show(one, arguments.times.format()).await?;
+            tell(&seen, &mut before, &arguments);
+            (seen, None)
+        };
         if seen.what.saga.finished_at.is_some() {
-            break seen;
+            break (seen, whole);
         }
         match pause(screen.as_ref(), LOOK, until).await {
             Pause::Over => {}
@@ -164,8 +169,8 @@ async fn watch(looking: &Looking<'_>, arguments: WatchArguments) -> Result<ExitC
             }
         }
     };
-    if screen.take().is_some() {
-        let (head, body) = seen_whole(looking, one, &seen, arguments.times).await?;
+    drop(screen);
+    if let Some((head, body)) = whole {
         output::print(format!("{head}\n{body}").trim_end());
     }
     let ListedJson { business_key, phase, .. } = seen.what.saga;
@@ -189,15 +194,9 @@ fn tell(seen: &Seen<Shown>, before: &mut u32, arguments: &WatchArguments) {
     }
 }
 
-async fn seen_whole(
-    looking: &Looking<'_>,
-    one: One,
-    seen: &Seen<Shown>,
-    times: TimeArguments,
-) -> Result<(String, String), Failure> {
-    let explanation = looking.explain(one, times.format()).await?.what;
-    let body = render::watched_body(&seen.what, &explanation, times.seen_from(seen.now));
-    Ok((render::watched_head(&seen.what), body))
+fn whole(seen: &Seen<Shown>, explanation: &Explanation, times: TimeArguments) -> (String, String) {
+    let body = render::watched_body(&seen.what, explanation, times.seen_from(seen.now));
+    (render::watched_head(&seen.what), body)
 }
 
 fn scene((head, body): &(String, String)) -> Scene {

@@ -292,9 +292,8 @@ async fn history(
     }
     let mut before = 0;
     loop {
-        // Before its journal is read, so that no row is missed of a saga that has ended.
-        let is_over = !follow || looking.show(one, times.format()).await?.what.saga.finished_at.is_some();
-        let seen = looking.history(one, failed).await?;
+        let (seen, is_over) =
+            if follow { looking.followed(one, failed).await? } else { (looking.history(one, failed).await?, true) };
         let mut rows = seen.what;
         rows.retain(|row| row.seq > before);
         before = rows.last().map_or(before, |row| row.seq);

@@ -134,44 +134,21 @@ async fn tried_by(server: &Server, id: Uuid, verb: &Verb, expect_seq: Option<u32
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-
+    use super::super::scripted::{found, problem, scripted};
     use super::*;
-
-    /// A server that gives these answers one after the other, each once. Returns where it is.
-    async fn answers(answers: Vec<String>) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            for answer in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                _ = stream.read(&mut [0; 4_096]).await.unwrap();
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        format!("http://{address}")
-    }
-
-    fn answer(status: &str, kind: &str, seq: u32, body: &str) -> String {
-        let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\netag: \"{seq}\"\r\nconnection: close\r\n");
-        format!("{head}content-length: {}\r\n\r\n{body}", body.len())
-    }
 
     #[tokio::test]
     async fn a_saga_that_moves_on_meanwhile_is_asked_for_again_unless_a_row_was_meant() {
-        let seen = |seq| answer("200 OK", "application/json", seq, "{}");
+        let id = Uuid::nil();
         let body = r#"{"detail": "seq is 2", "code": "changed", "phase": "stuck", "can": []}"#;
-        let changed = answer("412 Precondition Failed", "application/problem+json", 0, body);
+        let changed = problem("412 Precondition Failed", body);
         let tried = r#"{"sagaId": "00000000-0000-0000-0000-000000000000", "verb": "resume", "seq": 2, "phase": "paused",
             "phaseAfter": "running", "facts": [], "commands": [], "announces": [], "refusal": null}"#;
-        let tried = answer("200 OK", "application/json", 2, tried);
-        let url = answers(vec![seen(1), changed.clone(), seen(2), tried]).await;
-        let (server, id) = (Server::new(&url, None).unwrap(), Uuid::nil());
+        let answers = vec![found("1", "{}"), changed.clone(), found("2", "{}"), found("2", tried)];
+        let (server, _) = scripted(answers).await;
         let told = Acting::Server { server: &server, id }.tried(&Verb::Resume, None).await.unwrap();
         assert!(told.refusal.is_none() && told.seq == 2, "{told:?}");
-        let url = answers(vec![changed, seen(2)]).await;
-        let server = Server::new(&url, None).unwrap();
+        let (server, _) = scripted(vec![changed, found("2", "{}")]).await;
         let told = Acting::Server { server: &server, id }.tried(&Verb::Resume, Some(1)).await.unwrap();
         assert_eq!((told.refusal.map(|refusal| refusal.code), told.seq), (Some("changed"), 2));
     }

@@ -14,6 +14,9 @@ use super::super::reveal::RevealArguments;
 use super::Reach;
 use super::client::{Denial, Place, Server, Told};
 
+/// How often a server is asked for two things at the same row.
+const LOOKS: usize = 5;
+
 /// Who looks, and at what: nothing can be changed this way.
 pub(in crate::cli) enum Looking<'a> {
     /// A connection that cannot write.
@@ -164,6 +167,34 @@ impl Looking<'_> {
         }
     }
 
+    /// Everything about a saga, and why it stands where it stands: both at the same row, unless it never rests.
+    pub(in crate::cli) async fn watched(
+        &self,
+        one: One,
+        format: TimeFormat,
+    ) -> Result<(Seen<Shown>, Explanation), Failure> {
+        let server = match self {
+            Self::Database { console, .. } => {
+                let opened = opened(console, one).await?;
+                let (now, times) = (opened.now, Times { format, now: opened.now });
+                let explanation = operations::explain(opened.plan.rules(), &opened.saga, &opened.journal, times);
+                return Ok((Seen { what: operations::show(&opened, times), now }, explanation));
+            }
+            Self::Server(server) => server,
+        };
+        let mut looks = 0;
+        loop {
+            let shown: Told<Shown> = server.get(of_saga(one, &[]).maybe("timeFormat", time_format(format))).await?;
+            let place = of_saga(one, &["explanation"]).maybe("timeFormat", time_format(format));
+            let explained: Told<Explanation> = server.get(place).await?;
+            looks += 1;
+            // Else it has moved on between the two.
+            if shown.tag == explained.tag || looks == LOOKS {
+                return Ok((shown.into(), explained.what));
+            }
+        }
+    }
+
     /// Why it stands where it stands.
     pub(in crate::cli) async fn explain(&self, one: One, format: TimeFormat) -> Result<Seen<Explanation>, Failure> {
         match self {
@@ -182,10 +213,30 @@ impl Looking<'_> {
         match self {
             Self::Database { console, .. } => {
                 let opened = opened(console, one).await?;
-                let read = if failed { operations::failed_only } else { operations::history };
-                Ok(Seen { what: read(opened.definition(), &opened.journal), now: opened.now })
+                Ok(Seen { what: rows(&opened, failed), now: opened.now })
             }
             Self::Server(server) => about(server, one, &["journal"], |place| place.with("failed", failed)).await,
+        }
+    }
+
+    /// Its journal, or what went wrong in it alone, and whether it has ended.
+    pub(in crate::cli) async fn followed(
+        &self,
+        one: One,
+        failed: bool,
+    ) -> Result<(Seen<Vec<JournalRow>>, bool), Failure> {
+        match self {
+            Self::Database { console, .. } => {
+                let opened = opened(console, one).await?;
+                let (is_over, now) = (opened.saga.finished_at.is_some(), opened.now);
+                Ok((Seen { what: rows(&opened, failed), now }, is_over))
+            }
+            Self::Server(_) => {
+                // Before what went wrong is read, so that no row is missed of a saga that has ended.
+                let Seen { what: Shown { saga, journal, .. }, now } = self.show(one, TimeFormat::Iso).await?;
+                let seen = if failed { self.history(one, true).await? } else { Seen { what: journal, now } };
+                Ok((seen, saga.finished_at.is_some()))
+            }
         }
     }
 
@@ -235,16 +286,24 @@ async fn opened(console: &Console, one: One) -> Result<Opened, Failure> {
     Ok(operations::open(console, one.id).await?.seen(one.sight))
 }
 
+fn rows(opened: &Opened, failed: bool) -> Vec<JournalRow> {
+    let read = if failed { operations::failed_only } else { operations::history };
+    read(opened.definition(), &opened.journal)
+}
+
 async fn about<T: serde::de::DeserializeOwned>(
     server: &Server,
     one: One,
     below: &[&str],
     query: impl Fn(Place) -> Place,
 ) -> Result<Seen<T>, Failure> {
-    let id = one.id.to_string();
-    let place = Place::of(&[["sagas", id.as_str()].as_slice(), below].concat());
-    let told: Told<T> = server.get(query(place)).await?;
+    let told: Told<T> = server.get(query(of_saga(one, below))).await?;
     Ok(told.into())
+}
+
+fn of_saga(one: One, below: &[&str]) -> Place {
+    let id = one.id.to_string();
+    Place::of(&[["sagas", id.as_str()].as_slice(), below].concat())
 }
 
 async fn cut<T: serde::de::DeserializeOwned>(server: &Server, place: Place) -> Result<(Vec<T>, bool), Failure> {
@@ -287,4 +346,47 @@ fn which(place: Place, filter: &SagaFilter) -> Place {
         .maybe("code", filter.code.as_deref())
         .maybe("startedAfter", filter.started_after)
         .maybe("startedBefore", filter.started_before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{found, scripted};
+    use super::*;
+
+    const ONE: One = One { id: Uuid::nil(), sight: Sight::Masked };
+
+    fn shown(summary: &str, finished_at: &str) -> String {
+        format!(
+            r#"{{"id": "{}", "definition": "d", "version": 1, "businessKey": "k", "phase": "running", "summary": "{summary}",
+                "startedAt": "2026-01-01T00:00:00.000Z", "finishedAt": {finished_at}, "error": null, "steps": [], "journal": []}}"#,
+            Uuid::nil()
+        )
+    }
+
+    #[tokio::test]
+    async fn what_is_watched_is_read_again_where_it_moved_on_between_the_two() {
+        let explained = |sentence: &str| {
+            format!(
+                r#"{{"sagaId": "{}", "phase": "running", "sentence": "{sentence}", "gates": [], "applied": [], "can": []}}"#,
+                Uuid::nil()
+            )
+        };
+        let (server, asked) = scripted(vec![
+            found("1", &shown("first", "null")),
+            found("2", &explained("second")),
+            found("2", &shown("second", "null")),
+            found("2", &explained("second")),
+        ])
+        .await;
+        let (seen, explanation) = Looking::Server(&server).watched(ONE, TimeFormat::Relative).await.unwrap();
+        assert_eq!((seen.what.summary.as_str(), explanation.sentence.as_str()), ("second", "second"));
+        assert!(asked.await.unwrap().iter().all(|request| request.contains("timeFormat=relative")));
+    }
+
+    #[tokio::test]
+    async fn one_request_follows_a_journal() {
+        let (server, asked) = scripted(vec![found("1", &shown("", r#""2026-01-01T00:00:00.000Z""#))]).await;
+        let (seen, is_over) = Looking::Server(&server).followed(ONE, false).await.unwrap();
+        assert!(is_over && seen.what.is_empty() && asked.await.unwrap().len() == 1);
+    }
 }

@@ -13,6 +13,8 @@ mod looking;
 mod parked;
 mod plans;
 mod profile;
+#[cfg(test)]
+mod scripted;
 mod starting;
 
 use crate::operations::{Exit, Failure, Places};
