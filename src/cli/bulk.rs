@@ -13,7 +13,7 @@ use crate::store::{PlanPace, PlanState};
 
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
-use super::reach::{Planning, Reach};
+use super::reach::{OfPlan, Planning, Reach};
 use super::reveal::RevealArguments;
 use super::selection::Many;
 use super::{output, render};
@@ -247,10 +247,12 @@ async fn apply(reach: &Reach, arguments: ApplyArguments, who: &str) -> Result<Ex
         stop_percent: arguments.stop_on_error_percent,
     };
     let planning = reach.planning(consent.dry_run, who).await?;
+    let mut of = OfPlan { number, hash: None };
     if consent.dry_run || consent.asks() {
         let planned = planning.plan(number).await?;
+        of.hash = Some(planned.hash);
         output::note(render::planned(&planned).trim_end());
-        planning.check_apply(number, &pace).await?;
+        planning.check_apply(of, &pace).await?;
         if consent.dry_run {
             output::one(format, &planned, |planned| {
                 format!("{} of {} sagas at {}", planned.verb, planned.eligible, pace.rate)
@@ -259,7 +261,7 @@ async fn apply(reach: &Reach, arguments: ApplyArguments, who: &str) -> Result<Ex
         }
         consent.ask(&format!("{} {} sagas at {}?", planned.verb, planned.eligible, pace.rate))?;
     }
-    let applied = planning.apply(number, &reason, &pace).await?;
+    let applied = planning.apply(of, &reason, &pace).await?;
     match format {
         OutputFormat::Json => output::json(&applied),
         OutputFormat::Table => output::note(&format!(
@@ -273,13 +275,15 @@ async fn steer(reach: &Reach, steer: Steer, arguments: SteerArguments, who: &str
     let SteerArguments { plan: OnePlan { plan: number }, consent, output: format } = arguments;
     let reason = consent.reason()?;
     let planning = reach.planning(consent.dry_run, who).await?;
+    let mut of = OfPlan { number, hash: None };
     if consent.dry_run || consent.asks() {
         let seen = planning.check_steer(number, steer).await?;
+        of.hash = Some(seen.hash);
         output::note(render::progress(&seen).trim_end());
         consent.ask(&format!("{} p{number}?", steer.name()))?;
     }
     if !consent.dry_run {
-        let steered = planning.steer(number, steer, &reason).await?;
+        let steered = planning.steer(of, steer, &reason).await?;
         output::one(format.output, &steered, render::progress);
     }
     Ok(ExitCode::SUCCESS)
@@ -309,7 +313,7 @@ async fn watch(planning: &Planning<'_>, number: i64, format: OutputFormat) -> Re
         output::print(&said);
     }
     if format == OutputFormat::Json {
-        output::json(&ended);
+        output::json(&planning.hidden(ended).await?);
     }
     Ok(match state {
         PlanState::Done => ExitCode::SUCCESS,

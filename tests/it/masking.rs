@@ -236,9 +236,13 @@ async fn a_secret_in_a_masked_field_is_in_no_output_and_in_no_log() {
         "a plan that is tried",
         &planted.printed(&[complete.as_slice(), &["--dry-run", "--output", "json"]].concat()),
     );
-    for words in
-        [&complete[..], &["plan", "show", "p1"], &["plan", "list"], &["jobs", "cancel", "p1", "--reason", "r", "--yes"]]
-    {
+    for words in [
+        &complete[..],
+        &["plan", "show", "p1"],
+        &["plan", "list"],
+        &["jobs", "watch", "p1"],
+        &["jobs", "cancel", "p1", "--reason", "r", "--yes"],
+    ] {
         for output in ["table", "json"] {
             clean(&format!("{words:?}"), &planted.printed(&[words, &["--output", output]].concat()));
         }

@@ -21,7 +21,7 @@ use crate::operations::{Exit, Failure, Places};
 
 pub(super) use looking::{Looking, One, Seen};
 pub(super) use parked::{Aside, Mended};
-pub(super) use plans::Planning;
+pub(super) use plans::{OfPlan, Planning};
 pub(super) use profile::ServerArguments;
 
 use client::Server;

@@ -1,6 +1,8 @@
 //! Plans and jobs: what is planned for many sagas, and what is done with a plan.
 
-use crate::core::Verb;
+use serde::de::IgnoredAny;
+
+use crate::core::{Sha256, Verb};
 use crate::operations::{
     self, Conditions, Exit, Failure, PlanActionName, PlanActionRequest, PlanJson, PlanRequest, PlanShown, Sight, Steer,
 };
@@ -15,6 +17,13 @@ use super::client::{Place, Server};
 pub(in crate::cli) enum Planning<'a> {
     Database { console: Console, who: &'a str },
     Server(&'a Server),
+}
+
+/// A plan, as it was shown to whoever does something with it; without a hash nobody was shown it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct OfPlan {
+    pub(in crate::cli) number: i64,
+    pub(in crate::cli) hash: Option<Sha256>,
 }
 
 impl Reach {
@@ -111,13 +120,10 @@ impl Planning<'_> {
         }
     }
 
-    /// One plan as it stands, without the reasons of its refusals.
+    /// One plan as it stands, without the reasons of its refusals; to be shown whole once `hidden` has hidden what is masked.
     pub(in crate::cli) async fn look(&self, number: i64) -> Result<(PlanJson, PlanState), Failure> {
         match self {
-            Self::Database { console, .. } => {
-                let (seen, state) = operations::look_at_plan(console, number).await?;
-                Ok((masked(console, seen).await?, state))
-            }
+            Self::Database { console, .. } => operations::look_at_plan(console, number).await,
             Self::Server(_) => {
                 let seen = PlanJson { refusals: None, ..self.plan(number).await? };
                 let state = seen.state.and_then(PlanState::parse).ok_or_else(|| {
@@ -128,21 +134,29 @@ impl Planning<'_> {
         }
     }
 
-    /// Whether the plan may be applied, by who asks.
-    pub(in crate::cli) async fn check_apply(&self, number: i64, pace: &PlanPace) -> Result<(), Failure> {
+    /// A plan that was looked at, without what is masked.
+    pub(in crate::cli) async fn hidden(&self, seen: PlanJson) -> Result<PlanJson, Failure> {
         match self {
-            Self::Database { console, who } => operations::check_apply(console, number, who).await,
-            Self::Server(server) => asked(server, number, &apply("dry run", pace), true).await.map(|_| ()),
+            Self::Database { console, .. } => masked(console, seen).await,
+            Self::Server(_) => Ok(seen),
+        }
+    }
+
+    /// Whether the plan that was shown may be applied, by who asks.
+    pub(in crate::cli) async fn check_apply(&self, shown: OfPlan, pace: &PlanPace) -> Result<(), Failure> {
+        match self {
+            Self::Database { console, who } => operations::check_apply(console, shown.number, who).await,
+            Self::Server(server) => asked(server, shown, &apply("dry run", pace), true).await.map(|_| ()),
         }
     }
 
     /// Makes a job of a plan.
-    pub(in crate::cli) async fn apply(&self, number: i64, reason: &str, pace: &PlanPace) -> Result<PlanJson, Failure> {
+    pub(in crate::cli) async fn apply(&self, of: OfPlan, reason: &str, pace: &PlanPace) -> Result<PlanJson, Failure> {
         match self {
             Self::Database { console, who } => {
-                masked(console, operations::apply(console, number, who, reason, pace).await?).await
+                masked(console, operations::apply(console, of.number, who, reason, pace).await?).await
             }
-            Self::Server(server) => asked(server, number, &apply(reason, pace), false).await,
+            Self::Server(server) => asked(server, of, &apply(reason, pace), false).await,
         }
     }
 
@@ -152,17 +166,17 @@ impl Planning<'_> {
             Self::Database { console, .. } => {
                 masked(console, operations::check_steer(console, number, to).await?).await
             }
-            Self::Server(server) => asked(server, number, &steered(to, "dry run"), true).await,
+            Self::Server(server) => asked(server, OfPlan { number, hash: None }, &steered(to, "dry run"), true).await,
         }
     }
 
     /// Pauses, resumes or cancels.
-    pub(in crate::cli) async fn steer(&self, number: i64, to: Steer, reason: &str) -> Result<PlanJson, Failure> {
+    pub(in crate::cli) async fn steer(&self, of: OfPlan, to: Steer, reason: &str) -> Result<PlanJson, Failure> {
         match self {
             Self::Database { console, who } => {
-                masked(console, operations::steer(console, number, to, who, reason).await?).await
+                masked(console, operations::steer(console, of.number, to, who, reason).await?).await
             }
-            Self::Server(server) => asked(server, number, &steered(to, reason), false).await,
+            Self::Server(server) => asked(server, of, &steered(to, reason), false).await,
         }
     }
 }
@@ -178,14 +192,16 @@ fn named(number: i64, below: &str) -> Place {
     Place::of(&words)
 }
 
-/// Of the plan as it is: its hash never changes.
 async fn asked(
     server: &Server,
-    number: i64,
+    OfPlan { number, hash }: OfPlan,
     request: &PlanActionRequest,
     is_dry_run: bool,
 ) -> Result<PlanJson, Failure> {
-    let tag = server.get::<PlanJson>(named(number, "")).await?.tag;
+    let tag = match hash {
+        Some(hash) => format!("\"{hash}\""),
+        None => server.get::<IgnoredAny>(named(number, "")).await?.tag,
+    };
     let place = named(number, "actions");
     let place = if is_dry_run { place.with("dryRun", true) } else { place };
     Ok(server.post(place, Some(&tag), request).await?.what)
@@ -236,5 +252,26 @@ impl Many {
             }
         }
         Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{found, scripted};
+    use super::*;
+    use crate::operations::Draft;
+
+    #[tokio::test]
+    async fn what_is_done_with_a_plan_is_done_with_the_one_that_was_shown() {
+        let plan = operations::drafted(&Draft::new(Verb::Resume, Vec::new()), "", 1);
+        let body = serde_json::to_string(&plan).unwrap();
+        let (server, asked) = scripted(vec![found("", &body), found("other", &body), found("", &body)]).await;
+        let planning = Planning::Server(&server);
+        planning.steer(OfPlan { number: 7, hash: Some(plan.hash) }, Steer::Pause, "r").await.unwrap();
+        planning.steer(OfPlan { number: 7, hash: None }, Steer::Pause, "r").await.unwrap();
+        let asked = asked.await.unwrap();
+        let means = |request: &str, tag: &str| request.contains(&format!("if-match: \"{tag}\"\r\n"));
+        assert!(asked[0].starts_with("POST") && means(&asked[0], &plan.hash.to_string()), "{asked:?}");
+        assert!(asked[1].starts_with("GET") && means(&asked[2], "other"), "nobody was shown one: {asked:?}");
     }
 }
