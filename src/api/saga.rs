@@ -68,17 +68,7 @@ pub(super) struct Drawing {
     /// In which language; mermaid, if nothing is said.
     #[serde(default)]
     #[param(inline)]
-    format: Language,
-}
-
-/// Languages of graphs.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Language {
-    #[default]
-    Mermaid,
-    Dot,
-    Ascii,
+    format: GraphFormat,
 }
 
 /// Whether it is only tried.
@@ -161,12 +151,7 @@ pub(super) async fn difference(
 #[utoipa::path(get, path = "/v1/sagas/{id}/graph", tag = "see", params(("id" = Uuid, Path, description = "The saga's id."), Drawing),
     responses((status = OK, body = String, content_type = "text/plain", headers(("ETag" = String, description = "The journal's highest seq, quoted."), ("Sagabus-Now" = String, description = "The database's clock at that moment, RFC 3339.")))))]
 pub(super) async fn graph(Asked(asked): Asked<Drawing>, Seen(opened): Seen) -> Result<Response, Problem> {
-    let format = match asked.format {
-        Language::Mermaid => GraphFormat::Mermaid,
-        Language::Dot => GraphFormat::Dot,
-        Language::Ascii => GraphFormat::Ascii,
-    };
-    let text = operations::graph(opened.definition(), &opened.saga, format);
+    let text = operations::graph(opened.definition(), &opened.saga, asked.format);
     Ok(as_of(&opened, text.into_response()))
 }
 

@@ -2,12 +2,17 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use crate::core::{Definition, Saga, StepIx, step_state_name};
 
 /// In which language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub enum GraphFormat {
     /// Mermaid's flowchart.
+    #[default]
     Mermaid,
     /// Graphviz.
     Dot,

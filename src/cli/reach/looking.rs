@@ -1,5 +1,6 @@
 //! Looking at sagas: what is found, lists, everything about one.
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::core::Timestamp;
@@ -258,14 +259,7 @@ impl Looking<'_> {
                 let opened = opened(console, one).await?;
                 Ok(operations::graph(opened.definition(), &opened.saga, format))
             }
-            Self::Server(server) => {
-                let name = match format {
-                    GraphFormat::Mermaid => "mermaid",
-                    GraphFormat::Dot => "dot",
-                    GraphFormat::Ascii => "ascii",
-                };
-                Ok(server.text(Place::of(&["sagas", &one.id.to_string(), "graph"]).with("format", name)).await?)
-            }
+            Self::Server(server) => Ok(server.text(of_saga(one, &["graph"]).with("format", word(format))).await?),
         }
     }
 
@@ -329,13 +323,15 @@ pub(super) async fn named(server: &Server, one: &OneSaga) -> Result<Uuid, Failur
     Ok(operations::only_one(&one.saga, sagas, |found| &found.saga.definition)?.saga.id)
 }
 
-fn time_format(format: TimeFormat) -> Option<&'static str> {
-    match format {
-        // What a server does when nothing is said, also an older one.
-        TimeFormat::Iso => None,
-        TimeFormat::Relative => Some("relative"),
-        TimeFormat::Raw => Some("raw"),
-    }
+fn time_format(format: TimeFormat) -> Option<String> {
+    // What a server does when nothing is said, also an older one.
+    (format != TimeFormat::Iso).then(|| word(format))
+}
+
+/// The word that a query has for it.
+fn word(said: impl Serialize) -> String {
+    let word = serde_json::to_value(said).expect("a word is plain data");
+    word.as_str().unwrap_or_default().to_owned()
 }
 
 fn which(place: Place, filter: &SagaFilter) -> Place {
