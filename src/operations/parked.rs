@@ -163,13 +163,19 @@ fn kept_headers(text: &str) -> Option<Vec<KeptHeader>> {
     serde_json::from_str(text).ok()
 }
 
-/// Records put aside, newest first.
+/// Records put aside, newest first, and whether the list is cut.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn parked(console: &Console, filter: &ParkedFilter, limit: usize) -> Result<Vec<ParkedJson>, Failure> {
-    let found = console.parked(filter, limit).await?;
-    Ok(found.into_iter().map(parked_json).collect())
+pub async fn parked(
+    console: &Console,
+    filter: &ParkedFilter,
+    limit: usize,
+) -> Result<(Vec<ParkedJson>, bool), Failure> {
+    let mut found = console.parked(filter, limit.saturating_add(1)).await?;
+    let is_cut = found.len() > limit;
+    found.truncate(limit);
+    Ok((found.into_iter().map(parked_json).collect(), is_cut))
 }
 
 /// A page of the records put aside that fit, newest first.

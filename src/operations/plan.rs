@@ -232,14 +232,16 @@ pub(super) async fn whole(console: &Console, row: PlanRow) -> Result<PlanJson, F
     Ok(PlanJson { refusals: Some(reasons(counted)), ..plan_json(row) })
 }
 
-/// One plan with its sagas, the first `limit` of them.
+/// One plan with its sagas, the first `limit` of them, and whether there are more.
 ///
 /// # Errors
 /// There is none (exit 3), or the database does not answer.
-pub async fn show_plan(console: &Console, number: i64, limit: usize) -> Result<PlanShown, Failure> {
+pub async fn show_plan(console: &Console, number: i64, limit: usize) -> Result<(PlanShown, bool), Failure> {
     let plan = plan(console, number).await?;
-    let items = console.plan_items(number, ItemFilter::default(), limit).await?.into_iter().map(item_json).collect();
-    Ok(PlanShown { plan, items })
+    let mut found = console.plan_items(number, ItemFilter::default(), limit.saturating_add(1)).await?;
+    let is_cut = found.len() > limit;
+    found.truncate(limit);
+    Ok((PlanShown { plan, items: found.into_iter().map(item_json).collect() }, is_cut))
 }
 
 /// Plans, newest first, or only those that were applied; and whether the list is cut.

@@ -27,20 +27,14 @@ pub(in crate::cli) enum Aside<'a> {
 }
 
 impl Reach {
-    /// As `operations::parked`, and whether the list is cut.
+    /// As `operations::parked`.
     pub(in crate::cli) async fn parked(
         &self,
         filter: &ParkedFilter,
         limit: usize,
     ) -> Result<(Vec<ParkedJson>, bool), Failure> {
         match self {
-            Self::Places(places) => {
-                let console = places.reading().await?;
-                let mut found = operations::parked(&console, filter, limit.saturating_add(1)).await?;
-                let is_cut = found.len() > limit;
-                found.truncate(limit);
-                Ok((found, is_cut))
-            }
+            Self::Places(places) => operations::parked(&places.reading().await?, filter, limit).await,
             Self::Server(server) => Ok(server.pages(|| which(filter), limit).await?),
         }
     }

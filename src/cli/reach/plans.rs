@@ -106,9 +106,7 @@ impl Planning<'_> {
     ) -> Result<(PlanShown, bool), Failure> {
         match self {
             Self::Database { console, .. } => {
-                let mut shown = operations::show_plan(console, number, limit.saturating_add(1)).await?;
-                let is_cut = shown.items.len() > limit;
-                shown.items.truncate(limit);
+                let (mut shown, is_cut) = operations::show_plan(console, number, limit).await?;
                 operations::hide_said(console, std::slice::from_mut(&mut shown.plan), sight).await?;
                 Ok((shown, is_cut))
             }
