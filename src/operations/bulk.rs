@@ -199,7 +199,7 @@ impl Draft {
 ///
 /// # Errors
 /// Nothing is selected, or a line names no saga (exit 3); too many sagas (exit 2); the database does not answer.
-pub async fn draft(
+pub(super) async fn draft(
     console: &Console,
     selection: &Selection,
     verb: &Verb,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::{Json, Timestamp, Verb};
+use crate::store::Console;
 
 use super::access::Caller;
 use super::actions::{ActionName, ActionRequest, FoundOutcome};
@@ -12,7 +13,7 @@ use super::failure::{Exit, Failure};
 use super::filter::{Conditions, filter};
 use super::places::Desk;
 use super::plan::{PlanJson, drafted, plan};
-use super::sight::hide_said;
+use super::sight::{Sight, hide_said};
 
 /// Sagas that one request names.
 const NAMES: usize = 10_000;
@@ -126,13 +127,29 @@ pub async fn plan_for(
     if let Some(names) = within {
         said += &format!(" of {}", names.join(", "));
     }
-    let draft = draft(&desk.reading, &selection, &verb, within).await?;
+    let seen = (within, caller.who.as_str(), caller.sight());
+    plan_selected((&desk.reading, &desk.asking), (&selection, &said), &verb, seen, is_dry_run).await
+}
+
+/// Plans the action for those of the sagas that exist within these definitions, or with `is_dry_run` shows what would be planned. How
+/// they were said is kept with the plan.
+///
+/// # Errors
+/// As `plan_for`.
+pub async fn plan_selected(
+    (reading, asking): (&Console, &Console),
+    (selection, said): (&Selection, &str),
+    verb: &Verb,
+    (within, who, sight): (Option<&[String]>, &str, Sight),
+    is_dry_run: bool,
+) -> Result<PlanJson, Failure> {
+    let draft = draft(reading, selection, verb, within).await?;
     let mut planned = if is_dry_run {
-        drafted(&draft, &said, desk.reading.approval().await?)
+        drafted(&draft, said, reading.approval().await?)
     } else {
-        plan(&desk.asking, draft.save(&desk.asking, &said, &caller.who).await?).await?
+        plan(asking, draft.save(asking, said, who).await?).await?
     };
-    hide_said(&desk.reading, std::slice::from_mut(&mut planned), caller.sight()).await?;
+    hide_said(reading, std::slice::from_mut(&mut planned), sight).await?;
     Ok(planned)
 }
 

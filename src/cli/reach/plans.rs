@@ -58,13 +58,8 @@ impl Planning<'_> {
         match self {
             Self::Database { console, who } => {
                 let selection = many.selection(crate::engine::wall_clock())?;
-                let draft = operations::draft(console, &selection, verb, None).await?;
-                let planned = if is_dry_run {
-                    operations::drafted(&draft, &many.text(), console.approval().await?)
-                } else {
-                    operations::plan(console, draft.save(console, &many.text(), who).await?).await?
-                };
-                masked(console, planned).await
+                let (said, seen) = (many.text(), (None, *who, Sight::Masked));
+                operations::plan_selected((console, console), (&selection, &said), verb, seen, is_dry_run).await
             }
             Self::Server(server) => {
                 let place = Place::of(&["operations"]);
