@@ -13,7 +13,7 @@ use crate::store::{PlanPace, PlanState};
 
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
-use super::reach::{OfPlan, Planning, Reach};
+use super::reach::{Doing, OfPlan, Reach};
 use super::reveal::RevealArguments;
 use super::selection::Many;
 use super::{output, render};
@@ -171,7 +171,7 @@ pub(super) async fn plan(
     who: &str,
 ) -> Result<ExitCode, Failure> {
     consent.is_for_a_plan()?;
-    let planned = reach.planning(consent.dry_run, who).await?.draft(many, verb, consent.dry_run).await?;
+    let planned = reach.doing(consent.dry_run, who).await?.draft(many, verb, consent.dry_run).await?;
     output::one(format, &planned, render::planned);
     if let Some(id) = planned.id.as_ref().filter(|_| planned.eligible > 0) {
         let second = if planned.needs_second_person { "; a second person has to" } else { "" };
@@ -191,7 +191,7 @@ pub(super) async fn run(reach: &Reach, verb: BulkVerb, who: &str) -> Result<Exit
         }
         BulkVerb::Plan(PlanVerb::Show { plan: OnePlan { plan }, limit, reveal, times, output: format }) => {
             let sight = reach.sight_of_plan(plan, &reveal, who).await?;
-            let (shown, is_cut) = reach.planning(true, who).await?.show(plan, limit, sight).await?;
+            let (shown, is_cut) = reach.doing(true, who).await?.show_plan(plan, limit, sight).await?;
             output::cut(is_cut, limit);
             let times = times.seen_from(crate::engine::wall_clock());
             output::one(format.output, &shown, |shown| render::plan_shown(shown, times));
@@ -205,7 +205,7 @@ pub(super) async fn run(reach: &Reach, verb: BulkVerb, who: &str) -> Result<Exit
             print_plans(arguments, &found, render::jobs);
         }
         BulkVerb::Jobs(JobsVerb::Watch { plan: OnePlan { plan }, output: format }) => {
-            return watch(&reach.planning(true, who).await?, plan, format.output).await;
+            return watch(&reach.doing(true, who).await?, plan, format.output).await;
         }
         BulkVerb::Jobs(JobsVerb::Pause(arguments)) => return steer(reach, Steer::Pause, arguments, who).await,
         BulkVerb::Jobs(JobsVerb::Resume(arguments)) => return steer(reach, Steer::Resume, arguments, who).await,
@@ -215,7 +215,7 @@ pub(super) async fn run(reach: &Reach, verb: BulkVerb, who: &str) -> Result<Exit
 }
 
 async fn listed(reach: &Reach, jobs_only: bool, arguments: PlansArguments) -> Result<Vec<PlanJson>, Failure> {
-    let (found, is_cut) = reach.planning(true, "").await?.list(jobs_only, arguments.limit).await?;
+    let (found, is_cut) = reach.doing(true, "").await?.plans(jobs_only, arguments.limit).await?;
     output::cut(is_cut, arguments.limit);
     Ok(found)
 }
@@ -246,13 +246,13 @@ async fn apply(reach: &Reach, arguments: ApplyArguments, who: &str) -> Result<Ex
         items_max: arguments.max,
         stop_percent: arguments.stop_on_error_percent,
     };
-    let planning = reach.planning(consent.dry_run, who).await?;
+    let doing = reach.doing(consent.dry_run, who).await?;
     let mut of = OfPlan { number, hash: None };
     if consent.dry_run || consent.asks() {
-        let planned = planning.plan(number).await?;
+        let planned = doing.plan(number).await?;
         of.hash = Some(planned.hash);
         output::note(render::planned(&planned).trim_end());
-        planning.check_apply(of, &pace).await?;
+        doing.check_apply(of, &pace).await?;
         if consent.dry_run {
             output::one(format, &planned, |planned| {
                 format!("{} of {} sagas at {}", planned.verb, planned.eligible, pace.rate)
@@ -261,7 +261,7 @@ async fn apply(reach: &Reach, arguments: ApplyArguments, who: &str) -> Result<Ex
         }
         consent.ask(&format!("{} {} sagas at {}?", planned.verb, planned.eligible, pace.rate))?;
     }
-    let applied = planning.apply(of, &reason, &pace).await?;
+    let applied = doing.apply(of, &reason, &pace).await?;
     match format {
         OutputFormat::Json => output::json(&applied),
         OutputFormat::Table => output::note(&format!(
@@ -274,28 +274,28 @@ async fn apply(reach: &Reach, arguments: ApplyArguments, who: &str) -> Result<Ex
 async fn steer(reach: &Reach, steer: Steer, arguments: SteerArguments, who: &str) -> Result<ExitCode, Failure> {
     let SteerArguments { plan: OnePlan { plan: number }, consent, output: format } = arguments;
     let reason = consent.reason()?;
-    let planning = reach.planning(consent.dry_run, who).await?;
+    let doing = reach.doing(consent.dry_run, who).await?;
     let mut of = OfPlan { number, hash: None };
     if consent.dry_run || consent.asks() {
-        let seen = planning.check_steer(number, steer).await?;
+        let seen = doing.check_steer(number, steer).await?;
         of.hash = Some(seen.hash);
         output::note(render::progress(&seen).trim_end());
         consent.ask(&format!("{} p{number}?", steer.name()))?;
     }
     if !consent.dry_run {
-        let steered = planning.steer(of, steer, &reason).await?;
+        let steered = doing.steer(of, steer, &reason).await?;
         output::one(format.output, &steered, render::progress);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows how far a job is until it ends, or waits for a person: a bar on a terminal, else a line when something has changed.
-async fn watch(planning: &Planning<'_>, number: i64, format: OutputFormat) -> Result<ExitCode, Failure> {
+async fn watch(doing: &Doing<'_>, number: i64, format: OutputFormat) -> Result<ExitCode, Failure> {
     let is_shown = format == OutputFormat::Table;
     let bar = (is_shown && std::io::stderr().is_terminal()).then(bar);
     let mut said = String::new();
     let (ended, state) = loop {
-        let (seen, state) = planning.look(number).await?;
+        let (seen, state) = doing.look_at_plan(number).await?;
         let line = render::progress(&seen).trim_end().to_owned();
         match &bar {
             Some(bar) => draw(bar, &seen, &line),
@@ -313,7 +313,7 @@ async fn watch(planning: &Planning<'_>, number: i64, format: OutputFormat) -> Re
         output::print(&said);
     }
     if format == OutputFormat::Json {
-        output::json(&planning.hidden(ended).await?);
+        output::json(&doing.hidden(ended).await?);
     }
     Ok(match state {
         PlanState::Done => ExitCode::SUCCESS,

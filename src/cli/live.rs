@@ -120,7 +120,7 @@ impl TopArguments {
 }
 
 /// Looks, and shows what was seen.
-pub(super) async fn run(reach: &Reach, verb: LiveVerb, who: &str) -> Result<ExitCode, Failure> {
+pub(super) async fn run(reach: &Reach, verb: LiveVerb) -> Result<ExitCode, Failure> {
     match verb {
         LiveVerb::Lag(LagArguments { only_behind, output: format }) => {
             let places = reach.places("lag")?;
@@ -132,7 +132,7 @@ pub(super) async fn run(reach: &Reach, verb: LiveVerb, who: &str) -> Result<Exit
             output::one(format.output, &report, render::lag);
             Ok(ExitCode::SUCCESS)
         }
-        LiveVerb::Watch(arguments) => watch(&reach.looking(who).await?, arguments).await,
+        LiveVerb::Watch(arguments) => watch(&reach.looking().await?, arguments).await,
         LiveVerb::Top(arguments) => {
             let places = reach.places("top")?;
             top(places, &places.reading().await?, arguments).await
@@ -141,7 +141,7 @@ pub(super) async fn run(reach: &Reach, verb: LiveVerb, who: &str) -> Result<Exit
 }
 
 async fn watch(looking: &Looking<'_>, arguments: WatchArguments) -> Result<ExitCode, Failure> {
-    let one = looking.one(&arguments.one, None).await?;
+    let one = looking.one(&arguments.one).await?;
     let until = arguments.wait.map(|wait| Instant::now() + wait);
     let mut screen = arguments.is_drawn().then(Screen::open);
     let mut before = 0;

@@ -10,7 +10,7 @@ use crate::store::{ParkedFilter, ParkedState};
 
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
 use super::consent::Consent;
-use super::reach::{Aside, Mended, Reach};
+use super::reach::{Doing, Mended, Reach};
 use super::reveal::RevealArguments;
 use super::{input, output, render, sweep};
 
@@ -228,11 +228,11 @@ pub(super) async fn run(reach: &Reach, verb: ParkedVerb, who: &str) -> Result<Ex
         }
         ParkedVerb::Redrive { chosen, rate, again } => {
             let (said, reason) = (chosen.said()?, again.consent.reason()?);
-            let aside = reach.aside(again.consent.dry_run, who).await?;
+            let doing = reach.doing(again.consent.dry_run, who).await?;
             match said {
-                Said::Ids(ids) => redrive(&aside, &ids, &Mended::AsItIs, &reason, &again).await,
+                Said::Ids(ids) => redrive(&doing, &ids, &Mended::AsItIs, &reason, &again).await,
                 Said::Where(filter, limit) => {
-                    let (console, paced) = (aside.console()?, (rate, again.force));
+                    let (console, paced) = (doing.console()?, (rate, again.force));
                     sweep::redrive(console, (&filter, limit), paced, (who, &reason), &again).await
                 }
             }
@@ -246,13 +246,13 @@ pub(super) async fn run(reach: &Reach, verb: ParkedVerb, who: &str) -> Result<Ex
                 let hint = "say --file, --header or --no-header; as it is it is sent by parked redrive";
                 return Err(Failure::new(Exit::Usage, "nothing is edited", hint));
             }
-            let aside = reach.aside(again.consent.dry_run, who).await?;
-            redrive(&aside, &[id], &Mended::Edited(Edit { value, headers }), &reason, &again).await
+            let doing = reach.doing(again.consent.dry_run, who).await?;
+            redrive(&doing, &[id], &Mended::Edited(Edit { value, headers }), &reason, &again).await
         }
         ParkedVerb::Bind { id, saga, step, again } => {
             let reason = again.consent.reason()?;
-            let aside = reach.aside(again.consent.dry_run, who).await?;
-            redrive(&aside, &[id], &Mended::Bound { saga, step }, &reason, &again).await
+            let doing = reach.doing(again.consent.dry_run, who).await?;
+            redrive(&doing, &[id], &Mended::Bound { saga, step }, &reason, &again).await
         }
         ParkedVerb::Discard { chosen, consent, output: format } => {
             discard(reach, chosen, (&consent, format.output), who).await
@@ -267,11 +267,11 @@ async fn discard(
     who: &str,
 ) -> Result<ExitCode, Failure> {
     let (said, reason) = (chosen.said()?, consent.reason()?);
-    let aside = reach.aside(consent.dry_run, who).await?;
+    let doing = reach.doing(consent.dry_run, who).await?;
     let ids = match said {
         Said::Ids(ids) => ids,
         Said::Where(filter, limit) => {
-            return sweep::discard(aside.console()?, (&filter, limit), (who, &reason), consent, format).await;
+            return sweep::discard(doing.console()?, (&filter, limit), (who, &reason), consent, format).await;
         }
     };
     if consent.dry_run {
@@ -279,25 +279,25 @@ async fn discard(
         return Ok(ExitCode::SUCCESS);
     }
     consent.ask(&format!("discard {} parked messages?", ids.len()))?;
-    let discarded = aside.discard(&ids, &reason).await?;
+    let discarded = doing.discard(&ids, &reason).await?;
     Ok(sweep::discarded(discarded, ids.len(), format))
 }
 
 async fn redrive(
-    aside: &Aside<'_>,
+    doing: &Doing<'_>,
     ids: &[i64],
     mended: &Mended,
     reason: &str,
     again: &Again,
 ) -> Result<ExitCode, Failure> {
     let verb = mended.verb();
-    aside.check(ids, mended, again.force).await?;
+    doing.check_redrive(ids, mended, again.force).await?;
     if again.consent.dry_run {
         output::note(&format!("would {verb} {} parked messages", ids.len()));
         return Ok(ExitCode::SUCCESS);
     }
     again.consent.ask(&format!("{verb} {} parked messages?", ids.len()))?;
-    let judged = aside.redrive(ids, mended, reason, again.force).await?;
+    let judged = doing.redrive(ids, mended, reason, again.force).await?;
     output::one(again.output.output, &judged, |judged| render::redriven(judged));
     Ok(match judged.iter().filter(|one| one.stays_parked).count() {
         0 => ExitCode::SUCCESS,

@@ -54,7 +54,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Topics(verb) => topics(reach()?.places("topics")?, verb, &who).await,
         Verb::Start(start) => run_start(&reach()?, start).await,
         Verb::See(verb) => super::see::run(&reach()?, verb, &who).await,
-        Verb::Live(verb) => super::live::run(&reach()?, verb, &who).await,
+        Verb::Live(verb) => super::live::run(&reach()?, verb).await,
         Verb::Show(show) => run_show(&reach()?, show, &who).await,
         Verb::Replay(verb) => super::replay::run(reach()?.places("replay")?, verb, &who).await,
         Verb::Parked(verb) => super::parked::run(&reach()?, verb, &who).await,
@@ -195,8 +195,8 @@ async fn run_start(reach: &Reach, arguments: StartArguments) -> Result<ExitCode,
 }
 
 async fn run_show(reach: &Reach, arguments: SagaArguments, who: &str) -> Result<ExitCode, Failure> {
-    let looking = reach.looking(who).await?;
-    let one = looking.one(&arguments.one, Some(&arguments.reveal)).await?;
+    let looking = reach.looking().await?;
+    let one = reach.revealed(looking.one(&arguments.one).await?, &arguments.reveal, who).await?;
     let format = arguments.output.output;
     let seen = looking.show(one, arguments.times.format_of(format)).await?;
     output::one(format, &seen.what, |shown| render::saga(shown, arguments.times.seen_from(seen.now)));

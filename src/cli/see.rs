@@ -198,7 +198,7 @@ impl WhichArguments {
 
 /// Looks, and prints what was seen.
 pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitCode, Failure> {
-    let looking = reach.looking(who).await?;
+    let looking = reach.looking().await?;
     let now = Times::iso(crate::engine::wall_clock());
     match verb {
         SeeVerb::Find { anything, newest, times, output } => {
@@ -216,9 +216,9 @@ pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitC
             let found = looking.count(&which.filter(now)).await?;
             output::one(output.output, &found, |found| render::counts(found));
         }
-        SeeVerb::Explain(asked) => explain(&looking, asked).await?,
+        SeeVerb::Explain(asked) => explain(reach, &looking, asked, who).await?,
         SeeVerb::History { one, follow, failed, reverse, reveal, times, output } => {
-            let one = looking.one(&one, Some(&reveal)).await?;
+            let one = reach.revealed(looking.one(&one).await?, &reveal, who).await?;
             history(&looking, one, (follow, failed, reverse), times, output).await?;
         }
         SeeVerb::Graph { one, format } => {
@@ -227,10 +227,10 @@ pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitC
                 GraphLanguage::Dot => GraphFormat::Dot,
                 GraphLanguage::Ascii => GraphFormat::Ascii,
             };
-            output::print(looking.graph(looking.one(&one, None).await?, format).await?.trim_end());
+            output::print(looking.graph(looking.one(&one).await?, format).await?.trim_end());
         }
         SeeVerb::Timeline { one, output } => {
-            let seen = looking.timeline(looking.one(&one, None).await?).await?;
+            let seen = looking.timeline(looking.one(&one).await?).await?;
             output::one(output.output, &seen.what, |bars| render::timeline(bars, seen.now));
         }
         SeeVerb::Stuck(list) => {
@@ -248,7 +248,7 @@ pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitC
         SeeVerb::Failures { show, list } => failures(&looking, show, list).await?,
         SeeVerb::Diff { a, b, output } => {
             let [a, b] = [a, b].map(|saga| OneSaga { saga, definition: None });
-            let (a, b) = (looking.one(&a, None).await?, looking.one(&b, None).await?);
+            let (a, b) = (looking.one(&a).await?, looking.one(&b).await?);
             let found = looking.difference(a, b).await?;
             output::one(output.output, &found, |found| render::difference(found));
         }
@@ -256,9 +256,9 @@ pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-async fn explain(looking: &Looking<'_>, asked: SagaArguments) -> Result<(), Failure> {
+async fn explain(reach: &Reach, looking: &Looking<'_>, asked: SagaArguments, who: &str) -> Result<(), Failure> {
     let SagaArguments { one, reveal, times, output } = asked;
-    let one = looking.one(&one, Some(&reveal)).await?;
+    let one = reach.revealed(looking.one(&one).await?, &reveal, who).await?;
     let seen = looking.explain(one, times.format_of(output.output)).await?;
     output::one(output.output, &seen.what, |explanation| render::explanation(explanation, times.seen_from(seen.now)));
     Ok(())

@@ -21,7 +21,7 @@ const LOOKS: usize = 5;
 /// Who looks, and at what: nothing can be changed this way.
 pub(in crate::cli) enum Looking<'a> {
     /// A connection that cannot write.
-    Database { console: Console, places: &'a Places, who: &'a str },
+    Database { console: Console, places: &'a Places },
     /// What the token may see.
     Server(&'a Server),
 }
@@ -47,11 +47,19 @@ impl<T> From<Told<T>> for Seen<T> {
 
 impl Reach {
     /// For who only looks.
-    pub(in crate::cli) async fn looking<'a>(&'a self, who: &'a str) -> Result<Looking<'a>, Failure> {
+    pub(in crate::cli) async fn looking(&self) -> Result<Looking<'_>, Failure> {
         Ok(match self {
-            Self::Places(places) => Looking::Database { console: places.reading().await?, places, who },
+            Self::Places(places) => Looking::Database { console: places.reading().await?, places },
             Self::Server(server) => Looking::Server(server),
         })
+    }
+
+    /// The saga, as it is shown to who says why; the audit has been told of what is revealed.
+    ///
+    /// # Errors
+    /// As `sight`.
+    pub(in crate::cli) async fn revealed(&self, one: One, reveal: &RevealArguments, who: &str) -> Result<One, Failure> {
+        Ok(One { sight: self.sight(reveal, who, &one.id.to_string()).await?, ..one })
     }
 }
 
@@ -129,29 +137,18 @@ impl Looking<'_> {
         }
     }
 
-    /// The saga that somebody names; the audit has been told of what is revealed.
+    /// The saga that somebody names, without what is masked.
     ///
     /// # Errors
-    /// There is none (exit 3), or it is one of several (2); the audit cannot be told (6).
-    pub(in crate::cli) async fn one(&self, one: &OneSaga, reveal: Option<&RevealArguments>) -> Result<One, Failure> {
+    /// There is none (exit 3), or it is one of several (2).
+    pub(in crate::cli) async fn one(&self, one: &OneSaga) -> Result<One, Failure> {
         let id = match self {
             Self::Database { console, .. } => {
                 operations::find_one(console, &one.saga, one.definition.as_deref()).await?.row.id
             }
             Self::Server(server) => named(server, one).await?,
         };
-        let sight = match reveal {
-            Some(reveal) => self.sight(reveal, &id.to_string()).await?,
-            None => Sight::Masked,
-        };
-        Ok(One { id, sight })
-    }
-
-    async fn sight(&self, reveal: &RevealArguments, target: &str) -> Result<Sight, Failure> {
-        match self {
-            Self::Database { places, who, .. } => reveal.sight(places, who, target).await,
-            Self::Server(_) => reveal.is_of_the_token(),
-        }
+        Ok(One { id, sight: Sight::Masked })
     }
 
     /// Everything about a saga.

@@ -9,6 +9,7 @@
 mod acting;
 mod admin;
 mod client;
+mod doing;
 mod looking;
 mod parked;
 mod plans;
@@ -17,11 +18,14 @@ mod profile;
 mod scripted;
 mod starting;
 
-use crate::operations::{Exit, Failure, Places};
+use crate::operations::{Exit, Failure, Places, Sight};
 
+use super::reveal::RevealArguments;
+
+pub(super) use doing::Doing;
 pub(super) use looking::{Looking, One, Seen};
-pub(super) use parked::{Aside, Mended};
-pub(super) use plans::{OfPlan, Planning};
+pub(super) use parked::Mended;
+pub(super) use plans::OfPlan;
 pub(super) use profile::ServerArguments;
 
 use client::Server;
@@ -56,6 +60,30 @@ impl Reach {
             Self::Places(places) => Ok(places),
             Self::Server(_) => Err(no_route(verb)),
         }
+    }
+
+    /// How much is shown of `target`; the audit has been told of what is revealed. A server shows what the token may see.
+    ///
+    /// # Errors
+    /// The reason is empty, or a server should reveal more (exit 2); the audit cannot be told (6).
+    async fn sight(&self, reveal: &RevealArguments, who: &str, target: &str) -> Result<Sight, Failure> {
+        match self {
+            Self::Places(places) => reveal.sight(places, who, target).await,
+            Self::Server(_) => reveal.is_of_the_token(),
+        }
+    }
+
+    /// How much is shown of a plan.
+    ///
+    /// # Errors
+    /// As `sight`.
+    pub(super) async fn sight_of_plan(
+        &self,
+        number: i64,
+        reveal: &RevealArguments,
+        who: &str,
+    ) -> Result<Sight, Failure> {
+        self.sight(reveal, who, &format!("p{number}")).await
     }
 }
 

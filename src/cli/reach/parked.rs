@@ -7,7 +7,8 @@ use crate::operations::{
 use crate::store::{Console, ParkedFilter, ParkedState};
 
 use super::super::reveal::RevealArguments;
-use super::client::{Place, Server};
+use super::client::Place;
+use super::doing::Doing;
 use super::{Reach, no_route};
 
 /// What is made of messages before they are judged again.
@@ -18,12 +19,6 @@ pub(in crate::cli) enum Mended {
     Edited(Edit),
     /// The answer that a step of a saga waits for.
     Bound { saga: String, step: String },
-}
-
-/// Records put aside.
-pub(in crate::cli) enum Aside<'a> {
-    Database { console: Console, who: &'a str },
-    Server(&'a Server),
 }
 
 impl Reach {
@@ -46,31 +41,15 @@ impl Reach {
         reveal: &RevealArguments,
         who: &str,
     ) -> Result<ParkedShown, Failure> {
+        let sight = self.sight(reveal, who, &format!("parked message {id}")).await?;
         match self {
-            Self::Places(places) => {
-                let sight = reveal.sight(places, who, &format!("parked message {id}")).await?;
-                operations::show_parked(&places.reading().await?, id, sight).await
-            }
-            Self::Server(server) => {
-                reveal.is_of_the_token()?;
-                Ok(server.get(Place::of(&["parked-messages", &id.to_string()])).await?.what)
-            }
+            Self::Places(places) => operations::show_parked(&places.reading().await?, id, sight).await,
+            Self::Server(server) => Ok(server.get(Place::of(&["parked-messages", &id.to_string()])).await?.what),
         }
-    }
-
-    /// For who does something about them. A dry run cannot write.
-    pub(in crate::cli) async fn aside<'a>(&'a self, is_dry_run: bool, who: &'a str) -> Result<Aside<'a>, Failure> {
-        Ok(match self {
-            Self::Places(places) => {
-                let console = if is_dry_run { places.reading().await? } else { places.console().await? };
-                Aside::Database { console, who }
-            }
-            Self::Server(server) => Aside::Server(server),
-        })
     }
 }
 
-impl Aside<'_> {
+impl Doing<'_> {
     /// Postgres itself, for who chooses messages by what is true of them.
     ///
     /// # Errors
@@ -83,7 +62,7 @@ impl Aside<'_> {
     }
 
     /// What sending them again would refuse.
-    pub(in crate::cli) async fn check(&self, ids: &[i64], mended: &Mended, force: bool) -> Result<(), Failure> {
+    pub(in crate::cli) async fn check_redrive(&self, ids: &[i64], mended: &Mended, force: bool) -> Result<(), Failure> {
         match self {
             Self::Database { console, .. } => {
                 operations::check_redrive(console, ids, &mended.edit(console).await?, force).await

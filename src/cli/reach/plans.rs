@@ -8,16 +8,9 @@ use crate::operations::{
 };
 use crate::store::{Console, PlanPace, PlanState};
 
-use super::super::reveal::RevealArguments;
 use super::super::selection::Many;
-use super::Reach;
 use super::client::{Place, Server};
-
-/// Who plans, applies, steers, or only looks.
-pub(in crate::cli) enum Planning<'a> {
-    Database { console: Console, who: &'a str },
-    Server(&'a Server),
-}
+use super::doing::Doing;
 
 /// A plan, as it was shown to whoever does something with it; without a hash nobody was shown it.
 #[derive(Clone, Copy, Debug)]
@@ -26,33 +19,7 @@ pub(in crate::cli) struct OfPlan {
     pub(in crate::cli) hash: Option<Sha256>,
 }
 
-impl Reach {
-    /// How much of a plan is shown; the audit has been told of what is revealed.
-    pub(in crate::cli) async fn sight_of_plan(
-        &self,
-        number: i64,
-        reveal: &RevealArguments,
-        who: &str,
-    ) -> Result<Sight, Failure> {
-        match self {
-            Self::Places(places) => reveal.sight(places, who, &format!("p{number}")).await,
-            Self::Server(_) => reveal.is_of_the_token(),
-        }
-    }
-
-    /// For who only looks where `is_look`: nothing can be changed then.
-    pub(in crate::cli) async fn planning<'a>(&'a self, is_look: bool, who: &'a str) -> Result<Planning<'a>, Failure> {
-        Ok(match self {
-            Self::Places(places) => {
-                let console = if is_look { places.reading().await? } else { places.console().await? };
-                Planning::Database { console, who }
-            }
-            Self::Server(server) => Planning::Server(server),
-        })
-    }
-}
-
-impl Planning<'_> {
+impl Doing<'_> {
     /// Plans the action for many sagas, or shows what would be planned.
     pub(in crate::cli) async fn draft(&self, many: &Many, verb: &Verb, is_dry_run: bool) -> Result<PlanJson, Failure> {
         match self {
@@ -70,7 +37,7 @@ impl Planning<'_> {
     }
 
     /// As `operations::plans`.
-    pub(in crate::cli) async fn list(&self, jobs_only: bool, limit: usize) -> Result<(Vec<PlanJson>, bool), Failure> {
+    pub(in crate::cli) async fn plans(&self, jobs_only: bool, limit: usize) -> Result<(Vec<PlanJson>, bool), Failure> {
         match self {
             Self::Database { console, .. } => {
                 let (mut found, is_cut) = operations::plans(console, jobs_only, limit).await?;
@@ -93,7 +60,7 @@ impl Planning<'_> {
     }
 
     /// One plan with the first `limit` of its sagas, and whether there are more.
-    pub(in crate::cli) async fn show(
+    pub(in crate::cli) async fn show_plan(
         &self,
         number: i64,
         limit: usize,
@@ -114,7 +81,7 @@ impl Planning<'_> {
     }
 
     /// One plan as it stands, without the reasons of its refusals; to be shown whole once `hidden` has hidden what is masked.
-    pub(in crate::cli) async fn look(&self, number: i64) -> Result<(PlanJson, PlanState), Failure> {
+    pub(in crate::cli) async fn look_at_plan(&self, number: i64) -> Result<(PlanJson, PlanState), Failure> {
         match self {
             Self::Database { console, .. } => operations::look_at_plan(console, number).await,
             Self::Server(_) => {
@@ -259,9 +226,9 @@ mod tests {
         let plan = operations::drafted(&Draft::new(Verb::Resume, Vec::new()), "", 1);
         let body = serde_json::to_string(&plan).unwrap();
         let (server, asked) = scripted(vec![found("", &body), found("other", &body), found("", &body)]).await;
-        let planning = Planning::Server(&server);
-        planning.steer(OfPlan { number: 7, hash: Some(plan.hash) }, Steer::Pause, "r").await.unwrap();
-        planning.steer(OfPlan { number: 7, hash: None }, Steer::Pause, "r").await.unwrap();
+        let doing = Doing::Server(&server);
+        doing.steer(OfPlan { number: 7, hash: Some(plan.hash) }, Steer::Pause, "r").await.unwrap();
+        doing.steer(OfPlan { number: 7, hash: None }, Steer::Pause, "r").await.unwrap();
         let asked = asked.await.unwrap();
         let means = |request: &str, tag: &str| request.contains(&format!("if-match: \"{tag}\"\r\n"));
         assert!(asked[0].starts_with("POST") && means(&asked[0], &plan.hash.to_string()), "{asked:?}");
