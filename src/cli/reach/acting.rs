@@ -10,7 +10,7 @@ use crate::store::Console;
 
 use super::super::arguments::OneSaga;
 use super::Reach;
-use super::client::{Denial, Place, Server};
+use super::client::{Denial, Route, Server};
 use super::looking::named;
 
 /// How often a saga that moves on meanwhile is asked for again, where nobody said which row is meant.
@@ -88,7 +88,7 @@ impl Acting<'_> {
 
 /// The tag of the newest row.
 async fn newest(server: &Server, id: Uuid) -> Result<String, Denial> {
-    Ok(server.get::<IgnoredAny>(Place::of(&["sagas", &id.to_string()])).await?.tag)
+    Ok(server.get::<IgnoredAny>(Route::of(&["sagas", &id.to_string()])).await?.tag)
 }
 
 /// The tag of the row that is meant, which is the one that was said, else the newest; and what a server answers of it.
@@ -99,13 +99,13 @@ async fn asked<T: DeserializeOwned>(
     (expect_seq, is_dry_run): (Option<u32>, bool),
 ) -> Result<(String, Result<T, Denial>), Failure> {
     for _ in 0..RACES {
-        let place = Place::of(&["sagas", &id.to_string(), "actions"]);
-        let place = if is_dry_run { place.with("dryRun", true) } else { place };
+        let route = Route::of(&["sagas", &id.to_string(), "actions"]);
+        let route = if is_dry_run { route.with("dryRun", true) } else { route };
         let tag = match expect_seq {
             Some(seq) => format!("\"{seq}\""),
             None => newest(server, id).await?,
         };
-        match server.post(place, Some(&tag), request).await {
+        match server.post(route, Some(&tag), request).await {
             // It has moved on since the row that was read here, which nobody meant.
             Err(Denial { code, .. }) if code == "changed" && expect_seq.is_none() => {}
             answer => return Ok((tag, answer.map(|told| told.what))),

@@ -5,14 +5,14 @@ use serde_json::json;
 use crate::operations::{self, AuditJson, Failure, MadeToken, TokenJson, TokenRequest};
 
 use super::Reach;
-use super::client::Place;
+use super::client::Route;
 
 impl Reach {
     /// As `operations::tokens`.
     pub(in crate::cli) async fn tokens(&self) -> Result<Vec<TokenJson>, Failure> {
         match self {
             Self::Places(places) => operations::tokens(&places.reading().await?).await,
-            Self::Server(server) => Ok(server.get(Place::of(&["tokens"])).await?.what),
+            Self::Server(server) => Ok(server.get(Route::of(&["tokens"])).await?.what),
         }
     }
 
@@ -20,7 +20,7 @@ impl Reach {
     pub(in crate::cli) async fn create_token(&self, request: &TokenRequest, who: &str) -> Result<MadeToken, Failure> {
         match self {
             Self::Places(places) => operations::create_token(&places.console().await?, request, who).await,
-            Self::Server(server) => Ok(server.post(Place::of(&["tokens"]), None, request).await?.what),
+            Self::Server(server) => Ok(server.post(Route::of(&["tokens"]), None, request).await?.what),
         }
     }
 
@@ -29,8 +29,8 @@ impl Reach {
         match self {
             Self::Places(places) => operations::revoke_token(&places.console().await?, name, who, reason).await,
             Self::Server(server) => {
-                let place = Place::of(&["tokens", name, "revoke"]);
-                let () = server.post(place, None, &json!({ "reason": reason })).await?.what;
+                let route = Route::of(&["tokens", name, "revoke"]);
+                let () = server.post(route, None, &json!({ "reason": reason })).await?.what;
                 Ok(())
             }
         }
@@ -40,7 +40,7 @@ impl Reach {
     pub(in crate::cli) async fn audit(&self, limit: usize) -> Result<(Vec<AuditJson>, bool), Failure> {
         match self {
             Self::Places(places) => operations::audit(&places.reading().await?, limit).await,
-            Self::Server(server) => Ok(server.pages(|| Place::of(&["audit"]), limit).await?),
+            Self::Server(server) => Ok(server.pages(|| Route::of(&["audit"]), limit).await?),
         }
     }
 }

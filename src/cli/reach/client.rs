@@ -42,7 +42,7 @@ enum Wire {
 }
 
 /// Where something is: a path below the server's address, with its query.
-pub(super) struct Place(String);
+pub(super) struct Route(String);
 
 /// An answer.
 pub(in crate::cli) struct Told<T> {
@@ -97,7 +97,7 @@ impl fmt::Debug for Server {
     }
 }
 
-impl Place {
+impl Route {
     /// A path of these words.
     pub(super) fn of(words: &[&str]) -> Self {
         let words: Vec<String> = words.iter().map(|word| encoded(word)).collect();
@@ -151,38 +151,38 @@ impl Server {
     }
 
     /// What is there.
-    pub(super) async fn get<T: DeserializeOwned>(&self, place: Place) -> Result<Told<T>, Denial> {
-        self.read(self.asked(Method::GET, &place, None, Bytes::new()).await?)
+    pub(super) async fn get<T: DeserializeOwned>(&self, route: Route) -> Result<Told<T>, Denial> {
+        self.read(self.asked(Method::GET, &route, None, Bytes::new()).await?)
     }
 
     /// The text that is there.
-    pub(super) async fn text(&self, place: Place) -> Result<String, Denial> {
-        let (_, bytes) = self.asked(Method::GET, &place, None, Bytes::new()).await?;
+    pub(super) async fn text(&self, route: Route) -> Result<String, Denial> {
+        let (_, bytes) = self.asked(Method::GET, &route, None, Bytes::new()).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// What comes of what is said; `tag` is the state that is meant.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
-        place: Place,
+        route: Route,
         tag: Option<&str>,
         said: &impl Serialize,
     ) -> Result<Told<T>, Denial> {
         let body = serde_json::to_vec(said).expect("requests are plain data");
-        self.read(self.asked(Method::POST, &place, tag, Bytes::from(body)).await?)
+        self.read(self.asked(Method::POST, &route, tag, Bytes::from(body)).await?)
     }
 
     /// The first `limit` of a list that comes in pages, and whether there are more.
     pub(super) async fn pages<T: DeserializeOwned>(
         &self,
-        place: impl Fn() -> Place,
+        route: impl Fn() -> Route,
         limit: usize,
     ) -> Result<(Vec<T>, bool), Denial> {
         let (mut found, mut token) = (Vec::new(), None::<String>);
         loop {
             let size = limit.saturating_add(1).saturating_sub(found.len()).min(PAGE);
-            let place = place().with("pageSize", size).maybe("pageToken", token.as_ref());
-            let page: Page<T> = self.get(place).await?.what;
+            let route = route().with("pageSize", size).maybe("pageToken", token.as_ref());
+            let page: Page<T> = self.get(route).await?.what;
             found.extend(page.items);
             token = page.next_page_token;
             if found.len() > limit || token.is_none() {
@@ -197,12 +197,12 @@ impl Server {
     async fn asked(
         &self,
         method: Method,
-        place: &Place,
+        route: &Route,
         tag: Option<&str>,
         body: Bytes,
     ) -> Result<(HeaderMap, Bytes), Denial> {
         let whole = async {
-            let answer = self.send(method, place, tag, body).await?;
+            let answer = self.send(method, route, tag, body).await?;
             let (parts, body) = answer.into_parts();
             let read = Limited::new(body, BYTES_MAX).collect().await;
             let bytes = read.map_err(|error| self.away(&format!("its answer broke off: {error}")))?.to_bytes();
@@ -218,12 +218,12 @@ impl Server {
     async fn send(
         &self,
         method: Method,
-        place: &Place,
+        route: &Route,
         tag: Option<&str>,
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
         // What is said may be a whole file.
-        let uri = format!("{}{}", self.base, place.0).parse::<Uri>().map_err(|error| {
+        let uri = format!("{}{}", self.base, route.0).parse::<Uri>().map_err(|error| {
             let message = format!("{} cannot be asked for this: {error}", self.base);
             Failure::new(Exit::Usage, message, "say less: what is looked for is a part of the address")
         })?;
@@ -321,16 +321,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_keeps_what_is_said_within_its_words() {
-        let place =
-            Place::of(&["failure-groups", "a/b?c"]).with("q", "x&y=1 ä").maybe("none", None::<&str>).with("n", 7);
-        assert_eq!(place.0, "/v1/failure-groups/a%2Fb%3Fc?q=x%26y%3D1%20%C3%A4&n=7");
+    fn a_route_keeps_what_is_said_within_its_words() {
+        let route =
+            Route::of(&["failure-groups", "a/b?c"]).with("q", "x&y=1 ä").maybe("none", None::<&str>).with("n", 7);
+        assert_eq!(route.0, "/v1/failure-groups/a%2Fb%3Fc?q=x%26y%3D1%20%C3%A4&n=7");
     }
 
     #[tokio::test]
     async fn what_no_address_can_hold_is_refused() {
         let server = Server::new("http://127.0.0.1:1", None).unwrap();
-        let asked = server.text(Place::of(&["find"]).with("q", "x".repeat(70_000))).await;
+        let asked = server.text(Route::of(&["find"]).with("q", "x".repeat(70_000))).await;
         assert_eq!(asked.unwrap_err().failure.exit, Exit::Usage);
     }
 

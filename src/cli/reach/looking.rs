@@ -13,7 +13,7 @@ use crate::store::{Console, SagaFilter};
 use super::super::arguments::OneSaga;
 use super::super::reveal::RevealArguments;
 use super::Reach;
-use super::client::{Denial, Place, Server, Told};
+use super::client::{Denial, Route, Server, Told};
 
 /// How often a server is asked for two things at the same row.
 const LOOKS: usize = 5;
@@ -77,8 +77,8 @@ impl Looking<'_> {
                 operations::find(console, places.kafka(None).ok(), anything, newest, told).await
             }
             Self::Server(server) => {
-                let place = Place::of(&["find"]).with("q", anything).with("newest", newest);
-                Ok(server.get(place.maybe("timeFormat", time_format(format))).await?.what)
+                let route = Route::of(&["find"]).with("q", anything).with("newest", newest);
+                Ok(server.get(route.maybe("timeFormat", time_format(format))).await?.what)
             }
         }
     }
@@ -92,8 +92,8 @@ impl Looking<'_> {
         match self {
             Self::Database { console, .. } => operations::list(console, filter, limit, Sight::Masked).await,
             Self::Server(server) => {
-                let place = || which(Place::of(&["sagas"]), filter);
-                Ok(server.pages(place, limit).await?)
+                let route = || which(Route::of(&["sagas"]), filter);
+                Ok(server.pages(route, limit).await?)
             }
         }
     }
@@ -102,7 +102,7 @@ impl Looking<'_> {
     pub(in crate::cli) async fn count(&self, filter: &SagaFilter) -> Result<Vec<CountJson>, Failure> {
         match self {
             Self::Database { console, .. } => operations::count(console, filter).await,
-            Self::Server(server) => Ok(server.get(which(Place::of(&["sagas", "count"]), filter)).await?.what),
+            Self::Server(server) => Ok(server.get(which(Route::of(&["sagas", "count"]), filter)).await?.what),
         }
     }
 
@@ -114,7 +114,7 @@ impl Looking<'_> {
     ) -> Result<(Vec<Trouble>, bool), Failure> {
         match self {
             Self::Database { console, .. } => operations::stuck(console, filter, limit, Sight::Masked).await,
-            Self::Server(server) => cut(server, which(Place::of(&["stuck"]), filter).with("limit", limit)).await,
+            Self::Server(server) => cut(server, which(Route::of(&["stuck"]), filter).with("limit", limit)).await,
         }
     }
 
@@ -125,7 +125,7 @@ impl Looking<'_> {
                 let (found, is_cut) = operations::failures(console, limit, Sight::Masked).await?;
                 Ok((operations::groups(&found), is_cut))
             }
-            Self::Server(server) => cut(server, Place::of(&["failure-groups"]).with("limit", limit)).await,
+            Self::Server(server) => cut(server, Route::of(&["failure-groups"]).with("limit", limit)).await,
         }
     }
 
@@ -133,7 +133,7 @@ impl Looking<'_> {
     pub(in crate::cli) async fn group(&self, id: &str, limit: usize) -> Result<(Vec<Trouble>, bool), Failure> {
         match self {
             Self::Database { console, .. } => operations::group(console, id, limit, Sight::Masked, |_| true).await,
-            Self::Server(server) => cut(server, Place::of(&["failure-groups", id]).with("limit", limit)).await,
+            Self::Server(server) => cut(server, Route::of(&["failure-groups", id]).with("limit", limit)).await,
         }
     }
 
@@ -160,7 +160,7 @@ impl Looking<'_> {
                 Ok(Seen { what: operations::show(&opened, Times { format, now }), now })
             }
             Self::Server(server) => {
-                about(server, one, &[], |place| place.maybe("timeFormat", time_format(format))).await
+                about(server, one, &[], |route| route.maybe("timeFormat", time_format(format))).await
             }
         }
     }
@@ -183,8 +183,8 @@ impl Looking<'_> {
         let mut looks = 0;
         loop {
             let shown: Told<Shown> = server.get(of_saga(one, &[]).maybe("timeFormat", time_format(format))).await?;
-            let place = of_saga(one, &["explanation"]).maybe("timeFormat", time_format(format));
-            let explained: Told<Explanation> = server.get(place).await?;
+            let route = of_saga(one, &["explanation"]).maybe("timeFormat", time_format(format));
+            let explained: Told<Explanation> = server.get(route).await?;
             looks += 1;
             // Else it has moved on between the two.
             if shown.tag == explained.tag || looks == LOOKS {
@@ -201,7 +201,7 @@ impl Looking<'_> {
                 Ok(Seen { what: operations::explain(plan.rules(), &saga, &journal, Times { format, now }), now })
             }
             Self::Server(server) => {
-                about(server, one, &["explanation"], |place| place.maybe("timeFormat", time_format(format))).await
+                about(server, one, &["explanation"], |route| route.maybe("timeFormat", time_format(format))).await
             }
         }
     }
@@ -213,7 +213,7 @@ impl Looking<'_> {
                 let opened = opened(console, one).await?;
                 Ok(Seen { what: rows(&opened, failed), now: opened.now })
             }
-            Self::Server(server) => about(server, one, &["journal"], |place| place.with("failed", failed)).await,
+            Self::Server(server) => about(server, one, &["journal"], |route| route.with("failed", failed)).await,
         }
     }
 
@@ -245,7 +245,7 @@ impl Looking<'_> {
                 let opened = opened(console, one).await?;
                 Ok(Seen { what: operations::timeline(opened.definition(), &opened.journal), now: opened.now })
             }
-            Self::Server(server) => about(server, one, &["timeline"], |place| place).await,
+            Self::Server(server) => about(server, one, &["timeline"], |route| route).await,
         }
     }
 
@@ -268,7 +268,7 @@ impl Looking<'_> {
                 let (a, b) = ((a.definition(), a.journal.as_slice()), (b.definition(), b.journal.as_slice()));
                 Ok(operations::diff_histories(a, b))
             }
-            Self::Server(server) => Ok(about(server, a, &["difference"], |place| place.with("with", b.id)).await?.what),
+            Self::Server(server) => Ok(about(server, a, &["difference"], |route| route.with("with", b.id)).await?.what),
         }
     }
 }
@@ -286,26 +286,26 @@ async fn about<T: serde::de::DeserializeOwned>(
     server: &Server,
     one: One,
     below: &[&str],
-    query: impl Fn(Place) -> Place,
+    query: impl Fn(Route) -> Route,
 ) -> Result<Seen<T>, Failure> {
     let told: Told<T> = server.get(query(of_saga(one, below))).await?;
     Ok(told.into())
 }
 
-fn of_saga(one: One, below: &[&str]) -> Place {
+fn of_saga(one: One, below: &[&str]) -> Route {
     let id = one.id.to_string();
-    Place::of(&[["sagas", id.as_str()].as_slice(), below].concat())
+    Route::of(&[["sagas", id.as_str()].as_slice(), below].concat())
 }
 
-async fn cut<T: serde::de::DeserializeOwned>(server: &Server, place: Place) -> Result<(Vec<T>, bool), Failure> {
-    let Cut { items, is_cut } = server.get(place).await?.what;
+async fn cut<T: serde::de::DeserializeOwned>(server: &Server, route: Route) -> Result<(Vec<T>, bool), Failure> {
+    let Cut { items, is_cut } = server.get(route).await?.what;
     Ok((items, is_cut))
 }
 
 /// The id of the saga that an id or a business key means.
 pub(super) async fn named(server: &Server, one: &OneSaga) -> Result<Uuid, Failure> {
     // Not among old triggers: who means a place says find.
-    let found = server.get::<FoundJson>(Place::of(&["find"]).with("q", &one.saga).with("newest", 0)).await;
+    let found = server.get::<FoundJson>(Route::of(&["find"]).with("q", &one.saga).with("newest", 0)).await;
     let mut sagas = match found {
         Ok(found) => found.what.sagas,
         Err(Denial { code, .. }) if code == "not_found" => Vec::new(),
@@ -331,8 +331,8 @@ fn word(said: impl Serialize) -> String {
     word.as_str().unwrap_or_default().to_owned()
 }
 
-fn which(place: Place, filter: &SagaFilter) -> Place {
-    place
+fn which(route: Route, filter: &SagaFilter) -> Route {
+    route
         .maybe("phase", filter.phase.map(crate::core::Phase::name))
         .maybe("definition", filter.definition.as_deref())
         .maybe("key", filter.key_prefix.as_ref().map(|prefix| format!("{prefix}*")))

@@ -7,7 +7,7 @@ use crate::operations::{
 use crate::store::{Console, ParkedFilter, ParkedState};
 
 use super::super::reveal::RevealArguments;
-use super::client::Place;
+use super::client::Route;
 use super::doing::Doing;
 use super::{Reach, no_route};
 
@@ -44,7 +44,7 @@ impl Reach {
         let sight = self.sight(reveal, who, &format!("parked message {id}")).await?;
         match self {
             Self::Places(places) => operations::show_parked(&places.reading().await?, id, sight).await,
-            Self::Server(server) => Ok(server.get(Place::of(&["parked-messages", &id.to_string()])).await?.what),
+            Self::Server(server) => Ok(server.get(Route::of(&["parked-messages", &id.to_string()])).await?.what),
         }
     }
 }
@@ -148,12 +148,12 @@ impl Mended {
     }
 }
 
-fn together() -> Place {
-    Place::of(&["parked-messages", "actions"])
+fn together() -> Route {
+    Route::of(&["parked-messages", "actions"])
 }
 
-fn which(filter: &ParkedFilter) -> Place {
-    Place::of(&["parked-messages"])
+fn which(filter: &ParkedFilter) -> Route {
+    Route::of(&["parked-messages"])
         .maybe("state", filter.state.map(ParkedState::name))
         .maybe("topic", filter.topic.as_deref())
         .maybe("key", filter.key.as_deref())

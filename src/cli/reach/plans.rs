@@ -9,7 +9,7 @@ use crate::operations::{
 use crate::store::{Console, PlanPace, PlanState};
 
 use super::super::selection::Many;
-use super::client::{Place, Server};
+use super::client::{Route, Server};
 use super::doing::Doing;
 
 /// A plan, as it was shown to whoever does something with it; without a hash nobody was shown it.
@@ -29,9 +29,9 @@ impl Doing<'_> {
                 operations::plan_selected((console, console), (&selection, &said), verb, seen, is_dry_run).await
             }
             Self::Server(server) => {
-                let place = Place::of(&["operations"]);
-                let place = if is_dry_run { place.with("dryRun", true) } else { place };
-                Ok(server.post(place, None, &many.request(verb)?).await?.what)
+                let route = Route::of(&["operations"]);
+                let route = if is_dry_run { route.with("dryRun", true) } else { route };
+                Ok(server.post(route, None, &many.request(verb)?).await?.what)
             }
         }
     }
@@ -45,8 +45,8 @@ impl Doing<'_> {
                 Ok((found, is_cut))
             }
             Self::Server(server) => {
-                let place = || Place::of(&["operations"]).maybe("jobsOnly", jobs_only.then_some(true));
-                Ok(server.pages(place, limit).await?)
+                let route = || Route::of(&["operations"]).maybe("jobsOnly", jobs_only.then_some(true));
+                Ok(server.pages(route, limit).await?)
             }
         }
     }
@@ -146,10 +146,10 @@ async fn masked(console: &Console, mut plan: PlanJson) -> Result<PlanJson, Failu
     Ok(plan)
 }
 
-fn named(number: i64, below: &str) -> Place {
+fn named(number: i64, below: &str) -> Route {
     let name = format!("p{number}");
     let words: Vec<&str> = ["operations", &name, below].into_iter().filter(|word| !word.is_empty()).collect();
-    Place::of(&words)
+    Route::of(&words)
 }
 
 async fn asked(
@@ -162,9 +162,9 @@ async fn asked(
         Some(hash) => format!("\"{hash}\""),
         None => server.get::<IgnoredAny>(named(number, "")).await?.tag,
     };
-    let place = named(number, "actions");
-    let place = if is_dry_run { place.with("dryRun", true) } else { place };
-    Ok(server.post(place, Some(&tag), request).await?.what)
+    let route = named(number, "actions");
+    let route = if is_dry_run { route.with("dryRun", true) } else { route };
+    Ok(server.post(route, Some(&tag), request).await?.what)
 }
 
 fn apply(reason: &str, pace: &PlanPace) -> PlanActionRequest {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::core::{Json, Phase};
 use crate::operations::{self, Exit, Failure, Shown, StartRequest, StartedJson};
 
-use super::client::Place;
+use super::client::Route;
 use super::{Reach, no_route};
 
 /// How often a saga is looked at by whoever waits for its end.
@@ -30,7 +30,7 @@ impl Reach {
                     Failure::new(Exit::Usage, format!("--data: {error}"), "give JSON, or a file of it")
                 })?;
                 let request = StartRequest { definition: name.to_owned(), data };
-                let started: StartedJson = server.post(Place::of(&["sagas"]), None, &request).await?.what;
+                let started: StartedJson = server.post(Route::of(&["sagas"]), None, &request).await?.what;
                 Ok((started.business_key, started.saga_id))
             }
         }
@@ -51,7 +51,7 @@ impl Reach {
         };
         let until = Instant::now() + at_most;
         while Instant::now() < until {
-            match server.get::<Shown>(Place::of(&["sagas", &id.to_string()])).await {
+            match server.get::<Shown>(Route::of(&["sagas", &id.to_string()])).await {
                 Ok(seen) => {
                     let phase = Phase::parse(seen.what.saga.phase);
                     if let Some(phase) = phase.filter(|phase| phase.is_final() || *phase == Phase::Stuck) {
