@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use super::client::Server;
 
 /// A server that gives these answers one after the other, each once; and, once it has, what it was asked.
+#[expect(clippy::disallowed_methods, reason = "its task ends with its answers")]
 pub(super) async fn scripted(answers: Vec<String>) -> (Server, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
