@@ -10,7 +10,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::operations::{
-    self, Caller, ItemJson, ItemState, Page, PlanActionRequest, PlanJson, PlanNotMoved, PlanRequest,
+    self, ApprovalJson, ApprovalRequest, Caller, ItemJson, ItemState, Page, PlanActionRequest, PlanJson, PlanNotMoved,
+    PlanRequest,
 };
 
 use super::ask::{Asked, PlanId, Said, if_match_hash, json, size, tagged};
@@ -81,6 +82,27 @@ pub(super) async fn plan(
     let Some(id) = &planned.id else { return Ok(response) };
     let location = HeaderValue::from_str(&format!("/v1/operations/{id}")).expect("a plan's name is a word");
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], response).into_response())
+}
+
+/// Above how many sagas a second person applies a plan.
+#[utoipa::path(get, path = "/v1/operations/approval", tag = "bulk", responses((status = OK, body = ApprovalJson)))]
+pub(super) async fn show_approval(
+    State(door): State<Door>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Response, Problem> {
+    Ok(json(&operations::approval(&door.desk.reading).await?))
+}
+
+/// Changes above how many sagas a second person applies a plan. It holds at once, also for plans that were made before.
+#[utoipa::path(put, path = "/v1/operations/approval", tag = "bulk", request_body = ApprovalRequest,
+    responses((status = OK, body = ApprovalJson)))]
+pub(super) async fn set_approval(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    Asked(Nothing {}): Asked<Nothing>,
+    Said(request): Said<ApprovalRequest>,
+) -> Result<Response, Problem> {
+    Ok(json(&operations::set_approval(&door.desk.asking, &request, &caller.who).await?))
 }
 
 /// One plan, or the job that it became: how many sagas are eligible, why others are not, how far it is.

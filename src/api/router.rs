@@ -56,6 +56,7 @@ fn groups() -> [Group; 5] {
         .routes(routes!(sagas::failure_group))
         .routes(routes!(sagas::definitions))
         .routes(routes!(plans::list_plans))
+        .routes(routes!(plans::show_approval))
         .routes(routes!(plans::show_plan))
         .routes(routes!(plans::plan_items))
         .routes(routes!(changes::changes));
@@ -70,7 +71,8 @@ fn groups() -> [Group; 5] {
     let administering = OpenApiRouter::new()
         .routes(routes!(admin::list_tokens, admin::create_token))
         .routes(routes!(admin::revoke_token))
-        .routes(routes!(admin::audit));
+        .routes(routes!(admin::audit))
+        .routes(routes!(plans::set_approval));
     [
         Group { role: Role::Viewer, whole: false, routes: seeing },
         Group { role: Role::Viewer, whole: true, routes: seeing_all },
@@ -123,7 +125,7 @@ fn secured(mut document: OpenApi, role: Role) -> OpenApi {
         .content("application/problem+json", ContentBuilder::new().schema(Some(schema)).build())
         .build();
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+        for operation in [&mut item.get, &mut item.post, &mut item.put].into_iter().flatten() {
             operation.security = Some(vec![SecurityRequirement::new("bearer", [role.name()])]);
             operation.responses.responses.insert("default".to_owned(), problem.clone().into());
         }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::core::Verb;
-use crate::operations::{Exit, Failure, Places, PlanJson, Rate, Steer, Times, plan_number};
+use crate::operations::{ApprovalRequest, Exit, Failure, PlanJson, Rate, Steer, Times, plan_number};
 use crate::store::{PlanPace, PlanState};
 
 use super::arguments::{ListOutputArguments, OutputArguments, OutputFormat, TimeArguments};
@@ -197,7 +197,7 @@ pub(super) async fn run(reach: &Reach, verb: BulkVerb, who: &str) -> Result<Exit
             output::one(format.output, &shown, |shown| render::plan_shown(shown, times));
         }
         BulkVerb::Plan(PlanVerb::Approval { minimum_sagas, consent }) => {
-            return approval(reach.places("plan approval")?, minimum_sagas, &consent, who).await;
+            return approval(reach, minimum_sagas, &consent, who).await;
         }
         BulkVerb::Apply(arguments) => return apply(reach, arguments, who).await,
         BulkVerb::Jobs(JobsVerb::List(arguments)) => {
@@ -220,17 +220,18 @@ async fn listed(reach: &Reach, jobs_only: bool, arguments: PlansArguments) -> Re
     Ok(found)
 }
 
-async fn approval(places: &Places, minimum: Option<u32>, consent: &Consent, who: &str) -> Result<ExitCode, Failure> {
-    let Some(minimum) = minimum else {
-        let minimum = places.reading().await?.approval().await?;
+async fn approval(reach: &Reach, minimum: Option<u32>, consent: &Consent, who: &str) -> Result<ExitCode, Failure> {
+    let Some(minimum_sagas) = minimum else {
+        let minimum = reach.doing(true, who).await?.approval().await?.minimum_sagas;
         output::print(&format!("plans of more than {minimum} sagas are applied by a second person"));
         return Ok(ExitCode::SUCCESS);
     };
     let reason = consent.reason()?;
-    let said = format!("plans of more than {minimum} sagas need a second person");
+    let said = format!("plans of more than {minimum_sagas} sagas need a second person");
     consent.ask(&format!("{said}?"))?;
     if !consent.dry_run {
-        places.console().await?.set_approval(minimum, who, &reason).await?;
+        let request = ApprovalRequest { minimum_sagas, reason };
+        reach.doing(false, who).await?.set_approval(&request).await?;
     }
     output::note(&said);
     Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 mod access;
 mod act;
 mod actions;
+mod approval;
 mod audit;
 mod backfill;
 mod balance;
@@ -75,6 +76,10 @@ pub use actions::Performed;
 pub use actions::open_for;
 pub use actions::perform;
 pub use actions::role_of;
+pub use approval::ApprovalJson;
+pub use approval::ApprovalRequest;
+pub use approval::approval;
+pub use approval::set_approval;
 pub use audit::AuditJson;
 pub use audit::audit;
 pub use audit::audit_page;

@@ -17,7 +17,7 @@ use super::verify::{Busy, mixed};
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
 
 /// Every route with the least role that it lets in, and whether it needs a token for all definitions.
-const ROUTES: [(&str, &str, Role, bool); 29] = [
+const ROUTES: [(&str, &str, Role, bool); 31] = [
     ("GET", "/v1/sagas", Role::Viewer, false),
     ("GET", "/v1/sagas/count", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}", Role::Viewer, false),
@@ -33,6 +33,7 @@ const ROUTES: [(&str, &str, Role, bool); 29] = [
     ("GET", "/v1/definitions", Role::Viewer, false),
     ("GET", "/v1/changes", Role::Viewer, false),
     ("GET", "/v1/operations", Role::Viewer, false),
+    ("GET", "/v1/operations/approval", Role::Viewer, false),
     ("GET", "/v1/operations/{id}", Role::Viewer, false),
     ("GET", "/v1/operations/{id}/items", Role::Viewer, false),
     ("GET", "/v1/parked-messages", Role::Viewer, true),
@@ -47,6 +48,7 @@ const ROUTES: [(&str, &str, Role, bool); 29] = [
     ("POST", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens/{name}/revoke", Role::Admin, true),
     ("GET", "/v1/audit", Role::Admin, true),
+    ("PUT", "/v1/operations/approval", Role::Admin, true),
 ];
 
 fn places(database: &TestDatabase) -> Places {
@@ -86,7 +88,7 @@ async fn try_route(listening: &Listening, method: &str, path: &str, token: Optio
     let bearer = token.map(|token| format!("Bearer {token}"));
     let headers: Vec<(&str, &str)> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
     // An empty object is a request that no route accepts: whoever is let in is told so, and nothing happens.
-    let body = (method == "POST").then_some("{}");
+    let body = (method != "GET").then_some("{}");
     ask(listening.address, method, &path, &headers, body).await
 }
 

@@ -179,7 +179,7 @@ fn without_ids(text: &str) -> String {
 }
 
 /// Verbs that only look or try, each with its exit code.
-const LOOKING: [(&str, i32); 62] = [
+const LOOKING: [(&str, i32); 63] = [
     ("find bad-0", 0),
     ("find bad-0 --output json", 0),
     ("find ID", 0),
@@ -240,6 +240,7 @@ const LOOKING: [(&str, i32); 62] = [
     ("retry --where phase=paused --dry-run", 3),
     ("plan list", 0),
     ("plan show p7", 3),
+    ("plan approval", 0),
     ("tokens list", 0),
     ("audit list --limit 2 --output json", 0),
 ];
@@ -355,6 +356,12 @@ async fn plans_are_made_applied_and_watched_the_same_both_ways() {
     for line in ["jobs pause ONE --yes", "jobs resume ONE --yes", "jobs cancel ONE --yes", "jobs cancel ONE --yes"] {
         both.twins(line, ["p1", "p2"]).await;
     }
+    for line in ["plan approval --minimum-sagas 50 --yes", "plan approval --minimum-sagas 4294967295 --yes"] {
+        both.twins(line, ["none", "none"]).await;
+    }
+    assert_eq!(out(&both.same("plan approval")), "plans of more than 50 sagas are applied by a second person\n");
+    let told = "SELECT count(*) FROM audit WHERE verb = 'approval' AND message LIKE 'minimum % -> 50 sagas' AND who = 'token:admin'";
+    assert_eq!(both.busy.database.count(told).await, 2, "in the name of who has the token");
     for line in ["jobs list", "jobs list --output json", "jobs watch p1", "jobs watch p2 --output json", "plan show p2"]
     {
         both.same(line);
@@ -381,7 +388,7 @@ async fn who_is_not_let_and_what_no_server_does_is_told_with_its_exit_code() {
         (viewer, "replay verify", 2, "no server does this: replay"),
         (viewer, "topics diff --definitions sagas", 2, "no server does this: topics"),
         (viewer, "audit export", 2, "no server does this: audit export"),
-        (viewer, "plan approval", 2, "no server does this: plan approval"),
+        (viewer, "plan approval --minimum-sagas 5 --reason x --yes", 1, "this needs the role admin"),
         (viewer, "lag", 2, "no server does this: lag"),
         (viewer, "start trade-settlement --data {} --key k", 2, "no server does this: start with --key"),
         (viewer, "parked discard --why malformed --reason x --yes", 2, "no server does this: parked messages by"),

@@ -121,6 +121,10 @@ impl Route {
     }
 }
 
+fn body(said: &impl Serialize) -> Bytes {
+    Bytes::from(serde_json::to_vec(said).expect("requests are plain data"))
+}
+
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
@@ -168,8 +172,16 @@ impl Server {
         tag: Option<&str>,
         said: &impl Serialize,
     ) -> Result<Told<T>, Denial> {
-        let body = serde_json::to_vec(said).expect("requests are plain data");
-        self.read(self.asked(Method::POST, &route, tag, Bytes::from(body)).await?)
+        self.read(self.asked(Method::POST, &route, tag, body(said)).await?)
+    }
+
+    /// What is there once what is said has taken its place.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        route: Route,
+        said: &impl Serialize,
+    ) -> Result<Told<T>, Denial> {
+        self.read(self.asked(Method::PUT, &route, None, body(said)).await?)
     }
 
     /// The first `limit` of a list that comes in pages, and whether there are more.
@@ -231,7 +243,7 @@ impl Server {
         (*request.method_mut(), *request.uri_mut()) = (method.clone(), uri);
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/plain, application/problem+json"));
-        if method == Method::POST {
+        if method != Method::GET {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         if let Some(token) = &self.token {

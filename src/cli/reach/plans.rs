@@ -4,7 +4,8 @@ use serde::de::IgnoredAny;
 
 use crate::core::{Sha256, Verb};
 use crate::operations::{
-    self, Conditions, Exit, Failure, PlanActionName, PlanActionRequest, PlanJson, PlanRequest, PlanShown, Sight, Steer,
+    self, ApprovalJson, ApprovalRequest, Conditions, Exit, Failure, PlanActionName, PlanActionRequest, PlanJson,
+    PlanRequest, PlanShown, Sight, Steer,
 };
 use crate::store::{Console, PlanPace, PlanState};
 
@@ -137,6 +138,22 @@ impl Doing<'_> {
                 masked(console, operations::steer(console, of.number, to, who, reason).await?).await
             }
             Self::Server(server) => asked(server, of, &steered(to, reason), false).await,
+        }
+    }
+
+    /// As `operations::approval`.
+    pub(in crate::cli) async fn approval(&self) -> Result<ApprovalJson, Failure> {
+        match self {
+            Self::Database { console, .. } => operations::approval(console).await,
+            Self::Server(server) => Ok(server.get(Route::of(&["operations", "approval"])).await?.what),
+        }
+    }
+
+    /// As `operations::set_approval`.
+    pub(in crate::cli) async fn set_approval(&self, request: &ApprovalRequest) -> Result<ApprovalJson, Failure> {
+        match self {
+            Self::Database { console, who } => operations::set_approval(console, request, who).await,
+            Self::Server(server) => Ok(server.put(Route::of(&["operations", "approval"]), request).await?.what),
         }
     }
 }
