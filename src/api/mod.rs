@@ -9,6 +9,7 @@ mod health;
 mod parked;
 mod plans;
 mod problem;
+mod retention;
 mod router;
 mod saga;
 mod sagas;

@@ -22,7 +22,7 @@ use crate::operations::Role;
 use super::ask::json;
 use super::guard::{Door, Needs, guard};
 use super::problem::{self, Problem};
-use super::{admin, changes, health, parked, plans, saga, sagas, start};
+use super::{admin, changes, health, parked, plans, retention, saga, sagas, start};
 
 /// What every answer says to a browser: no script, no frame, no guessing of types.
 const HEADERS: [(&str, &str); 3] = [
@@ -60,7 +60,11 @@ fn groups() -> [Group; 5] {
         .routes(routes!(plans::show_plan))
         .routes(routes!(plans::plan_items))
         .routes(routes!(changes::changes));
-    let seeing_all = OpenApiRouter::new().routes(routes!(parked::list_parked)).routes(routes!(parked::show_parked));
+    let seeing_all = OpenApiRouter::new()
+        .routes(routes!(parked::list_parked))
+        .routes(routes!(parked::show_parked))
+        .routes(routes!(retention::periods))
+        .routes(routes!(retention::removable));
     let repairing = OpenApiRouter::new()
         .routes(routes!(start::start))
         .routes(routes!(saga::act))
@@ -72,7 +76,8 @@ fn groups() -> [Group; 5] {
         .routes(routes!(admin::list_tokens, admin::create_token))
         .routes(routes!(admin::revoke_token))
         .routes(routes!(admin::audit))
-        .routes(routes!(plans::set_approval));
+        .routes(routes!(plans::set_approval))
+        .routes(routes!(retention::step));
     [
         Group { role: Role::Viewer, whole: false, routes: seeing },
         Group { role: Role::Viewer, whole: true, routes: seeing_all },

@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use tokio::time::Instant;
 
-use crate::operations::{self, Exit, Failure, Held, Places, RetentionOptions};
-use crate::store::Keeper;
+use crate::operations::{self, Exit, Failure};
 
 use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments, duration};
 use super::consent::Consent;
+use super::reach::{Reach, Retaining};
 use super::{output, render};
 
 /// How often a long run says how far it is.
@@ -78,24 +78,17 @@ pub(super) struct PeriodArguments {
     pub(super) period: Duration,
 }
 
-/// The tables' names tell minutes, and some hundred tables are many.
 fn period(text: &str) -> Result<Duration, String> {
     let length = duration(text)?;
-    let is_whole = length.as_secs().is_multiple_of(60) && length.subsec_nanos() == 0;
-    if is_whole && length >= Duration::from_secs(600) {
-        Ok(length)
-    } else {
-        Err("say whole minutes, 10m at least".to_owned())
-    }
+    operations::check_period(length).map(|()| length)
 }
 
 /// Does what the command line says.
-pub(super) async fn run(places: &Places, verb: RetentionVerb, who: &str) -> Result<ExitCode, Failure> {
+pub(super) async fn run(reach: &Reach, verb: RetentionVerb, who: &str) -> Result<ExitCode, Failure> {
     match verb {
-        RetentionVerb::Run(arguments) => remove(places, arguments, who).await,
+        RetentionVerb::Run(arguments) => remove(reach, arguments, who).await,
         RetentionVerb::Show { times, output: format } => {
-            let console = places.reading().await?;
-            let found = operations::periods(&console).await?;
+            let found = reach.periods().await?;
             let times = times.seen_from(crate::engine::wall_clock());
             output::many(format.output, &found, |one| one.name.clone(), |found| render::periods(found, times));
             Ok(ExitCode::SUCCESS)
@@ -103,26 +96,22 @@ pub(super) async fn run(places: &Places, verb: RetentionVerb, who: &str) -> Resu
     }
 }
 
-async fn remove(places: &Places, arguments: RunArguments, who: &str) -> Result<ExitCode, Failure> {
-    let RunArguments { keep, rate, period, topics_hold, consent, times, output: format } = arguments;
+async fn remove(reach: &Reach, arguments: RunArguments, who: &str) -> Result<ExitCode, Failure> {
+    let RunArguments { keep, rate, period: PeriodArguments { period }, topics_hold, consent, times, output: format } =
+        arguments;
     let reason = consent.reason()?;
-    let reading = places.reading().await?;
-    let held = match topics_hold {
-        Some(held) => Some(Held::said(held)),
-        None => operations::held_by_topics(places, &reading).await?,
-    };
-    operations::check_keep(keep, held.as_ref())?;
+    let asked = Retaining { keep, topics_hold, period, rate };
+    reach.check_keep(asked).await?;
     let times = times.seen_from(crate::engine::wall_clock());
     if consent.dry_run {
-        let would = operations::would_retain(&reading, keep).await?;
+        let would = reach.would_retain(asked).await?;
         output::one(format.output, &would, |report| render::retained(report, times));
         return Ok(ExitCode::SUCCESS);
     }
     if consent.asks() {
-        let would = operations::would_retain(&reading, keep).await?;
+        let would = reach.would_retain(asked).await?;
         consent.ask(&format!("{} sagas are removed for good. Go on?", would.sagas))?;
     }
-    let options = RetentionOptions { keep: Some(keep), period: period.period, rate, who: who.to_owned(), reason };
     let mut said = Instant::now();
     let progress = |looked_at: u64, removed: u64| {
         if said.elapsed() >= SAY {
@@ -130,11 +119,7 @@ async fn remove(places: &Places, arguments: RunArguments, who: &str) -> Result<E
             output::note(&format!("{removed} sagas removed, {looked_at} looked at"));
         }
     };
-    let mut keeper = Keeper::connect(places.database_url()?).await?;
-    let elsewhere = || {
-        Failure::new(Exit::Refused, "another process removes what is old at the moment", "try again when it has ended")
-    };
-    let report = operations::retain(&mut keeper, &reading, &options, progress).await?.ok_or_else(elsewhere)?;
+    let report = reach.retain(asked, (who, &reason), progress).await?;
     output::one(format.output, &report, |report| render::retained(report, times));
     Ok(if report.busy > 0 { ExitCode::from(Exit::Partial as u8) } else { ExitCode::SUCCESS })
 }

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::bus::{Admin, Purpose, TopicDifference, TopicNeed};
+use crate::bus::{Admin, KafkaSettings, Purpose, TopicDifference, TopicNeed};
 use crate::core::limits;
 use crate::store::Console;
 
 use super::blocking::on_a_thread;
 use super::failure::{Exit, Failure};
 use super::moments::span;
-use super::places::Places;
 
 /// Kafka looks for segments to delete every five minutes, and takes records up to an hour ahead of its clock.
 const SLACK_MS: u64 = 2 * 3_600_000;
@@ -37,11 +36,11 @@ impl Held {
 ///
 /// # Errors
 /// Kafka or the database does not answer.
-pub async fn held_by_topics(places: &Places, console: &Console) -> Result<Option<Held>, Failure> {
+pub async fn held_by_topics(settings: KafkaSettings, console: &Console) -> Result<Option<Held>, Failure> {
     let mut topics: Vec<String> = console.balance().await?.into_iter().map(|one| one.partition.0).collect();
     topics.dedup();
     let needs: Vec<TopicNeed> = topics.into_iter().map(|name| TopicNeed { name, purpose: Purpose::Trigger }).collect();
-    let (settings, handle) = (places.kafka(None)?, Handle::current());
+    let handle = Handle::current();
     // The client asks for metadata while its caller waits.
     let found = on_a_thread(move || Ok(handle.block_on(Admin::connect(&settings)?.diff(&needs))?)).await?;
     Ok(longest(&found))

@@ -5,27 +5,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metrics::counter;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::Timestamp;
-use crate::store::{
-    Console, ConsoleError, DroppedPeriod, Keeper, MadePeriod, OverPeriod, PERIOD_PARENTS, PeriodRow, RemovalOrder,
-};
+use crate::store::{Console, ConsoleError, DroppedPeriod, Keeper, OverPeriod, PeriodRow, RemovalOrder};
 
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
+use super::retention_ahead::make_ahead;
+use super::words::{Word, counts, word};
 
 /// Sagas that one transaction looks at: some 10 ms.
 const PAGE: u32 = 500;
 /// Records of each other kind that one statement removes.
 const RECORDS: u32 = 1_000;
-/// Periods that are made beyond the one that it is: nobody has to be there for the next three.
-const AHEAD: u64 = 4;
-/// What is closed for a proof, and tried again by engines meanwhile, begins later than this: behind the end of the proof (10 minutes) and of the
-/// next round (10 more), should this one be killed.
-const CLOSED_AHEAD_MS: u64 = 1_800_000;
 /// Sagas that are moved out of a period whose table is dropped, while all engines wait: more, and the table stays.
 pub const MOVED_MAX: u32 = 1_000;
 /// Sagas that are removed a second when nobody says how many: as many as begin on a busy machine of two cores.
@@ -50,7 +46,7 @@ pub struct RetentionOptions {
 }
 
 /// What was removed and made, as programs read it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionReport {
     /// Nothing was done: it says what would be.
@@ -68,11 +64,13 @@ pub struct RetentionReport {
     /// Each period that is over.
     pub periods: Vec<OverJson>,
     /// Other records that were removed, by kind.
-    pub records: BTreeMap<&'static str, u64>,
+    #[serde(deserialize_with = "counts")]
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub records: BTreeMap<Word, u64>,
 }
 
 /// What became of the table of a period that is over, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OverJson {
     /// The table.
@@ -82,7 +80,9 @@ pub struct OverJson {
     /// Sagas before this moment.
     pub to: Moment,
     /// `dropped`, `kept` (more sagas of it are there than are moved) or `busy` (somebody held what had to be locked).
-    pub outcome: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub outcome: Word,
     /// Sagas of it that are still there, and were moved to the default partition if it was dropped; of one that is kept, more than that.
     pub sagas: u32,
     /// The oldest of these.
@@ -90,7 +90,7 @@ pub struct OverJson {
 }
 
 /// The oldest saga of a period that is there, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OldestKept {
     /// Its id.
@@ -98,11 +98,13 @@ pub struct OldestKept {
     /// Its business key.
     pub business_key: String,
     /// Its phase.
-    pub phase: &'static str,
+    #[serde(deserialize_with = "word")]
+    #[schema(value_type = String)]
+    pub phase: Word,
 }
 
 /// A table of one period, or a default partition, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeriodJson {
     /// `journal` or `saga_trace`.
@@ -162,6 +164,56 @@ pub async fn would_retain(console: &Console, keep: Duration) -> Result<Retention
     Ok(report)
 }
 
+/// Where a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// At the sagas behind this one.
+    Sagas(Uuid),
+    /// At the periods that are over, behind so many that were left as they are.
+    Periods(usize),
+    /// At the other records.
+    Records,
+}
+
+/// A run that was not done to its end: sagas that ended before a moment, and where it goes on.
+pub(super) type Rest = (Timestamp, Stage);
+
+/// How long a run may take, and so how often it asks for what somebody else holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// As long as it takes.
+    const ENDLESS: Self = Self { until: None };
+
+    /// About so long: what is begun is done to its end, and what somebody else holds is left.
+    pub(super) fn of(long: Duration) -> Self {
+        Self { until: Some(Instant::now() + long) }
+    }
+
+    pub(super) fn is_endless(self) -> bool {
+        self.until.is_none()
+    }
+
+    fn is_over(self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Whether what somebody else may hold is tried for, after so many tries; waits between two.
+    pub(super) async fn again(self, tried: u32) -> bool {
+        if tried == 0 {
+            return true;
+        }
+        let is_worth_it = self.is_endless() && tried < TRIES;
+        if is_worth_it {
+            tokio::time::sleep(AGAIN).await;
+        }
+        is_worth_it
+    }
+}
+
 /// Makes the tables of the periods to come, then removes sagas that ended long ago, the tables of their periods, and other old records.
 /// `progress` hears of each page: sagas looked at and removed so far. `None`: another process is at it.
 ///
@@ -173,26 +225,54 @@ pub async fn retain(
     options: &RetentionOptions,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Option<RetentionReport>, Failure> {
+    let done = retain_some(keeper, console, options, (None, Patience::ENDLESS), &mut progress).await?;
+    Ok(done.map(|(report, _)| report))
+}
+
+/// As `retain`, from where a run was left, and as far as patience lets it: with what is left to do.
+pub(super) async fn retain_some(
+    keeper: &mut Keeper,
+    console: &Console,
+    options: &RetentionOptions,
+    (rest, patience): (Option<Rest>, Patience),
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<Option<(RetentionReport, Option<Rest>)>, Failure> {
     let Some(now) = keeper.lock().await? else { return Ok(None) };
     let mut report = RetentionReport::default();
-    make_ahead(keeper, now, options.period, &mut report).await?;
-    let Some(keep) = options.keep else { return Ok(Some(report)) };
-    let order =
-        RemovalOrder { ended_before: before(now, keep), who: options.who.clone(), reason: options.reason.clone() };
-    report.ended_before = Some(Moment(order.ended_before));
-    remove_sagas(keeper, &order, options.rate, &mut report, &mut progress).await?;
-    drop_periods(keeper, console, &order, &mut report).await?;
+    if rest.is_none() {
+        make_ahead(keeper, (now, options.period), patience, &mut report).await?;
+    }
+    let Some(keep) = options.keep else { return Ok(Some((report, None))) };
+    let latest = before(now, keep);
+    // Who goes on says of when the run is; never of later than may be removed.
+    let (ended_before, mut stage) =
+        rest.map_or((latest, Stage::Sagas(Uuid::nil())), |(at, stage)| (at.min(latest), stage));
+    let order = RemovalOrder { ended_before, who: options.who.clone(), reason: options.reason.clone() };
+    report.ended_before = Some(Moment(ended_before));
     loop {
-        let removed = keeper.remove_records(order.ended_before, RECORDS).await.map_err(allowed)?;
-        removed.iter().for_each(|(kind, count)| *report.records.entry(kind).or_default() += count);
-        if removed.iter().all(|(_, count)| *count < u64::from(RECORDS)) {
-            return Ok(Some(report));
+        let next = match stage {
+            Stage::Sagas(after) => {
+                let rate = options.rate.max(1);
+                Some(remove_sagas(keeper, &order, (after, rate), patience, (&mut report, progress)).await?)
+            }
+            Stage::Periods(left) => Some(drop_periods(keeper, console, &order, (left, patience), &mut report).await?),
+            Stage::Records => remove_records(keeper, ended_before, patience, &mut report).await?,
+        };
+        match next {
+            None => return Ok(Some((report, None))),
+            Some(next) if patience.is_over() => return Ok(Some((report, Some((ended_before, next))))),
+            Some(next) => stage = next,
         }
     }
 }
 
+/// Why there is no run: another process is at it.
+pub fn retained_elsewhere() -> Failure {
+    Failure::new(Exit::Refused, "another process removes what is old at the moment", "try again when it has ended")
+}
+
 /// Tables are made and dropped by who owns them.
-fn allowed(error: ConsoleError) -> Failure {
+pub(super) fn allowed(error: ConsoleError) -> Failure {
     let failure = Failure::from(error);
     if failure.message.contains("42501") {
         return Failure::new(Exit::Failed, failure.message, "the role has to own the tables, as for sagabus migrate");
@@ -205,121 +285,47 @@ fn before(now: Timestamp, keep: Duration) -> Timestamp {
     Timestamp::from_micros(now.micros().saturating_sub(micros))
 }
 
-/// The period that it is at `now`, and those that follow; they begin at multiples of their length.
-fn ahead(now: Timestamp, period: Duration) -> Vec<(Timestamp, Timestamp)> {
-    let period_ms = i64::try_from(period.as_millis()).unwrap_or(i64::MAX).max(1);
-    let first = now.micros().div_euclid(1_000).div_euclid(period_ms);
-    let at = |number: i64| Timestamp::from_millis(number.saturating_mul(period_ms));
-    (0..=i64::try_from(AHEAD).unwrap_or_default()).map(|n| (at(first + n), at(first + n + 1))).collect()
-}
-
-/// Makes the tables of the period that it is and of those to come.
-async fn make_ahead(
-    keeper: &mut Keeper,
-    now: Timestamp,
-    period: Duration,
-    report: &mut RetentionReport,
-) -> Result<(), Failure> {
-    for parent in PERIOD_PARENTS {
-        // Whoever was killed half-way has left it so.
-        if !release(keeper, parent).await? {
-            report.busy += 1;
-            continue;
-        }
-        for (from, to) in ahead(now, period) {
-            let mut made = make(keeper, parent, (from, to)).await?;
-            if made == MadePeriod::Large && from > now.plus_millis(CLOSED_AHEAD_MS) {
-                made = make_proven(keeper, parent, (from, to)).await?;
-            }
-            match made {
-                MadePeriod::Made => report.made += 1,
-                MadePeriod::There => {}
-                // What is written now has to find its place in a large partition: no range of it may be closed.
-                MadePeriod::Occupied | MadePeriod::Large => report.occupied += 1,
-                MadePeriod::Busy => report.busy += 1,
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Makes the table of a period whose range a large default partition has been proven not to hold. Whatever becomes of it, the partition is
-/// open again for that range afterwards, unless somebody holds it for long: then it is by the next round.
-async fn make_proven(
-    keeper: &mut Keeper,
-    parent: &str,
-    (from, to): (Timestamp, Timestamp),
-) -> Result<MadePeriod, Failure> {
-    let made = match keeper.clear_default(parent, from, to).await {
-        Ok(true) => make(keeper, parent, (from, to)).await,
-        Ok(false) => Ok(MadePeriod::Busy),
-        Err(error) => Err(allowed(error)),
-    };
-    if release(keeper, parent).await? { made } else { Ok(MadePeriod::Busy) }
-}
-
-/// Lets the default partition take whatever lies in no period. False when somebody held it for long.
-async fn release(keeper: &mut Keeper, parent: &str) -> Result<bool, Failure> {
-    for _ in 0..TRIES {
-        if keeper.release_default(parent).await.map_err(allowed)? {
-            return Ok(true);
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-    Ok(false)
-}
-
-async fn make(keeper: &mut Keeper, parent: &str, (from, to): (Timestamp, Timestamp)) -> Result<MadePeriod, Failure> {
-    for _ in 0..TRIES {
-        let made = keeper.make(parent, from, to).await.map_err(allowed)?;
-        if made != MadePeriod::Busy {
-            return Ok(made);
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-    Ok(MadePeriod::Busy)
-}
-
 /// Walks by the sagas' ids, so by the time of their triggers, up to the moment before which they have ended: a trigger from the future is held
 /// by Kafka for so much longer, and so is its saga here.
 async fn remove_sagas(
     keeper: &mut Keeper,
     order: &RemovalOrder,
-    rate: u32,
-    report: &mut RetentionReport,
-    progress: &mut impl FnMut(u64, u64),
-) -> Result<(), Failure> {
-    let (mut after, mut looked_at, mut next_at) = (Uuid::nil(), 0, Instant::now());
+    (mut after, rate): (Uuid, u32),
+    patience: Patience,
+    (report, progress): (&mut RetentionReport, &mut impl FnMut(u64, u64)),
+) -> Result<Stage, Failure> {
+    let (mut looked_at, mut next_at) = (0, Instant::now());
     loop {
         tokio::time::sleep_until(next_at).await;
-        let page = keeper.remove(after, PAGE.min(rate.max(1)), order, report.sagas > 0).await.map_err(allowed)?;
+        if looked_at > 0 && patience.is_over() {
+            return Ok(Stage::Sagas(after));
+        }
+        let page = keeper.remove(after, PAGE.min(rate), order, report.sagas > 0).await.map_err(allowed)?;
         if page.looked_at == 0 {
-            return Ok(());
+            return Ok(Stage::Periods(0));
         }
         after = page.last;
         looked_at += u64::from(page.looked_at);
         report.sagas += u64::from(page.removed);
         counter!("sagabus_retention_sagas_removed_total").increment(u64::from(page.removed));
-        next_at = next_at.max(Instant::now()) + Duration::from_secs(1) * page.removed / rate.max(1);
+        next_at = next_at.max(Instant::now()) + Duration::from_secs(1) * page.removed / rate;
         progress(looked_at, report.sagas);
     }
 }
 
-/// Drops the tables of periods that are over, unless many sagas of one are still there.
+/// Drops the tables of periods that are over, unless many sagas of one are still there: behind `left` of them, which were left before.
 async fn drop_periods(
     keeper: &mut Keeper,
     console: &Console,
     order: &RemovalOrder,
+    (mut left, patience): (usize, Patience),
     report: &mut RetentionReport,
-) -> Result<(), Failure> {
-    for over in console.periods_over(order.ended_before, MOVED_MAX + 1).await? {
-        let mut dropped = DroppedPeriod::Busy;
-        for _ in 0..TRIES {
+) -> Result<Stage, Failure> {
+    for over in console.periods_over(order.ended_before, MOVED_MAX + 1).await?.into_iter().skip(left) {
+        let (mut tried, mut dropped) = (0, DroppedPeriod::Busy);
+        while dropped == DroppedPeriod::Busy && patience.again(tried).await {
             dropped = keeper.drop_period(&over.name, MOVED_MAX, order).await.map_err(allowed)?;
-            if dropped != DroppedPeriod::Busy {
-                break;
-            }
-            tokio::time::sleep(AGAIN).await;
+            tried += 1;
         }
         let outcome = match dropped {
             DroppedPeriod::Dropped => {
@@ -332,30 +338,35 @@ async fn drop_periods(
                 "busy"
             }
         };
+        left += usize::from(outcome != "dropped");
         report.periods.push(over_json(over, outcome));
+        if patience.is_over() {
+            return Ok(Stage::Periods(left));
+        }
     }
-    Ok(())
+    Ok(Stage::Records)
+}
+
+/// Removes other records of before a moment. `None`: none is left.
+async fn remove_records(
+    keeper: &mut Keeper,
+    before: Timestamp,
+    patience: Patience,
+    report: &mut RetentionReport,
+) -> Result<Option<Stage>, Failure> {
+    loop {
+        let removed = keeper.remove_records(before, RECORDS).await.map_err(allowed)?;
+        removed.iter().for_each(|(kind, count)| *report.records.entry(kind).or_default() += count);
+        if removed.iter().all(|(_, count)| *count < u64::from(RECORDS)) {
+            return Ok(None);
+        }
+        if patience.is_over() {
+            return Ok(Some(Stage::Records));
+        }
+    }
 }
 
 fn over_json(over: OverPeriod, outcome: &'static str) -> OverJson {
     let oldest = over.oldest.map(|(id, business_key, phase)| OldestKept { id, business_key, phase: phase.name() });
     OverJson { name: over.name, from: Moment(over.from), to: Moment(over.to), outcome, sagas: over.sagas, oldest }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn periods_begin_at_multiples_of_their_length_and_follow_each_other() {
-        let now = Timestamp::from_millis(1_700_000_000_000);
-        let day = ahead(now, Duration::from_secs(86_400));
-        assert_eq!(day.len(), 5);
-        assert_eq!(
-            (day[0].0.to_string(), day[4].1.to_string()),
-            ("2023-11-14T00:00:00.000Z".into(), "2023-11-19T00:00:00.000Z".into())
-        );
-        assert!(day.windows(2).all(|two| two[0].1 == two[1].0));
-        assert_eq!(ahead(day[1].0, Duration::from_secs(86_400))[0], day[1], "a period begins with its first moment");
-    }
 }

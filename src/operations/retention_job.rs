@@ -62,7 +62,7 @@ async fn round(places: &Places, options: &RetentionOptions) -> Result<RetentionR
 /// Topics may have been told to hold records longer since the start.
 async fn is_long_enough(places: &Places, console: &Console, keep: Option<Duration>) -> Result<(), Failure> {
     match keep {
-        Some(keep) => check_keep(keep, held_by_topics(places, console).await?.as_ref()),
+        Some(keep) => check_keep(keep, held_by_topics(places.kafka(None)?, console).await?.as_ref()),
         None => Ok(()),
     }
 }

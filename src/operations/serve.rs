@@ -63,7 +63,7 @@ pub async fn serve<F: Future<Output = ()>>(
     let console = places.console().await?;
     check_and_deploy(places, &console, options, &found).await?;
     if let Some(keep) = options.retention_keep {
-        check_keep(keep, held_by_topics(places, &console).await?.as_ref())?;
+        check_keep(keep, held_by_topics(places.kafka(None)?, &console).await?.as_ref())?;
     }
     let bus = KafkaBus::connect(&places.kafka(options.instance.as_deref())?)?;
     let store = PostgresStore::new(url).map_err(|error| Failure::new(Exit::Usage, error.to_string(), ""))?;

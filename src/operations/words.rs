@@ -1,7 +1,7 @@
 //! Words that are chosen once for all, such as the names of phases and verbs, read back from an answer of the API. Each is kept once,
 //! however often it is read: who watches a saga for days reads the same ten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer};
@@ -34,6 +34,12 @@ pub(super) fn maybe_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
 /// Reads a list of words.
 pub(super) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Word>, D::Error> {
     Ok(Vec::<String>::deserialize(deserializer)?.into_iter().map(kept).collect())
+}
+
+/// Reads numbers by words.
+pub(super) fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Word, u64>, D::Error> {
+    let read = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    Ok(read.into_iter().map(|(word, count)| (kept(word), count)).collect())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::verify::{Busy, mixed};
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
 
 /// Every route with the least role that it lets in, and whether it needs a token for all definitions.
-const ROUTES: [(&str, &str, Role, bool); 31] = [
+const ROUTES: [(&str, &str, Role, bool); 34] = [
     ("GET", "/v1/sagas", Role::Viewer, false),
     ("GET", "/v1/sagas/count", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}", Role::Viewer, false),
@@ -38,6 +38,8 @@ const ROUTES: [(&str, &str, Role, bool); 31] = [
     ("GET", "/v1/operations/{id}/items", Role::Viewer, false),
     ("GET", "/v1/parked-messages", Role::Viewer, true),
     ("GET", "/v1/parked-messages/{id}", Role::Viewer, true),
+    ("GET", "/v1/retention", Role::Viewer, true),
+    ("GET", "/v1/retention/removable", Role::Viewer, true),
     ("POST", "/v1/sagas", Role::Operator, false),
     ("POST", "/v1/sagas/{id}/actions", Role::Operator, false),
     ("POST", "/v1/operations", Role::Operator, false),
@@ -49,6 +51,7 @@ const ROUTES: [(&str, &str, Role, bool); 31] = [
     ("POST", "/v1/tokens/{name}/revoke", Role::Admin, true),
     ("GET", "/v1/audit", Role::Admin, true),
     ("PUT", "/v1/operations/approval", Role::Admin, true),
+    ("POST", "/v1/retention/steps", Role::Admin, true),
 ];
 
 fn places(database: &TestDatabase) -> Places {

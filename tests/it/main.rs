@@ -9,6 +9,7 @@
 mod api;
 mod api_bulk;
 mod api_parked;
+mod api_retention;
 mod api_start;
 mod aside;
 mod audit_chain;

@@ -152,7 +152,7 @@ fn without_progress(text: &str) -> String {
 }
 
 /// Without how long something takes by now, and without what else is moved by it in a table.
-fn without_ages(text: &str) -> String {
+pub(super) fn without_ages(text: &str) -> String {
     let is_age = |word: &&str| {
         let word = word.trim_matches(|letter: char| !letter.is_ascii_alphanumeric());
         word.starts_with(|letter: char| letter.is_ascii_digit()) && word.ends_with(['s', 'm', 'h'])
@@ -162,7 +162,7 @@ fn without_ages(text: &str) -> String {
 }
 
 /// What is made anew each time: ids, hashes and moments.
-fn without_ids(text: &str) -> String {
+pub(super) fn without_ids(text: &str) -> String {
     let is_made = |word: &str| {
         word.len() >= 16
             && word.bytes().filter(u8::is_ascii_digit).count() > 4
@@ -179,7 +179,7 @@ fn without_ids(text: &str) -> String {
 }
 
 /// Verbs that only look or try, each with its exit code.
-const LOOKING: [(&str, i32); 63] = [
+const LOOKING: [(&str, i32); 67] = [
     ("find bad-0", 0),
     ("find bad-0 --output json", 0),
     ("find ID", 0),
@@ -242,6 +242,10 @@ const LOOKING: [(&str, i32); 63] = [
     ("plan show p7", 3),
     ("plan approval", 0),
     ("tokens list", 0),
+    ("retention show", 0),
+    ("retention show --output jsonl", 0),
+    ("retention run --keep 30d --topics-hold 7d --dry-run --output json", 0),
+    ("retention run --keep 7d --topics-hold 14d --dry-run", 4),
     ("audit list --limit 2 --output json", 0),
 ];
 

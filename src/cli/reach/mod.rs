@@ -14,6 +14,7 @@ mod looking;
 mod parked;
 mod plans;
 mod profile;
+mod retention;
 #[cfg(test)]
 mod scripted;
 mod starting;
@@ -27,6 +28,7 @@ pub(super) use looking::{Looking, One, Seen};
 pub(super) use parked::Mended;
 pub(super) use plans::OfPlan;
 pub(super) use profile::ServerArguments;
+pub(super) use retention::Retaining;
 
 use client::Server;
 

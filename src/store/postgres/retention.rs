@@ -15,6 +15,7 @@ use super::console::{Console, ConsoleError, failed};
 use super::rows::{moment, timestamp};
 
 const RETENTION_LOCK: &str = include_str!("sql/retention_lock.sql");
+const RETENTION_UNLOCK: &str = include_str!("sql/retention_unlock.sql");
 const PERIOD_SELECT: &str = include_str!("sql/period_select.sql");
 const PERIOD_SELECT_OVER: &str = include_str!("sql/period_select_over.sql");
 const PERIOD_MAKE: &str = include_str!("sql/period_make.sql");
@@ -34,6 +35,8 @@ const RECORDS: [(&str, &str); 5] = [
     ("traces", include_str!("sql/saga_trace_delete_orphans.sql")),
 ];
 
+/// The advisory lock of whoever removes what is old.
+pub(super) const RETENTION_KEY: i64 = 7_238_241_019_563_345_524;
 /// How long engines may stand behind a lock that is waited for here: they give their own statements ten times as long.
 const LOCK_TIMEOUT_MS: &str = "200";
 /// Proving that a large default partition holds nothing of a range reads all of it.
@@ -140,7 +143,18 @@ impl Keeper {
     /// # Errors
     /// The address cannot be read, or the database does not answer.
     pub async fn connect(url: &str) -> Result<Self, ConsoleError> {
-        let options: PgConnectOptions = url.parse().map_err(failed("read the database's address"))?;
+        Self::connect_by(url.parse().map_err(failed("read the database's address"))?).await
+    }
+
+    /// Connects to the database of a console.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn beside(console: &Console) -> Result<Self, ConsoleError> {
+        Self::connect_by((*console.pool.connect_options()).clone()).await
+    }
+
+    async fn connect_by(options: PgConnectOptions) -> Result<Self, ConsoleError> {
         let options = options.application_name("sagabus-retention").options([
             ("statement_timeout", STATEMENT_TIMEOUT_MS),
             ("lock_timeout", LOCK_TIMEOUT_MS),
@@ -157,9 +171,20 @@ impl Keeper {
     /// # Errors
     /// The database does not answer.
     pub async fn lock(&mut self) -> Result<Option<Timestamp>, ConsoleError> {
-        let asked = self.run(async |connection| sqlx::query_as(RETENTION_LOCK).fetch_one(connection).await);
+        let asked =
+            self.run(async |connection| sqlx::query_as(RETENTION_LOCK).bind(RETENTION_KEY).fetch_one(connection).await);
         let (is_ours, now): (bool, DateTime<Utc>) = asked.await.map_err(failed("take the lock of retention"))?;
         Ok(is_ours.then(|| timestamp(now)))
+    }
+
+    /// Gives the lock back, and ends the connection.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn unlock(mut self) -> Result<(), ConsoleError> {
+        let unlocked =
+            self.run(async |connection| sqlx::query(RETENTION_UNLOCK).bind(RETENTION_KEY).execute(connection).await);
+        unlocked.await.map(|_| ()).map_err(failed("give the lock of retention back"))
     }
 
     /// Makes the table of one period of `parent`.
