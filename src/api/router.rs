@@ -62,6 +62,7 @@ fn groups() -> [Group; 5] {
         .routes(routes!(changes::changes));
     let seeing_all = OpenApiRouter::new()
         .routes(routes!(parked::list_parked))
+        .routes(routes!(parked::sweep))
         .routes(routes!(parked::show_parked))
         .routes(routes!(retention::periods))
         .routes(routes!(retention::removable));

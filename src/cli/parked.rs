@@ -232,8 +232,8 @@ pub(super) async fn run(reach: &Reach, verb: ParkedVerb, who: &str) -> Result<Ex
             match said {
                 Said::Ids(ids) => redrive(&doing, &ids, &Mended::AsItIs, &reason, &again).await,
                 Said::Where(filter, limit) => {
-                    let (console, paced) = (doing.console()?, (rate, again.force));
-                    sweep::redrive(console, (&filter, limit), paced, (who, &reason), &again).await
+                    let paced = (rate, again.force);
+                    sweep::redrive(&doing, (&filter, limit), paced, &reason, &again).await
                 }
             }
         }
@@ -271,7 +271,7 @@ async fn discard(
     let ids = match said {
         Said::Ids(ids) => ids,
         Said::Where(filter, limit) => {
-            return sweep::discard(doing.console()?, (&filter, limit), (who, &reason), consent, format).await;
+            return sweep::discard(&doing, (&filter, limit), &reason, consent, format).await;
         }
     };
     if consent.dry_run {

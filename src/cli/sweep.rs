@@ -6,23 +6,24 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::operations::{self, Exit, Failure, Rate, Sweep, Sweeping, Swept};
-use crate::store::{Console, ParkedFilter};
+use crate::store::ParkedFilter;
 
 use super::arguments::OutputFormat;
 use super::bulk::bar;
 use super::consent::Consent;
 use super::parked::Again;
+use super::reach::Doing;
 use super::{output, render};
 
 /// Sends the messages that fit down the line again.
 pub(super) async fn redrive(
-    console: &Console,
+    doing: &Doing<'_>,
     (filter, limit): (&ParkedFilter, usize),
     (rate, force): (Rate, bool),
-    (who, reason): (&str, &str),
+    reason: &str,
     again: &Again,
 ) -> Result<ExitCode, Failure> {
-    let sweep = operations::choose_parked(console, filter, limit, Sweeping::Redrive { force }).await?;
+    let sweep = doing.choose_parked(filter, limit, Sweeping::Redrive { force }).await?;
     let format = again.output.output;
     if !is_to_go_on(&sweep, "redrive", &again.consent, format)? {
         return Ok(ExitCode::SUCCESS);
@@ -38,7 +39,8 @@ pub(super) async fn redrive(
             bar.set_message(format!("{} put aside again, {} refused", swept.parked_again, swept.refused));
         }
     };
-    let ended = operations::sweep_redrive(console, &sweep, (rate, force), (who, reason), progress).await;
+    let redrive = async |ids| doing.redrive_free(ids, reason, force).await;
+    let ended = operations::sweep_redrive(&sweep, (rate, force), redrive, progress).await;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
@@ -53,18 +55,19 @@ pub(super) async fn redrive(
 
 /// Marks the messages that fit as not to be looked at any more.
 pub(super) async fn discard(
-    console: &Console,
+    doing: &Doing<'_>,
     (filter, limit): (&ParkedFilter, usize),
-    (who, reason): (&str, &str),
+    reason: &str,
     consent: &Consent,
     format: OutputFormat,
 ) -> Result<ExitCode, Failure> {
-    let sweep = operations::choose_parked(console, filter, limit, Sweeping::Discard).await?;
+    let sweep = doing.choose_parked(filter, limit, Sweeping::Discard).await?;
     if !is_to_go_on(&sweep, "discard", consent, format)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let count = operations::sweep_discard(console, &sweep, who, reason).await?;
-    Ok(discarded(count, sweep.free(), format))
+    let discard = async |ids: Vec<i64>| doing.discard(&ids, reason).await;
+    let count = operations::sweep_discard(&sweep, discard).await?;
+    Ok(discarded(count, sweep.free.len(), format))
 }
 
 /// Says how many were discarded, of those that were asked for.
@@ -87,12 +90,12 @@ fn is_to_go_on(sweep: &Sweep, verb: &str, consent: &Consent, format: OutputForma
     } else {
         output::note(shown.trim_end());
     }
-    if sweep.free() == 0 {
+    if sweep.free.is_empty() {
         return Err(Failure::new(Exit::Refused, "every message that fits is refused", "parked show tells more of one"));
     }
     if consent.dry_run {
         return Ok(false);
     }
-    consent.ask(&format!("{verb} {} parked messages?", sweep.free()))?;
+    consent.ask(&format!("{verb} {} parked messages?", sweep.free.len()))?;
     Ok(true)
 }

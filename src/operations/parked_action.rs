@@ -15,6 +15,7 @@ use super::parked::{Edit, RedrivenJson, check_discard, check_redrive, discard, r
 use super::places::Desk;
 use super::read::find_one;
 use super::sight::Sight;
+use super::sweep::redrive_free;
 
 /// Records of one request.
 const TOGETHER: usize = 1_000;
@@ -133,6 +134,9 @@ pub struct ParkedManyRequest {
     pub ids: Vec<i64>,
     /// What is done with each.
     pub with: ParkedActionRequest,
+    /// Of `redrive`: a message whose state does not allow it is refused for itself, and the others are sent. Else none is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub each_by_itself: bool,
 }
 
 /// What became of several records put aside; nothing of any where it was only tried.
@@ -143,6 +147,19 @@ pub struct ParkedManyActed {
     pub redriven: Vec<RedrivenJson>,
     /// Those that were parked, and need not be looked at any more.
     pub discarded: Vec<i64>,
+    /// Those that were refused, where each is by itself.
+    #[serde(default)]
+    pub refused: Vec<ParkedRefused>,
+}
+
+/// A record put aside whose state does not allow what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedRefused {
+    /// The parked message.
+    pub id: i64,
+    /// Why.
+    pub reason: String,
 }
 
 /// What became of a record put aside.
@@ -282,11 +299,12 @@ pub async fn move_parked(
 /// `is_dry_run`.
 ///
 /// # Errors
-/// The request cannot be (exit 2); one is not there (3) or may not enter the line (4), and then nothing is done; nobody judged in time (6).
+/// The request cannot be (exit 2); one is not there (3) or may not enter the line (4), and then nothing is done, unless each is by itself;
+/// nobody judged in time (6).
 pub async fn move_parked_together(
     desk: &Desk,
     who: &str,
-    ParkedManyRequest { ids, with }: &ParkedManyRequest,
+    ParkedManyRequest { ids, with, each_by_itself }: &ParkedManyRequest,
     is_dry_run: bool,
 ) -> Result<ParkedManyActed, Failure> {
     with.check()?;
@@ -295,6 +313,13 @@ pub async fn move_parked_together(
         return Err(usage(format!("ids are 1 to {TOGETHER}")));
     }
     let (edit, force) = (with.edit(desk).await?, with.force.unwrap_or_default());
+    if *each_by_itself {
+        return match (with.action, is_dry_run) {
+            (ParkedActionName::Redrive, false) => redrive_free(&desk.asking, ids, (who, reason), force).await,
+            (_, true) => Err(usage("eachByItself is not tried: /v1/parked-messages/sweep tells what would be")),
+            (action, false) => Err(usage(format!("{} takes no eachByItself; redrive does", action.name()))),
+        };
+    }
     let mut acted = ParkedManyActed::default();
     match (with.action, is_dry_run) {
         (ParkedActionName::Discard, true) => check_discard(&desk.reading, ids).await?,

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::store::{ChosenParked, Console, ParkedFilter};
 
@@ -12,6 +13,7 @@ use super::job::Rate;
 use super::obstacle::Obstacle;
 use super::pacer::Pacer;
 use super::parked::{Edit, RedrivenJson, send};
+use super::parked_action::{ParkedManyActed, ParkedRefused};
 
 /// Messages that enter the line by one statement at most.
 const TOGETHER: u32 = 100;
@@ -30,22 +32,28 @@ pub enum Sweeping {
     Discard,
 }
 
-/// Messages that were chosen, and what would become of them.
-#[derive(Clone, Debug)]
+/// Messages that were chosen, and what would become of them, as programs read it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Sweep {
-    free: Vec<Chosen>,
     /// What would become of them.
     pub shown: SweepShown,
+    /// Those that would be worked through, in the order of their logs.
+    pub free: Vec<SweepMessage>,
 }
 
-#[derive(Clone, Debug)]
-struct Chosen {
-    id: i64,
-    place: Option<(String, i32, Vec<u8>)>,
+/// A message that would be worked through, as programs read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepMessage {
+    /// Its number.
+    pub id: i64,
+    /// Those of one key and partition have the same here, and do not enter the line together; null: it has no key.
+    pub key: Option<usize>,
 }
 
 /// What would become of messages, as programs read it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SweepShown {
     /// How many were chosen.
@@ -59,7 +67,7 @@ pub struct SweepShown {
 }
 
 /// Messages of one topic that were put aside for one reason, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SweepGroup {
     /// The topic.
@@ -71,7 +79,7 @@ pub struct SweepGroup {
 }
 
 /// Messages with which the same is wrong, as programs read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SweepReason {
     /// What is wrong.
@@ -100,13 +108,6 @@ pub struct Swept {
     pub again: Vec<SweepReason>,
     /// Why some were refused.
     pub refusals: Vec<SweepReason>,
-}
-
-impl Sweep {
-    /// How many would be worked through.
-    pub fn free(&self) -> usize {
-        self.free.len()
-    }
 }
 
 fn count(reasons: &mut Vec<SweepReason>, reason: String, sample: i64) {
@@ -145,27 +146,29 @@ pub async fn choose_parked(
 fn chosen(found: Vec<ChosenParked>, sweeping: Sweeping) -> Sweep {
     let mut shown = SweepShown { chosen: found.len(), ..SweepShown::default() };
     let mut groups: BTreeMap<(String, String), usize> = BTreeMap::new();
-    let (mut free, mut held) = (Vec::new(), HashMap::new());
+    let (mut free, mut held, mut keys) = (Vec::new(), HashMap::new(), HashMap::new());
     for one in found {
         let place = one.key.clone().map(|key| (one.topic.clone(), one.partition, key));
+        let next = keys.len();
+        let key = place.map(|place| *keys.entry(place).or_insert(next));
         let obstacle = match sweeping {
             Sweeping::Discard => None,
             Sweeping::Redrive { force } => {
                 // What is refused holds up those of its key behind it.
-                let before = place.as_ref().and_then(|place| held.get(place).copied()).filter(|_| !force);
+                let before = key.and_then(|key| held.get(&key).copied()).filter(|_| !force);
                 Obstacle::of(one.standing, false, force).or(before.map(Obstacle::Earlier))
             }
         };
         match obstacle {
             Some(obstacle) => {
                 count(&mut shown.refused, obstacle.kind(), one.id);
-                if let Some(place) = place {
-                    held.entry(place).or_insert(one.id);
+                if let Some(key) = key {
+                    held.entry(key).or_insert(one.id);
                 }
             }
             None => {
                 *groups.entry((one.topic, cause(&one.reason))).or_default() += 1;
-                free.push(Chosen { id: one.id, place });
+                free.push(SweepMessage { id: one.id, key });
             }
         }
     }
@@ -174,16 +177,15 @@ fn chosen(found: Vec<ChosenParked>, sweeping: Sweeping) -> Sweep {
     Sweep { free, shown }
 }
 
-/// Sends the messages down the line, at most at this rate, and those of one key one after the other: when one is put aside again, those
-/// behind it are refused. `progress` hears of each step.
+/// Works through the messages, at most at this rate, and through those of one key one after the other: when one is put aside again, those
+/// behind it are refused. `redrive` sends some of them together, as `redrive_free` does; `progress` hears of each step.
 ///
 /// # Errors
-/// Nobody judged in time (exit 6), or the database does not answer. What was judged stays so.
+/// As `redrive`. What was judged stays so.
 pub async fn sweep_redrive(
-    console: &Console,
     sweep: &Sweep,
     (rate, force): (Rate, bool),
-    (who, reason): (&str, &str),
+    mut redrive: impl AsyncFnMut(Vec<i64>) -> Result<ParkedManyActed, Failure>,
     mut progress: impl FnMut(&Swept),
 ) -> Result<Swept, Failure> {
     let mut swept = Swept { chosen: sweep.shown.chosen, refusals: sweep.shown.refused.clone(), ..Swept::default() };
@@ -195,28 +197,50 @@ pub async fn sweep_redrive(
         let (these, rest) = left.split_at(usize::try_from(due).unwrap_or(left.len()).min(left.len()));
         left = rest;
         let ids: Vec<i64> = these.iter().map(|one| one.id).collect();
-        let mut free = Vec::new();
-        for opened in console.open_parked(&ids).await? {
-            match Obstacle::of(opened.standing, false, force) {
-                None => free.push(opened),
-                Some(obstacle) => swept.refuse(obstacle.kind(), opened.id),
-            }
-        }
-        if !free.is_empty() {
-            let judged = send(console, &free, ("redrive", &Edit::default()), (who, reason)).await?;
-            let is_judged = |id: i64| judged.iter().any(|one| one.id == id);
-            free.iter().map(|one| one.id).filter(|id| !is_judged(*id)).for_each(|id| swept.lose(id));
-            judged.into_iter().for_each(|one| swept.judge(one));
-        }
+        let ParkedManyActed { redriven, refused, .. } = redrive(ids.clone()).await?;
+        let is_told = |id: i64| redriven.iter().any(|one| one.id == id) || refused.iter().any(|one| one.id == id);
+        ids.into_iter().filter(|id| !is_told(*id)).for_each(|id| swept.lose(id));
+        refused.into_iter().for_each(|one| swept.refuse(one.reason, one.id));
+        redriven.into_iter().for_each(|one| swept.judge(one));
         progress(&swept);
     }
     Ok(swept)
 }
 
+/// Sends those messages down the line that nothing keeps, and waits until an engine has judged them; the others are refused, each for
+/// itself, and so are those of its key behind one. Who is in neither list was dealt with by somebody else meanwhile.
+///
+/// # Errors
+/// Nobody judged in time (exit 6), or the database does not answer.
+pub async fn redrive_free(
+    console: &Console,
+    ids: &[i64],
+    (who, reason): (&str, &str),
+    force: bool,
+) -> Result<ParkedManyActed, Failure> {
+    let (mut acted, mut free, mut held) = (ParkedManyActed::default(), Vec::new(), HashMap::new());
+    for opened in console.open_parked(ids).await? {
+        let message = &opened.message;
+        let place = message.key.clone().map(|key| (message.topic.clone(), message.partition, key));
+        let before = place.as_ref().and_then(|place| held.get(place).copied()).filter(|_| !force);
+        match Obstacle::of(opened.standing, false, force).or(before.map(Obstacle::Earlier)) {
+            None => free.push(opened),
+            Some(obstacle) => {
+                acted.refused.push(ParkedRefused { id: opened.id, reason: obstacle.kind() });
+                place.into_iter().for_each(|place| _ = held.entry(place).or_insert(opened.id));
+            }
+        }
+    }
+    if !free.is_empty() {
+        acted.redriven = send(console, &free, ("redrive", &Edit::default()), (who, reason)).await?;
+    }
+    Ok(acted)
+}
+
 /// How many of the first of these have keys of their own: they may enter the line together.
-fn of_different_keys(left: &[Chosen], force: bool) -> usize {
+fn of_different_keys(left: &[SweepMessage], force: bool) -> usize {
     let mut keys = HashSet::new();
-    let repeated = left.iter().position(|one| one.place.as_ref().is_some_and(|place| !force && !keys.insert(place)));
+    let repeated = left.iter().position(|one| one.key.is_some_and(|key| !force && !keys.insert(key)));
     repeated.unwrap_or(left.len())
 }
 
@@ -243,15 +267,17 @@ impl Swept {
     }
 }
 
-/// Marks the messages as not to be looked at any more. They are kept. Returns how many were parked.
+/// Says of the messages that they need not be looked at any more: `discard` does of some of them together. Returns how many were parked.
 ///
 /// # Errors
-/// The database does not answer. What was marked stays so.
-pub async fn sweep_discard(console: &Console, sweep: &Sweep, who: &str, reason: &str) -> Result<usize, Failure> {
+/// As `discard`. What was marked stays so.
+pub async fn sweep_discard(
+    sweep: &Sweep,
+    mut discard: impl AsyncFnMut(Vec<i64>) -> Result<usize, Failure>,
+) -> Result<usize, Failure> {
     let mut discarded = 0;
     for these in sweep.free.chunks(DISCARDED) {
-        let ids: Vec<i64> = these.iter().map(|one| one.id).collect();
-        discarded += console.discard_parked(&ids, who, reason).await?.len();
+        discarded += discard(these.iter().map(|one| one.id).collect()).await?;
     }
     Ok(discarded)
 }
@@ -283,8 +309,8 @@ mod tests {
         let group =
             SweepGroup { topic: "orders".to_owned(), reason: "malformed: trigger-data".to_owned(), messages: 2 };
         assert_eq!(sweep.shown.would, [group]);
-        assert_eq!(chosen(found(), Sweeping::Redrive { force: true }).free(), 4);
-        assert_eq!(chosen(found(), Sweeping::Discard).free(), 4);
+        assert_eq!(chosen(found(), Sweeping::Redrive { force: true }).free.len(), 4);
+        assert_eq!(chosen(found(), Sweeping::Discard).free.len(), 4);
     }
 
     #[test]

@@ -146,9 +146,20 @@ async fn several_are_judged_or_discarded_by_one_request_or_none_is() {
         ends(what, &aside.act_together(&missing, query, &discard).await, 404, "not_found");
     }
     ends("none", &aside.act_together(&[], "", &discard).await, 400, "invalid_request");
-    let nothing = json!({"redriven": [], "discarded": []});
+    let nothing = json!({"redriven": [], "discarded": [], "refused": []});
     assert_eq!(aside.act_together(&ids, "?dryRun=true", &discard).await.json(), nothing);
     assert_eq!(aside.listed("?state=parked").await, ids, "nothing is done yet");
+    for (action, query, word) in [("discard", "", "takes no eachByItself"), ("redrive", "?dryRun=true", "is not tried")]
+    {
+        let body = json!({"ids": ids, "with": {"action": action, "reason": "r"}, "eachByItself": true}).to_string();
+        let operator = aside.listening.of(Role::Operator);
+        let answer = aside.listening.post(operator, &format!("{PARKED}/actions{query}"), &[], &body).await;
+        assert!(answer.status == 400 && answer.body.contains(word), "{answer:?}");
+    }
+    let sweep = aside.get("/sweep?action=discard&why=malformed").await.json();
+    let free = sweep["free"].as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap());
+    assert_eq!(free.rev().collect::<Vec<i64>>(), ids, "in the order of their logs: {sweep}");
+    assert_eq!(aside.get("/sweep?action=discard&force=true").await.status, 400);
     assert_eq!(aside.act(ids[0], "", &discard).await.status, 200);
     let mut others = aside.act_together(&ids, "", &discard).await.json()["discarded"].clone();
     others.as_array_mut().unwrap().sort_by_key(|id| std::cmp::Reverse(id.as_i64()));
@@ -156,6 +167,26 @@ async fn several_are_judged_or_discarded_by_one_request_or_none_is() {
     assert_eq!(aside.act_together(&ids, "", &discard).await.json(), nothing);
     let told = "SELECT count(*) FROM audit WHERE verb = 'discard' AND who = 'token:operator' AND outcome = 'decided'";
     assert_eq!(aside.busy.database.count(told).await, 3, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_by_itself_holds_up_those_of_its_key_behind_it() {
+    let mut aside = Aside::begin("api_parked_behind", Box::new(|_| Behaviour::Answers)).await;
+    for _ in 0..2 {
+        aside.busy.world.broker.publish_raw(TRIGGERS, Some(b"1"), Some(b"poison"), &PLACED);
+    }
+    aside.until("SELECT count(*) FROM parked_message", 2).await;
+    let [second, first] = aside.listed("").await[..] else { panic!("two") };
+    aside.busy.database.run(&format!("UPDATE parked_message SET is_whole = false WHERE id = {first}")).await;
+    let with = json!({"action": "redrive", "reason": "r"});
+    let body = json!({"ids": [first, second], "with": with, "eachByItself": true}).to_string();
+    let operator = aside.listening.of(Role::Operator);
+    let acted = aside.listening.post(operator, &format!("{PARKED}/actions"), &[], &body).await.json();
+    assert_eq!(acted["redriven"], json!([]));
+    let refused = |at: usize| (acted["refused"][at]["id"].as_i64().unwrap(), &acted["refused"][at]["reason"]);
+    assert_eq!(refused(0).0, first, "{acted}");
+    assert_eq!(refused(1), (second, &"an earlier one of the same key waits".into()));
+    assert_eq!(aside.busy.database.count("SELECT count(*) FROM redrive").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

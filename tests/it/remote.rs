@@ -179,7 +179,7 @@ pub(super) fn without_ids(text: &str) -> String {
 }
 
 /// Verbs that only look or try, each with its exit code.
-const LOOKING: [(&str, i32); 67] = [
+const LOOKING: [(&str, i32); 72] = [
     ("find bad-0", 0),
     ("find bad-0 --output json", 0),
     ("find ID", 0),
@@ -231,6 +231,11 @@ const LOOKING: [(&str, i32); 67] = [
     ("parked show 999", 3),
     ("parked redrive 1 2 --dry-run", 0),
     ("parked redrive 999 --dry-run", 3),
+    ("parked redrive --where topic=orders.events --dry-run", 0),
+    ("parked redrive --why malformed --force --limit 2 --dry-run --output json", 0),
+    ("parked redrive --key nobody --dry-run", 3),
+    ("parked redrive --why malformed --where parked-after=1h", 2),
+    ("parked discard --why malformed --dry-run --output json", 0),
     ("retry bad-0 clearing --dry-run --expect-seq SEQ", 0),
     ("retry bad-0 clearing --dry-run --expect-seq SEQ --output json", 0),
     ("cancel bad-0 --dry-run", 4),
@@ -372,6 +377,58 @@ async fn plans_are_made_applied_and_watched_the_same_both_ways() {
     }
 }
 
+/// Without the number of the message that stands for others.
+fn without_samples(text: &str) -> String {
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let line = |line: &str| match line.rsplit_once(' ') {
+        Some((rest, number)) if rest.ends_with("such as") && is_number(number) => rest.to_owned(),
+        Some((rest, _)) if rest.ends_with("\"sample\":") => rest.to_owned(),
+        Some(_) | None => line.to_owned(),
+    };
+    text.lines().map(|text| line(text) + "\n").collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_parked_messages_are_swept_the_same_both_ways() {
+    let mut both = Both::begin("remote_sweeps").await;
+    let keys = [("a", Way::Straight), ("b", Way::Server)];
+    for (key, _) in keys {
+        for poison in ["4", "5", "6"] {
+            both.busy.world.broker.publish_raw(TRIGGERS, Some(key.as_bytes()), Some(poison.as_bytes()), &PLACED);
+        }
+    }
+    both.until("SELECT count(*) FROM parked_message", 10).await;
+    for (key, _) in keys {
+        let mended = trigger_data(&format!("swept-{key}"));
+        let mend = format!(
+            "UPDATE parked_message SET value = convert_to('{}', 'UTF8') WHERE key = '{key}' AND value = '4'",
+            mended.get()
+        );
+        both.busy.database.run(&mend).await;
+    }
+    for (line, exit) in [
+        ("parked redrive --rate 100/s --yes --key", 5),
+        ("parked redrive --rate 100/s --yes --output json --key", 4),
+        ("parked redrive --force --rate 100/s --yes --key", 4),
+        ("parked redrive --yes --key", 4),
+        ("parked discard --yes --key", 0),
+        ("parked discard --yes --key", 3),
+    ] {
+        let mut printed = Vec::new();
+        for (key, way) in keys {
+            let words: Vec<&str> = line.split(' ').chain([key, "--reason", "INC-7"]).collect();
+            printed.push(both.act(way, &words).await);
+        }
+        let [straight, server] = [0, 1].map(|at| without_samples(&told(&printed[at])));
+        assert_eq!(straight, server, "{line}");
+        assert_eq!(code(&printed[0]), exit, "{line}: {straight}");
+    }
+    for (table, count) in [("saga WHERE business_key LIKE 'swept-%'", 2), ("audit WHERE verb = 'discard'", 4)] {
+        let count_of = format!("SELECT count(*) FROM {table}");
+        assert_eq!(both.busy.database.count(&count_of).await, count, "{table}");
+    }
+}
+
 /// Who is not let, and what no server does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_not_let_and_what_no_server_does_is_told_with_its_exit_code() {
@@ -395,7 +452,8 @@ async fn who_is_not_let_and_what_no_server_does_is_told_with_its_exit_code() {
         (viewer, "plan approval --minimum-sagas 5 --reason x --yes", 1, "this needs the role admin"),
         (viewer, "lag", 2, "no server does this: lag"),
         (viewer, "start trade-settlement --data {} --key k", 2, "no server does this: start with --key"),
-        (viewer, "parked discard --why malformed --reason x --yes", 2, "no server does this: parked messages by"),
+        (viewer, "parked discard --why malformed --reason x --yes", 1, "this needs the role operator"),
+        (viewer, "parked redrive --why malformed --limit 10001 --dry-run", 2, "limit is 1 to 10000"),
         (viewer, "show bad-0 --reveal --reason x", 2, "than the token may see"),
         (viewer, "list --profile production", 2, "both a server and a profile are said"),
         (viewer, "stuck --limit 5000", 2, "limit is 1 to 1000"),

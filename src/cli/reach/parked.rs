@@ -2,14 +2,14 @@
 
 use crate::operations::{
     self, Edit, Exit, Failure, ParkedActionName, ParkedActionRequest, ParkedJson, ParkedManyActed, ParkedManyRequest,
-    ParkedShown, RedrivenJson,
+    ParkedShown, RedrivenJson, Sweep, Sweeping,
 };
 use crate::store::{Console, ParkedFilter, ParkedState};
 
 use super::super::reveal::RevealArguments;
+use super::Reach;
 use super::client::Route;
 use super::doing::Doing;
-use super::{Reach, no_route};
 
 /// What is made of messages before they are judged again.
 pub(in crate::cli) enum Mended {
@@ -30,7 +30,13 @@ impl Reach {
     ) -> Result<(Vec<ParkedJson>, bool), Failure> {
         match self {
             Self::Places(places) => operations::parked(&places.reading().await?, filter, limit).await,
-            Self::Server(server) => Ok(server.pages(|| which(filter), limit).await?),
+            Self::Server(server) => {
+                let route = || {
+                    let state = filter.state.map(ParkedState::name);
+                    which(Route::of(&["parked-messages"]), filter).maybe("state", state)
+                };
+                Ok(server.pages(route, limit).await?)
+            }
         }
     }
 
@@ -50,14 +56,45 @@ impl Reach {
 }
 
 impl Doing<'_> {
-    /// Postgres itself, for who chooses messages by what is true of them.
-    ///
-    /// # Errors
-    /// A server is said (exit 2).
-    pub(in crate::cli) fn console(&self) -> Result<&Console, Failure> {
+    /// As `operations::choose_parked`. A server chooses 10,000 at most.
+    pub(in crate::cli) async fn choose_parked(
+        &self,
+        filter: &ParkedFilter,
+        limit: usize,
+        sweeping: Sweeping,
+    ) -> Result<Sweep, Failure> {
         match self {
-            Self::Database { console, .. } => Ok(console),
-            Self::Server(_) => Err(no_route("parked messages by --where, --topic, --key, --why or --reason-code")),
+            Self::Database { console, .. } => operations::choose_parked(console, filter, limit, sweeping).await,
+            Self::Server(server) => {
+                let route = which(Route::of(&["parked-messages", "sweep"]), filter).with("limit", limit);
+                let route = match sweeping {
+                    Sweeping::Redrive { force } => {
+                        route.with("action", "redrive").maybe("force", force.then_some(true))
+                    }
+                    Sweeping::Discard => route.with("action", "discard"),
+                };
+                Ok(server.get(route).await?.what)
+            }
+        }
+    }
+
+    /// As `operations::redrive_free`.
+    pub(in crate::cli) async fn redrive_free(
+        &self,
+        ids: Vec<i64>,
+        reason: &str,
+        force: bool,
+    ) -> Result<ParkedManyActed, Failure> {
+        match self {
+            Self::Database { console, who } => operations::redrive_free(console, &ids, (who, reason), force).await,
+            Self::Server(server) => {
+                let with = ParkedActionRequest {
+                    force: Some(force),
+                    ..ParkedActionRequest::of(ParkedActionName::Redrive, reason)
+                };
+                let request = ParkedManyRequest { ids, with, each_by_itself: true };
+                Ok(server.post(together(), None, &request).await?.what)
+            }
         }
     }
 
@@ -101,7 +138,7 @@ impl Doing<'_> {
             Self::Database { console, who } => Ok(operations::discard(console, ids, who, reason).await?.len()),
             Self::Server(server) => {
                 let with = ParkedActionRequest::of(ParkedActionName::Discard, reason);
-                let request = ParkedManyRequest { ids: ids.to_vec(), with };
+                let request = ParkedManyRequest { ids: ids.to_vec(), with, each_by_itself: false };
                 Ok(server.post::<ParkedManyActed>(together(), None, &request).await?.what.discarded.len())
             }
         }
@@ -144,7 +181,7 @@ impl Mended {
                 ParkedActionRequest { saga: Some(saga.clone()), step: Some(step.clone()), ..of(ParkedActionName::Bind) }
             }
         };
-        Ok(ParkedManyRequest { ids: ids.to_vec(), with })
+        Ok(ParkedManyRequest { ids: ids.to_vec(), with, each_by_itself: false })
     }
 }
 
@@ -152,9 +189,8 @@ fn together() -> Route {
     Route::of(&["parked-messages", "actions"])
 }
 
-fn which(filter: &ParkedFilter) -> Route {
-    Route::of(&["parked-messages"])
-        .maybe("state", filter.state.map(ParkedState::name))
+fn which(route: Route, filter: &ParkedFilter) -> Route {
+    route
         .maybe("topic", filter.topic.as_deref())
         .maybe("key", filter.key.as_deref())
         .maybe("why", filter.reason_prefix.as_deref())
