@@ -22,7 +22,7 @@ use crate::operations::Role;
 use super::ask::json;
 use super::guard::{Door, Needs, guard};
 use super::problem::{self, Problem};
-use super::{admin, changes, health, parked, plans, retention, saga, sagas, start};
+use super::{admin, changes, health, locks, parked, plans, retention, saga, sagas, start};
 
 /// What every answer says to a browser: no script, no frame, no guessing of types.
 const HEADERS: [(&str, &str); 3] = [
@@ -64,6 +64,7 @@ fn groups() -> [Group; 5] {
         .routes(routes!(parked::list_parked))
         .routes(routes!(parked::sweep))
         .routes(routes!(parked::show_parked))
+        .routes(routes!(locks::locks))
         .routes(routes!(retention::periods))
         .routes(routes!(retention::removable));
     let repairing = OpenApiRouter::new()

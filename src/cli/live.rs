@@ -1,4 +1,5 @@
-//! Verbs that look at what moves: who is behind, one saga as it goes on, how everything goes. They read on a connection that cannot write.
+//! Verbs that look at what moves: who is behind, who holds up whom, one saga as it goes on, how everything goes. They read on a connection that
+//! cannot write.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -34,6 +35,14 @@ pub(super) enum LiveVerb {
         Example: sagabus lag --only-behind"
     )]
     Lag(LagArguments),
+    /// What holds up what: sessions of the database that wait for each other, and what Sagabus itself holds.
+    ///
+    /// Sessions that wait for another one, those that they wait for, and those that have been idle within a transaction for more than 5 s.
+    /// Statements are shown without comments and values, whoever's they are. Then engines, jobs that a worker has leased, and who removes what
+    /// is old or migrates the schema. What other roles' sessions do only members of pg_read_all_stats (or pg_monitor) see. A server
+    /// looks with its own role.
+    #[command(after_help = "Exit codes: 0 done, 6 the database does not answer.\n\nExample: sagabus locks")]
+    Locks(LocksArguments),
     /// Watch one saga until it has ended: on a terminal drawn anew, elsewhere a line for each row of its journal.
     ///
     /// A saga that waits for a person has not ended. On a terminal q ends the watch, and so does Ctrl-C.
@@ -54,6 +63,14 @@ pub(super) struct LagArguments {
     /// Leave out what is not behind; what is stopped is always shown.
     #[arg(long)]
     only_behind: bool,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct LocksArguments {
+    #[command(flatten)]
+    times: TimeArguments,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -98,7 +115,7 @@ impl LiveVerb {
     /// Where logs go while a terminal is drawn on; `None` where none is.
     pub(super) fn log_file(&self) -> Option<File> {
         let is_drawn = match self {
-            Self::Lag(_) => false,
+            Self::Lag(_) | Self::Locks(_) => false,
             Self::Watch(arguments) => arguments.is_drawn(),
             Self::Top(arguments) => arguments.is_drawn(),
         };
@@ -130,6 +147,17 @@ pub(super) async fn run(reach: &Reach, verb: LiveVerb) -> Result<ExitCode, Failu
             let report = if only_behind { report.only_behind() } else { report };
             report.notes.iter().for_each(|note| output::note(note));
             output::one(format.output, &report, render::lag);
+            Ok(ExitCode::SUCCESS)
+        }
+        LiveVerb::Locks(LocksArguments { times, output: format }) => {
+            let seen = reach.locks().await?;
+            seen.notes.iter().for_each(|note| output::note(note));
+            output::one(format.output, &seen, |seen| render::locks(seen, times.seen_from(seen.at.0)));
+            if seen.sessions.iter().any(|session| session.waits_for.is_some()) {
+                output::note(
+                    "hint: SELECT pg_terminate_backend(PID) ends a session that others wait for; what it did not commit is undone",
+                );
+            }
             Ok(ExitCode::SUCCESS)
         }
         LiveVerb::Watch(arguments) => watch(&reach.looking().await?, arguments).await,

@@ -17,7 +17,7 @@ use super::verify::{Busy, mixed};
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
 
 /// Every route with the least role that it lets in, and whether it needs a token for all definitions.
-const ROUTES: [(&str, &str, Role, bool); 35] = [
+const ROUTES: [(&str, &str, Role, bool); 36] = [
     ("GET", "/v1/sagas", Role::Viewer, false),
     ("GET", "/v1/sagas/count", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}", Role::Viewer, false),
@@ -39,6 +39,7 @@ const ROUTES: [(&str, &str, Role, bool); 35] = [
     ("GET", "/v1/parked-messages", Role::Viewer, true),
     ("GET", "/v1/parked-messages/sweep", Role::Viewer, true),
     ("GET", "/v1/parked-messages/{id}", Role::Viewer, true),
+    ("GET", "/v1/locks", Role::Viewer, true),
     ("GET", "/v1/retention", Role::Viewer, true),
     ("GET", "/v1/retention/removable", Role::Viewer, true),
     ("POST", "/v1/sagas", Role::Operator, false),

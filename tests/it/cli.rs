@@ -54,9 +54,9 @@ fn help_names_every_verb() {
     }
 }
 
-const LOOKING: [&str; 13] = [
-    "find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff", "lag", "watch",
-    "top",
+const LOOKING: [&str; 14] = [
+    "find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff", "lag", "locks",
+    "watch", "top",
 ];
 
 #[test]

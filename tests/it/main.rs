@@ -33,6 +33,7 @@ mod journals;
 mod kafka;
 mod kafka_bus;
 mod kit;
+mod locks;
 mod masking;
 mod oidc;
 mod outage;

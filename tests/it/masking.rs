@@ -176,6 +176,8 @@ fn verbs(group: &str, parked: &str) -> Vec<(Vec<String>, bool)> {
         ("stuck", true),
         ("failures", true),
         ("failures show GROUP", true),
+        ("locks", true),
+        ("retention show", true),
         ("parked list", true),
         ("parked show PARKED", true),
         ("verify", true),

@@ -179,7 +179,7 @@ pub(super) fn without_ids(text: &str) -> String {
 }
 
 /// Verbs that only look or try, each with its exit code.
-const LOOKING: [(&str, i32); 72] = [
+const LOOKING: [(&str, i32); 73] = [
     ("find bad-0", 0),
     ("find bad-0 --output json", 0),
     ("find ID", 0),
@@ -247,6 +247,7 @@ const LOOKING: [(&str, i32); 72] = [
     ("plan show p7", 3),
     ("plan approval", 0),
     ("tokens list", 0),
+    ("locks", 0),
     ("retention show", 0),
     ("retention show --output jsonl", 0),
     ("retention run --keep 30d --topics-hold 7d --dry-run --output json", 0),

@@ -321,6 +321,8 @@ async fn what_only_looks_leaves_database_and_kafka_as_they_were() {
         vec!["tokens", "list"],
         vec!["lag"],
         vec!["lag", "--only-behind", "--output", "json"],
+        vec!["locks"],
+        vec!["retention", "show"],
         vec!["watch", "good"],
         vec!["watch", "silent", "--wait", "10ms"],
         vec!["top", "--once"],

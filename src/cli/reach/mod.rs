@@ -10,6 +10,7 @@ mod acting;
 mod admin;
 mod client;
 mod doing;
+mod locks;
 mod looking;
 mod parked;
 mod plans;

@@ -77,6 +77,27 @@ pub async fn check_schema(url: &str) -> Result<(), MigrateError> {
     }
 }
 
+/// The advisory lock that sqlx takes while it migrates the database of this name.
+pub(super) fn migration_key(database: &str) -> i64 {
+    0x3d32_ad9e * i64::from(crc32(database.as_bytes()))
+}
+
+/// As of gzip and Ethernet.
+fn crc32(bytes: &[u8]) -> u32 {
+    let shifted = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| shifted(crc)))
+}
+
 fn needed() -> i64 {
     MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_is_the_one_that_everybody_computes() {
+        assert_eq!((crc32(b"123456789"), crc32(b"")), (0xCBF4_3926, 0));
+    }
 }
