@@ -9,7 +9,7 @@ macro_rules! defect {
 }
 
 /// Every seeded defect: its name, and what goes wrong with it.
-pub const ALL: [(&str, &str); 40] = [
+pub const ALL: [(&str, &str); 43] = [
     (
         "answer to an earlier attempt applied",
         "An answer is taken for the attempt that is outstanding, whichever it answers.",
@@ -29,6 +29,8 @@ pub const ALL: [(&str, &str); 40] = [
     ("failures not counted", "A retryable failure is tried again without end."),
     ("give up blind", "A step is given up although answers wait to be read."),
     ("give up what was never delivered", "A command counts as unanswered although the broker never had it."),
+    ("held step issued", "A command goes out although a person holds its step."),
+    ("hold does not freeze patience", "Time passes for a step that a person holds."),
     ("join on any instead of all", "A step runs when one of its predecessors is done."),
     ("late success ignored", "A step that an operator failed succeeds after all, and stays done."),
     ("new attempt id on time-out", "Silence is taken for a failure: the effect may happen twice."),
@@ -42,6 +44,7 @@ pub const ALL: [(&str, &str); 40] = [
     ("pivot passed and still compensated", "A saga is undone although it may only go forward."),
     ("raced batch dropped", "A batch that lost a race is forgotten, with its records."),
     ("records in hand kept at a rebalance", "Records of a former start are judged at the offsets of the new one."),
+    ("released sagas never claimed", "Nobody wakes what waited for a release, once its engine is dead."),
     ("reload changes running sagas", "A saga goes on with the newest definition instead of its own."),
     ("reply from a foreign topic applied", "An answer counts whoever may have written it."),
     ("retriable given up", "A step that is asked without end is given up."),

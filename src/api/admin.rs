@@ -21,7 +21,7 @@ use super::sagas::Paged;
 pub(super) struct Why {
     /// Why; stored.
     #[schema(min_length = 1)]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// Tokens by name, without what they are known by.

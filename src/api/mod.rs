@@ -6,6 +6,7 @@ mod ask;
 mod changes;
 mod guard;
 mod health;
+mod holds;
 mod locks;
 mod parked;
 mod plans;

@@ -22,7 +22,7 @@ use crate::operations::Role;
 use super::ask::json;
 use super::guard::{Door, Needs, guard};
 use super::problem::{self, Problem};
-use super::{admin, changes, health, locks, parked, plans, retention, saga, sagas, start};
+use super::{admin, changes, health, holds, locks, parked, plans, retention, saga, sagas, start};
 
 /// What every answer says to a browser: no script, no frame, no guessing of types.
 const HEADERS: [(&str, &str); 3] = [
@@ -59,6 +59,7 @@ fn groups() -> [Group; 5] {
         .routes(routes!(plans::show_approval))
         .routes(routes!(plans::show_plan))
         .routes(routes!(plans::plan_items))
+        .routes(routes!(holds::list_holds))
         .routes(routes!(changes::changes));
     let seeing_all = OpenApiRouter::new()
         .routes(routes!(parked::list_parked))
@@ -72,8 +73,11 @@ fn groups() -> [Group; 5] {
         .routes(routes!(saga::act))
         .routes(routes!(plans::plan))
         .routes(routes!(plans::move_plan));
-    let repairing_all =
-        OpenApiRouter::new().routes(routes!(parked::move_parked)).routes(routes!(parked::move_parked_together));
+    let repairing_all = OpenApiRouter::new()
+        .routes(routes!(parked::move_parked))
+        .routes(routes!(parked::move_parked_together))
+        .routes(routes!(holds::hold))
+        .routes(routes!(holds::release));
     let administering = OpenApiRouter::new()
         .routes(routes!(admin::list_tokens, admin::create_token))
         .routes(routes!(admin::revoke_token))

@@ -128,8 +128,7 @@ pub(super) async fn timeline(Asked(Nothing {}): Asked<Nothing>, Seen(opened): Se
     responses((status = OK, body = Explanation, headers(("ETag" = String, description = "The journal's highest seq, quoted."), ("Sagabus-Now" = String, description = "The database's clock at that moment, RFC 3339.")))))]
 pub(super) async fn explanation(Asked(asked): Asked<Telling>, Seen(opened): Seen) -> Result<Response, Problem> {
     let times = asked.seen_from(&opened);
-    let told = operations::explain(opened.plan.rules(), &opened.saga, &opened.journal, times);
-    Ok(as_of(&opened, json(&told)))
+    Ok(as_of(&opened, json(&opened.explanation(times))))
 }
 
 /// Where the histories of two sagas part: their facts without ids, moments and data, of the saga of the path (`a`), of the other one

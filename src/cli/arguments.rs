@@ -14,7 +14,9 @@ use crate::store::SagaFilter;
 use super::audit::AuditVerb;
 use super::bench::BenchVerb;
 use super::bulk::BulkVerb;
+use super::dev::DevArguments;
 use super::dlq::DlqVerb;
+use super::hold::HoldVerb;
 use super::live::LiveVerb;
 use super::login::LoginArguments;
 use super::parked::ParkedVerb;
@@ -104,6 +106,9 @@ pub(super) enum Verb {
     Repair(RepairVerb),
     #[command(flatten)]
     Bulk(BulkVerb),
+    /// Stop a step, a definition or a participant for a while, for all sagas at once.
+    #[command(subcommand)]
+    Hold(HoldVerb),
     /// Read journals back. Sends nothing.
     #[command(subcommand)]
     Replay(ReplayVerb),
@@ -170,19 +175,6 @@ pub(super) struct ServeArguments {
     pub(super) retention: KeepArguments,
     #[command(flatten)]
     pub(super) login: LoginArguments,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct DevArguments {
-    /// Run this many sagas, print a line for each and a summary, check the ledger, and end.
-    #[arg(long, value_name = "N")]
-    pub(super) once: Option<usize>,
-    /// Plain lines instead of the live view, also on a terminal.
-    #[arg(long)]
-    pub(super) plain: bool,
-    /// Where HTTP answers: /v1 and /openapi.json; /healthz, /readyz, /metrics. On this machine alone.
-    #[arg(long, env = "SAGABUS_LISTEN", value_name = "ADDR")]
-    pub(super) listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Subcommand)]

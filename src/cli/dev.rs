@@ -1,15 +1,30 @@
 //! `sagabus dev`.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+
+use clap::Args;
 
 use crate::api::Listener;
 use crate::dev::{self, DevOptions};
 use crate::engine::Stop;
 use crate::operations::{Exit, Failure, Places};
 
-use super::arguments::DevArguments;
 use super::run::on_signal;
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct DevArguments {
+    /// Run this many sagas, print a line for each and a summary, check the ledger, and end.
+    #[arg(long, value_name = "N")]
+    pub(super) once: Option<usize>,
+    /// Plain lines instead of the live view, also on a terminal.
+    #[arg(long)]
+    pub(super) plain: bool,
+    /// Where HTTP answers: /v1 and /openapi.json; /healthz, /readyz, /metrics. On this machine alone.
+    #[arg(long, env = "SAGABUS_LISTEN", value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+}
 
 fn options(arguments: &DevArguments) -> DevOptions {
     DevOptions { once: arguments.once, plain: arguments.plain }

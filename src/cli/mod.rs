@@ -8,6 +8,7 @@ mod checks;
 mod consent;
 mod dev;
 mod dlq;
+mod hold;
 mod input;
 mod live;
 mod login;

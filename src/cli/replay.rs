@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 
 use crate::bus::LogPlace;
 use crate::core::{Timestamp, fold};
-use crate::operations::{self, Backfill, Backfilled, Exit, Failure, Opened, Places, ReplayReport, Replayable, Sight};
+use crate::operations::{
+    self, Backfill, Backfilled, Exit, Failure, OnHold, Opened, Places, ReplayReport, Replayable, Sight,
+};
 
 use super::arguments::{OutputArguments, OutputFormat, TimeArguments, WhereArguments};
 use super::consent::Consent;
@@ -258,7 +260,8 @@ fn serve(mut sagas: Vec<Replayable>, sight: Sight, times: TimeArguments) -> Resu
         let rows = journal[..seq].to_vec();
         let state = fold(plan.definition(), id, &rows).map_err(|error| failed(error.to_string()))?;
         let now = rows.last().map_or(state.started_at, |row| row.now);
-        let opened = Opened { plan: std::sync::Arc::clone(&plan), saga: state, journal: rows, now }.seen(sight);
+        let (plan, held) = (std::sync::Arc::clone(&plan), OnHold::default());
+        let opened = Opened { plan, saga: state, journal: rows, now, held }.seen(sight);
         let times = times.seen_from(now);
         Ok(render::frame(&operations::show(&opened, times), journal.len(), times))
     };

@@ -64,6 +64,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Verify(verify) => super::checks::verify(reach()?.places("verify")?, verify).await,
         Verb::Audit(verb) => super::audit::run(&reach()?, verb).await,
         Verb::Retention(verb) => super::retention::run(&reach()?, verb, &who).await,
+        Verb::Hold(verb) => super::hold::run(&reach()?, verb, &who).await,
         Verb::Tokens(verb) => super::tokens::run(&reach()?, verb, &who).await,
         Verb::Participant(verb) => super::participant::run(reach()?.places("participant")?, verb).await,
         Verb::Completions { shell } => Ok(super::manual::completions(shell)),

@@ -9,7 +9,7 @@ use super::ids::command_id;
 use super::json::Json;
 use super::phase::Phase;
 use super::retry::RetryPolicy;
-use super::saga::{Action, Backward, Block, BlockKind, Flight, Forward, Given, Saga, SagaError, StepState};
+use super::saga::{Action, Backward, Block, BlockKind, Flight, Forward, Given, Saga, SagaError, StepClock, StepState};
 use super::time::Timestamp;
 
 /// When a fact was decided, and the definition that says what follows from it in time.
@@ -273,7 +273,9 @@ pub(super) fn renewed(clocks: Clocks<'_>, saga: &mut Saga, step: StepIx, action:
     }
 }
 
-pub(super) fn thaw(state: &mut StepState, millis: u64) {
+/// The step's timers stood still for so long and run again at `now`.
+pub(super) fn thaw(state: &mut StepState, now: Timestamp, millis: u64) {
+    state.clock = StepClock::RunsAgain(now);
     let millis = if defect!("pause does not freeze patience") { 0 } else { millis };
     let later = |at: &mut Timestamp| *at = at.plus_millis(millis);
     match &mut state.forward {

@@ -173,7 +173,9 @@ pub fn effects(
             | Fact::WishRefused
             | Fact::Edited { .. }
             | Fact::Renewed { .. }
-            | Fact::Thawed { .. } => {}
+            | Fact::Thawed { .. }
+            | Fact::Held { .. }
+            | Fact::Released { .. } => {}
         }
     }
     found

@@ -11,7 +11,7 @@ use super::definition::Definition;
 use super::fact::{Fact, Transition};
 use super::input::Trigger;
 use super::phase::Phase;
-use super::saga::{Action, Block, Saga, StepState};
+use super::saga::{Action, Block, Saga, StepClock, StepState};
 use super::time::Timestamp;
 
 /// Why a journal does not fold.
@@ -91,8 +91,9 @@ pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &F
     if is_foreign(definition, fact) {
         return;
     }
-    // While a saga is paused its clocks stand still; what is decided meanwhile is due as if it had been decided then.
-    let clocks = Clocks { definition, now: saga.paused_at.unwrap_or(now) };
+    // While a saga is paused, or a step held, its clocks stand still; what is decided meanwhile is due as if it had been decided then.
+    let stands_since = fact.step().map_or(saga.paused_at, |step| saga.stands_since(step));
+    let clocks = Clocks { definition, now: stands_since.unwrap_or(now) };
     match fact {
         Fact::Started { .. } | Fact::Rearmed { .. } | Fact::Operated { .. } | Fact::Undeliverable { .. } => {}
         Fact::Ready { step, action } => apply::ready(saga, *step, *action),
@@ -129,6 +130,11 @@ pub fn evolve(definition: &Definition, saga: &mut Saga, now: Timestamp, fact: &F
         Fact::WishRefused => saga.wish = None,
         Fact::Edited { step, action, data } => saga.step_mut(*step).edit(*action, data.clone()),
         Fact::Renewed { step, action } => apply::renewed(clocks, saga, *step, *action),
-        Fact::Thawed { millis } => saga.steps_mut().for_each(|state| apply::thaw(state, *millis)),
+        Fact::Thawed { millis } => {
+            let stood = saga.steps_mut().filter(|state| state.held_since().is_none());
+            stood.for_each(|state| apply::thaw(state, now, *millis));
+        }
+        Fact::Held { step, since } => saga.step_mut(*step).clock = StepClock::Stands(*since),
+        Fact::Released { step, millis } => apply::thaw(saga.step_mut(*step), now, *millis),
     }
 }

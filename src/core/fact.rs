@@ -148,8 +148,12 @@ pub enum Fact {
     Edited { step: StepIx, action: Action, data: Json },
     /// The count of failures starts anew, and unanswered commands get new patience.
     Renewed { step: StepIx, action: Action },
-    /// Timers stood still while the saga was paused; they go on, later by this many milliseconds.
+    /// Timers stood still while the saga was paused; they go on, later by this many milliseconds. Those of a held step do not.
     Thawed { millis: u64 },
+    /// A person holds the step, its participant or its definition: nothing of it is sent, and its timers stand still since then.
+    Held { step: StepIx, since: Timestamp },
+    /// Nobody holds the step any more: its timers go on, later by this many milliseconds.
+    Released { step: StepIx, millis: u64 },
 }
 
 impl Fact {
@@ -177,7 +181,9 @@ impl Fact {
             | Self::Conflicted { step, .. }
             | Self::Undeliverable { step, .. }
             | Self::Edited { step, .. }
-            | Self::Renewed { step, .. } => Some(*step),
+            | Self::Renewed { step, .. }
+            | Self::Held { step, .. }
+            | Self::Released { step, .. } => Some(*step),
             Self::Turned { cause } | Self::TurnWished { cause } => match cause {
                 Cause::Step(step) | Cause::LostCommits(step) => Some(*step),
                 Cause::Cancel | Cause::Compensate => None,

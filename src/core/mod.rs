@@ -90,6 +90,7 @@ pub use saga::Forward;
 pub use saga::Given;
 pub use saga::Saga;
 pub use saga::SagaError;
+pub use saga::StepClock;
 pub use saga::StepState;
 pub use time::NoTimestamp;
 pub use time::Timestamp;

@@ -6,13 +6,14 @@ use super::saga::{Action, Backward, Flight, Forward, Saga, StepState};
 use super::time::Timestamp;
 
 /// The commands that may go out as soon as their participants have room, in file order, undos first. Nothing is ready while a
-/// saga is stuck or paused.
+/// saga is stuck or paused, and nothing of a step that a person holds.
 pub fn ready(saga: &Saga) -> impl Iterator<Item = (StepIx, Action)> {
-    let held = matches!(saga.phase, Phase::Stuck | Phase::Paused | Phase::Abandoned);
+    let waits = matches!(saga.phase, Phase::Stuck | Phase::Paused | Phase::Abandoned);
     let places = || (0..saga.steps.len()).map(|at| StepIx(u16::try_from(at).expect("at most 500 steps")));
     let undos = places().filter(|step| saga.step(*step).backward == Backward::Ready).map(|step| (step, Action::Undo));
     let dos = places().filter(|step| saga.step(*step).forward == Forward::Ready).map(|step| (step, Action::Do));
-    undos.chain(dos).filter(move |_| !held)
+    let is_held = |step: StepIx| saga.step(step).held_since().is_some() && !defect!("held step issued");
+    undos.chain(dos).filter(move |(step, _)| !waits && !is_held(*step))
 }
 
 /// True when the saga only goes forward: a pivot has succeeded, or counts so at an operator's word. After lost commits an answer to a
@@ -68,6 +69,9 @@ pub fn next_due(definition: &Definition, saga: &Saga) -> Option<Timestamp> {
 
 /// When the step wants to be looked at again in this direction, unless the saga is paused or abandoned.
 pub fn due(definition: &Definition, saga: &Saga, step: StepIx, action: Action) -> Option<Timestamp> {
+    if saga.step(step).held_since().is_some() {
+        return None;
+    }
     match action {
         Action::Do => forward_due(definition, saga, step),
         Action::Undo => backward_due(saga, step),

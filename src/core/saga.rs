@@ -69,6 +69,22 @@ impl Saga {
         self.blocks.iter().filter(move |block| (block.step, block.action) == (step, action))
     }
 
+    /// When the clocks of the step at `step` stopped, while they stand: the saga is paused, or the step is held.
+    pub(super) fn stands_since(&self, step: StepIx) -> Option<Timestamp> {
+        [self.paused_at, self.step(step).held_since()].into_iter().flatten().min()
+    }
+
+    /// True while a person holds one of its steps, as far as its journal knows.
+    pub(super) fn is_held(&self) -> bool {
+        self.steps.iter().any(|state| state.held_since().is_some())
+    }
+
+    /// True while a release would let it go on: a person holds a step of it that has something to send, or waits for an answer.
+    pub fn waits_for_release(&self) -> bool {
+        let is_open = !matches!(self.phase, Phase::Paused | Phase::Abandoned);
+        is_open && self.steps.iter().any(|state| state.held_since().is_some() && state.is_at_work())
+    }
+
     /// True while the broker refuses this command, or it cannot be rendered: it is not sent again.
     pub(super) fn is_undeliverable(&self, step: StepIx, action: Action) -> bool {
         self.blocks_of(step, action).any(|block| block.kind == BlockKind::Undeliverable)
@@ -119,15 +135,46 @@ pub struct StepState {
     pub answers: Vec<Given>,
     /// Data that an operator gave for the next `do`, and for the next `undo`.
     pub edited: (Option<Json>, Option<Json>),
+    /// Whether its timers run.
+    pub clock: StepClock,
+}
+
+/// Whether the timers of a step run. (While the saga is paused none does.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StepClock {
+    /// They do, and always did.
+    #[default]
+    Runs,
+    /// They stand still since then: a person holds the step, its participant or its definition.
+    Stands(Timestamp),
+    /// They do, again since then.
+    RunsAgain(Timestamp),
 }
 
 impl StepState {
+    /// Since when its timers stand still, while a person holds it.
+    pub fn held_since(&self) -> Option<Timestamp> {
+        match self.clock {
+            StepClock::Stands(since) => Some(since),
+            StepClock::Runs | StepClock::RunsAgain(_) => None,
+        }
+    }
+
     /// The data that an operator gave for this direction.
     pub fn edited(&self, action: Action) -> Option<&Json> {
         match action {
             Action::Do => self.edited.0.as_ref(),
             Action::Undo => self.edited.1.as_ref(),
         }
+    }
+
+    /// True while a command of it wants to go out or waits for its answer, in either direction.
+    pub(super) fn is_at_work(&self) -> bool {
+        matches!(self.forward, Forward::Ready | Forward::Issued(_) | Forward::Retrying(_))
+            || matches!(
+                self.backward,
+                Backward::Ready | Backward::Issued(_) | Backward::Retrying(_) | Backward::Exhausted(Some(_))
+            )
     }
 
     pub(super) fn edit(&mut self, action: Action, data: Json) {

@@ -21,7 +21,7 @@ impl Timestamp {
     }
 
     /// The moment `millis` milliseconds after the Unix epoch (the unit of a Kafka record's timestamp).
-    pub fn from_millis(millis: i64) -> Self {
+    pub const fn from_millis(millis: i64) -> Self {
         Self(millis.saturating_mul(1_000))
     }
 

@@ -64,7 +64,7 @@ impl Compiled {
 
     /// Definition and renderer together.
     pub fn rules(&self) -> Rules<'_> {
-        Rules { definition: &self.definition, render: self }
+        Rules { definition: &self.definition, render: self, held: &[] }
     }
 
     /// What this definition makes of a trigger whose type it has.

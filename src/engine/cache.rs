@@ -116,6 +116,13 @@ impl Cache {
         }
     }
 
+    /// Looks at every saga at once that somebody holds a step of: something was released.
+    pub(super) fn look_at_the_held(&mut self) {
+        let held = self.sagas.iter().filter(|(_, cached)| cached.saga.waits_for_release());
+        let held: Vec<Uuid> = held.map(|(id, _)| *id).collect();
+        held.into_iter().for_each(|id| self.look_again(id, Timestamp::ZERO));
+    }
+
     fn arm(&mut self, id: Uuid) {
         let Some(cached) = self.sagas.get_mut(&id) else { return };
         let Some(due) = cached.due else { return };

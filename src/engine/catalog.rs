@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::core::Sha256;
+use crate::core::{Rules, Sha256, Timestamp};
 use crate::definition::{Compiled, Source};
-use crate::store::Catalogue;
+use crate::store::{Catalogue, HoldRow, held_steps};
 
 /// Compiled definitions, by hash and by topic.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     generation: i64,
+    released: i64,
+    holds: Vec<HoldRow>,
+    /// Since when each step is held, by definition.
+    held: FxHashMap<Sha256, Vec<Option<Timestamp>>>,
     plans: FxHashMap<Sha256, Arc<Compiled>>,
     by_trigger_topic: FxHashMap<Arc<str>, Vec<Arc<Compiled>>>,
     reply_topics: FxHashSet<Arc<str>>,
@@ -26,6 +30,8 @@ impl Catalog {
     /// they would be ignored, so sagas would be lost.
     pub(super) fn replace(&mut self, catalogue: &Catalogue) -> Result<(), String> {
         self.generation = catalogue.generation;
+        self.released = catalogue.released;
+        self.holds.clone_from(&catalogue.holds);
         self.by_trigger_topic.clear();
         self.reply_topics.clear();
         for row in &catalogue.active {
@@ -39,6 +45,8 @@ impl Catalog {
                 self.reply_topics.insert(Arc::clone(&plan.definition().reply_topic));
             }
         }
+        let held = self.plans.values().map(|plan| (plan.definition().hash, held_steps(&self.holds, plan.definition())));
+        self.held = held.filter(|(_, held)| !held.is_empty()).collect();
         Ok(())
     }
 
@@ -57,6 +65,7 @@ impl Catalog {
             Ok(plan) => {
                 let plan = Arc::new(plan);
                 self.plans.insert(hash, Arc::clone(&plan));
+                self.held.insert(hash, held_steps(&self.holds, plan.definition()));
                 Some(plan)
             }
             Err(error) => {
@@ -73,6 +82,16 @@ impl Catalog {
             return self.triggered_by(&plan.definition().trigger_topic).first().cloned();
         }
         Some(Arc::clone(plan))
+    }
+
+    /// What the definition's sagas are decided by: its rules, and which of its steps are held.
+    pub(super) fn rules<'a>(&'a self, plan: &'a Compiled) -> Rules<'a> {
+        Rules { held: self.held.get(&plan.definition().hash).map_or(&[], Vec::as_slice), ..plan.rules() }
+    }
+
+    /// The generation at which something was released last.
+    pub(super) fn released(&self) -> i64 {
+        self.released
     }
 
     /// The generation that batches are decided with.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::core::{Differs, Effect, Fact, Input, Saga, Timestamp, Transition, effects, limits, next_due};
-use crate::store::{Change, JournalRow, SagaRow, SagaUpdate};
+use crate::store::{Change, JournalRow, SagaRow, SagaUpdate, wakes_at_release};
 
 use super::batch::Batch;
 use super::cache::Row;
@@ -41,7 +41,7 @@ pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Dr
         if may_be_removed(work, batch.now) {
             drafted.change.aged.push(work.id);
         }
-        let row = saga_row(&mut drafted.change, work);
+        let row = saga_row(&mut drafted.change, work, batch.generation);
         drafted.rows.push(row);
     }
     let mut moves = Moves::default();
@@ -98,10 +98,11 @@ pub(super) fn differing(differs: Differs) -> Input {
 }
 
 /// The small row: inserted at the start; written again only when the phase changes, or the wake-up must come earlier, or it is
-/// over and a row of the journal lets it move.
-fn saga_row(change: &mut Change, work: &Work) -> Row {
+/// over and a row of the journal lets it move. What waits for nothing but a release wakes up then.
+fn saga_row(change: &mut Change, work: &Work, generation: i64) -> Row {
     let saga = work.saga();
-    let due = next_due(work.plan.definition(), saga);
+    let at_release = saga.waits_for_release().then(|| wakes_at_release(generation));
+    let due = next_due(work.plan.definition(), saga).or(at_release);
     let now = work.decisions.last().map_or(Timestamp::ZERO, |decision| decision.now);
     let due = due.filter(|_| !defect!("no wake-up written"));
     let wanted = Row { phase: saga.phase, wake_at: due, error: saga.error.clone() };

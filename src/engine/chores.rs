@@ -158,8 +158,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     async fn claim(&mut self) -> Result<(), StoreError> {
         let overdue_ms = if std::mem::take(&mut self.chores.claim_at_once) { 0 } else { OVERDUE_MS };
         let most = if defect!("due sagas never claimed") { 0 } else { WAKES_MAX };
-        let claimed = self.store.claim_due(overdue_ms, most).await?;
-        if claimed.len() == WAKES_MAX {
+        let released = if defect!("released sagas never claimed") { 0 } else { self.catalog.released() };
+        let claimed = self.store.claim_due(overdue_ms, released, most).await?;
+        if claimed.len() >= WAKES_MAX {
             // More are due: the next look is at once, and as eager as this one.
             self.chores.claims = Timestamp::ZERO;
             self.chores.claim_at_once = overdue_ms == 0;

@@ -158,6 +158,9 @@ pub(super) fn patience_ended(definition: &Definition, saga: &Saga, now: Timestam
     let ended = |at: Timestamp| (at <= now).then_some(at);
     let of_step = |step: StepIx| {
         let state = saga.step(step);
+        if state.held_since().is_some() {
+            return None;
+        }
         let forward = match &state.forward {
             Forward::Issued(flight) if !is_endless(definition, saga, step) => ended(flight.patience_ends),
             Forward::Pending

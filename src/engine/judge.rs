@@ -195,7 +195,13 @@ impl Bench<'_> {
         if is_known {
             return self.input(there.unwrap_or(derived), &Input::Trigger(trigger.clone()));
         }
-        let decision = core::start(plan.rules(), derived, Arc::clone(business_key), trigger.clone(), self.batch.now);
+        let decision = core::start(
+            self.view.catalog.rules(plan),
+            derived,
+            Arc::clone(business_key),
+            trigger.clone(),
+            self.batch.now,
+        );
         self.born.insert(key, derived);
         self.places.insert(derived, self.works.len());
         self.works.push(Work { id: derived, plan: Arc::clone(plan), row: None, decisions: vec![decision] });
@@ -216,7 +222,7 @@ impl Bench<'_> {
             Err(refusal) => return (refusal.verdict, Some(refusal)),
         };
         let work = &mut self.works[place];
-        let decision = core::decide(work.plan.rules(), work.saga(), input, self.batch.now);
+        let decision = core::decide(self.view.catalog.rules(&work.plan), work.saga(), input, self.batch.now);
         let outcome = (decision.verdict, decision.refusal.clone());
         let fresh = work.row.is_none() || self.view.known.sagas.contains_key(&id);
         if decision.verdict != Verdict::Applied && !fresh {
@@ -291,7 +297,7 @@ impl Bench<'_> {
             for pick in picks {
                 let work = &mut self.works[self.places[&pick.saga_id]];
                 let decision = work.decisions.pop().expect("a work begins with a decision");
-                work.decisions.push(core::issue(work.plan.rules(), decision, pick.step, pick.action));
+                work.decisions.push(core::issue(self.view.catalog.rules(&work.plan), decision, pick.step, pick.action));
             }
         }
     }

@@ -155,7 +155,11 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     /// Learns the definitions anew and reads their topics.
     pub(super) async fn reload(&mut self) -> Result<(), StoreError> {
         let catalogue = self.store.catalogue().await?;
+        let released = self.catalog.released();
         self.catalog.replace(&catalogue).map_err(|name| StoreError::Newer(format!("active definition {name}")))?;
+        if self.catalog.released() != released {
+            self.cache.look_at_the_held();
+        }
         let topics = self.catalog.topics();
         if topics != self.subscribed {
             tracing::info!(generation = catalogue.generation, topics = topics.len(), "definitions loaded");

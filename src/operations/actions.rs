@@ -302,9 +302,9 @@ pub async fn perform(
 
 /// What an engine refused, with where the saga stands now and what can be done now.
 async fn refused(desk: &Desk, id: Uuid, code: &str, message: String) -> Result<NotPerformed, Failure> {
-    let Opened { plan, saga, now, .. } = open(&desk.reading, id).await?;
-    let has_changed = code == CHANGED;
-    Ok(NotPerformed::Refused { has_changed, phase: saga.phase.name(), message, can: allowed(plan.rules(), &saga, now) })
+    let opened = open(&desk.reading, id).await?;
+    let (has_changed, can) = (code == CHANGED, allowed(opened.rules(), &opened.saga, opened.now));
+    Ok(NotPerformed::Refused { has_changed, phase: opened.saga.phase.name(), message, can })
 }
 
 #[cfg(test)]

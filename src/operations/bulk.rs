@@ -13,7 +13,7 @@ use crate::store::{Console, NewItem, NewPlan, SagaFilter};
 use super::dry_run::{CommandJson, dry_run};
 use super::failure::{Exit, Failure};
 use super::job::operation_id;
-use super::opened::{Plans, folded};
+use super::opened::{OnHold, Plans, folded};
 use super::sight::Sight;
 use super::trouble::{Trouble, failures, group_id};
 use super::verify::PAGE;
@@ -211,14 +211,15 @@ pub(super) async fn draft(
         return Err(Failure::new(Exit::NotFound, "no saga is selected", hint));
     }
     let mut plans = Plans::default();
-    let mut items = Vec::new();
+    let (holds, mut items) = (console.holds().await?, Vec::new());
     for page in ids.chunks(PAGE) {
         for snapshot in console.snapshots(page).await? {
             let plan = plans.get(console, snapshot.row.definition_hash).await?;
             let plan = plan.map_err(|why| Failure::new(Exit::Failed, why, ""));
             let read = plan.and_then(|plan| {
                 let (_, saga) = folded(plan.definition(), &snapshot)?;
-                Ok(plan_item(plan.rules(), &saga, verb, snapshot.now))
+                let held = OnHold::of(&holds, plan.definition());
+                Ok(plan_item(held.rules(&plan), &saga, verb, snapshot.now))
             });
             // A saga that cannot be read is refused as that, and the rest goes on.
             let seq = snapshot.seqs.last().copied().map_or(0, |seq| u32::try_from(seq).unwrap_or_default());

@@ -20,7 +20,7 @@ use super::dlq::{marks, one};
 use super::dry_run::dry_run;
 use super::failure::{Exit, Failure};
 use super::job::Rate;
-use super::opened::{Opened, open, reader};
+use super::opened::{open, reader};
 use super::pacer::Pacer;
 use super::parked::judged;
 use super::places::Places;
@@ -172,7 +172,7 @@ async fn of_command(console: &Console, saga_id: Uuid, id: Uuid, target: Target) 
         Err(failure) if failure.exit == Exit::Unreachable => return Err(failure),
         Err(failure) => return Ok((format!("a command of saga {saga_id}"), Back::Refused(failure.message))),
     };
-    let Opened { plan, saga, now, .. } = &opened;
+    let saga = &opened.saga;
     let Some(step) = opened.definition().steps.get(target.step.at()) else {
         let why = "its definition has no such step".to_owned();
         return Ok((format!("a command of saga {saga_id}"), Back::Refused(why)));
@@ -186,7 +186,7 @@ async fn of_command(console: &Console, saga_id: Uuid, id: Uuid, target: Target) 
         reason: "look".to_owned(),
         expect_seq: None,
     };
-    let tried = dry_run(plan.rules(), saga, &asked, *now);
+    let tried = dry_run(opened.rules(), saga, &asked, opened.now);
     let back = if tried.commands.iter().any(|command| command.id == id) {
         Back::Republish { saga_id, step }
     } else {

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Backward, Definition, Forward, Phase, Rules, Saga, StepIx, StepKind, Transition, allowed};
+use crate::store::HoldRow;
 
 use super::gates::{Gate, Next, gates};
 use super::moments::Times;
@@ -33,9 +34,9 @@ pub struct Explanation {
     pub can: Vec<Word>,
 }
 
-/// Explains the saga as of `times.now`.
-pub fn explain(rules: Rules<'_>, saga: &Saga, journal: &[Transition], times: Times) -> Explanation {
-    let gates = gates(rules.definition, saga, journal);
+/// Explains the saga as of `times.now`; `holds`: what people hold of its definition.
+pub fn explain(rules: Rules<'_>, saga: &Saga, journal: &[Transition], holds: &[HoldRow], times: Times) -> Explanation {
+    let gates = gates(rules.definition, saga, journal, holds);
     let can = allowed(rules, saga, times.now);
     let applied = applied(rules.definition, saga);
     let sentence = match saga.finished_at {

@@ -9,13 +9,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::bus::KafkaSettings;
-use crate::core::{Fact, Rules, Saga, Transition, Trigger, command_named, step_state_name};
+use crate::core::{Definition, Fact, Saga, Transition, Trigger, command_named, step_state_name};
 use crate::engine::Reading;
 use crate::store::Console;
 use crate::wire::{Attribute, Event, Record};
 
 use super::blocking::read;
-use super::explain::explain;
+use super::explain::Explanation;
 use super::failure::{Exit, Failure};
 use super::moments::{Moment, TimeFormat, Times};
 use super::opened::{Opened, open, reader};
@@ -128,7 +128,7 @@ pub async fn find(
     for id in ids {
         let opened = open(console, id).await?.seen(sight);
         let times = Times { format, now: opened.now };
-        found.sagas.push(glance(opened.plan.rules(), &opened, &clue, times));
+        found.sagas.push(glance(&opened, &clue, times));
     }
     if found.sagas.is_empty() && found.parked.is_empty() { Err(nothing(text, &clue, newest)) } else { Ok(found) }
 }
@@ -197,22 +197,23 @@ fn nothing(text: &str, clue: &Clue, newest: usize) -> Failure {
     Failure::new(Exit::NotFound, message, hint)
 }
 
-fn glance(rules: Rules<'_>, opened: &Opened, clue: &Clue, times: Times) -> FoundSaga {
+fn glance(opened: &Opened, clue: &Clue, times: Times) -> FoundSaga {
     let command = match clue {
         Clue::Command(id) => command_named(opened.saga.id, *id),
         Clue::Trace(_) | Clue::Place(..) | Clue::Nothing => None,
     };
     let name = |target: crate::core::Target| {
-        let step = rules.definition.steps.get(target.step.at()).map_or("?", |step| &step.name);
+        let step = opened.definition().steps.get(target.step.at()).map_or("?", |step| &step.name);
         format!("{} of {step}, attempt {}", target.action.name(), target.attempt)
     };
-    FoundSaga { command: command.map(name), ..found_saga(rules, &opened.saga, &opened.journal, times) }
+    FoundSaga {
+        command: command.map(name),
+        ..found_saga(opened.definition(), &opened.saga, &opened.journal, opened.explanation(times))
+    }
 }
 
 /// A saga at a glance.
-pub fn found_saga(rules: Rules<'_>, saga: &Saga, journal: &[Transition], times: Times) -> FoundSaga {
-    let definition = rules.definition;
-    let explanation = explain(rules, saga, journal, times);
+pub fn found_saga(definition: &Definition, saga: &Saga, journal: &[Transition], explanation: Explanation) -> FoundSaga {
     let changed = journal
         .iter()
         .rev()

@@ -7,6 +7,7 @@ use crate::core::{
     Action, Backward, Block, BlockKind, Definition, Fact, Flight, Forward, OnExhausted, Outcome, Phase, Saga, StepIx,
     StepKind, Timestamp, Transition, Verb, due, flight, is_endless, patience_decides, waits_for,
 };
+use crate::store::HoldRow;
 
 use super::moments::Moment;
 use super::words::{Word, maybe_word, word};
@@ -19,6 +20,8 @@ pub enum GateKind {
     Paused,
     /// A person or a late answer has to remove a block.
     Stuck,
+    /// A person holds the step, its participant or its definition.
+    OnHold,
     /// A command is sent and not answered.
     Unanswered,
     /// The delay before the next attempt.
@@ -82,21 +85,27 @@ struct Scene<'a> {
     definition: &'a Definition,
     saga: &'a Saga,
     journal: &'a [Transition],
+    holds: &'a [HoldRow],
 }
 
-/// Every gate that is not met, the most important first.
-pub fn gates(definition: &Definition, saga: &Saga, journal: &[Transition]) -> Vec<Gate> {
+/// Every gate that is not met, the most important first; `holds`: what people hold of the definition.
+pub fn gates(definition: &Definition, saga: &Saga, journal: &[Transition], holds: &[HoldRow]) -> Vec<Gate> {
     // Nobody waits for anything any more.
     if saga.phase == Phase::Abandoned {
         return Vec::new();
     }
-    let scene = Scene { definition, saga, journal };
+    let scene = Scene { definition, saga, journal, holds };
     let mut found: Vec<Gate> = scene.paused().into_iter().collect();
     found.extend(saga.blocks.iter().map(|block| scene.block(block)));
     found.extend(scene.wish());
     for step in definition.places() {
-        found.extend(scene.forward(step));
-        found.extend(scene.backward(step));
+        let mut of_step: Vec<Gate> = scene.forward(step).into_iter().chain(scene.backward(step)).collect();
+        if let Some(hold) = scene.hold(step).filter(|_| !of_step.is_empty()) {
+            // Its timers stand still.
+            of_step.iter_mut().for_each(|gate| gate.next.clear());
+            found.push(scene.on_hold(step, hold));
+        }
+        found.extend(of_step);
         found.extend(scene.order(step));
     }
     // Its timers stand still.
@@ -140,6 +149,21 @@ impl Scene<'_> {
             |asked| format!("{} paused it: {}; its timers stand still", asked.who, asked.reason),
         );
         Some(Gate { since: Some(Moment(since)), ..self.gate(GateKind::Paused, None, "a person".to_owned(), because) })
+    }
+
+    fn hold(&self, step: StepIx) -> Option<&HoldRow> {
+        let rule = self.definition.step(step);
+        self.holds.iter().find(|hold| hold.target.covers(&self.definition.name, rule))
+    }
+
+    fn on_hold(&self, step: StepIx, hold: &HoldRow) -> Gate {
+        let HoldRow { id, target, since, who, reason } = hold;
+        let because = format!(
+            "{who} holds {target} (h{id}): {reason}; nothing of {} is sent, and its timers stand still",
+            self.name(step)
+        );
+        let gate = self.gate(GateKind::OnHold, None, "a person to release it".to_owned(), because);
+        Gate { step: Some(self.name(step).to_owned()), since: Some(Moment(*since)), ..gate }
     }
 
     fn block(&self, block: &Block) -> Gate {

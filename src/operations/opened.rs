@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::core::{Definition, Saga, Sha256, Timestamp, Transition, fold};
+use crate::core::{Definition, Rules, Saga, Sha256, Timestamp, Transition, fold};
 use crate::definition::{Compiled, Source};
 use crate::engine::Reader;
 use crate::replay;
-use crate::store::{Console, Snapshot};
+use crate::store::{Console, HoldRow, Snapshot, held_steps};
 
+use super::explain::{Explanation, explain};
 use super::failure::{Exit, Failure};
+use super::moments::Times;
 
 /// A saga with its pinned definition and its journal.
 #[derive(Debug)]
@@ -24,12 +26,45 @@ pub struct Opened {
     pub journal: Vec<Transition>,
     /// The database's clock, read after the journal was.
     pub now: Timestamp,
+    /// What people hold of it.
+    pub held: OnHold,
+}
+
+/// What people hold of the steps of a definition.
+#[derive(Clone, Debug, Default)]
+pub struct OnHold {
+    /// The holds that are about one of its steps at least.
+    pub holds: Vec<HoldRow>,
+    steps: Vec<Option<Timestamp>>,
+}
+
+impl OnHold {
+    /// Of these holds what is about the definition.
+    pub fn of(holds: &[HoldRow], definition: &Definition) -> Self {
+        let covers = |hold: &&HoldRow| definition.steps.iter().any(|step| hold.target.covers(&definition.name, step));
+        Self { holds: holds.iter().filter(covers).cloned().collect(), steps: held_steps(holds, definition) }
+    }
+
+    /// The rules of the definition, as an engine decides by them now.
+    pub fn rules<'a>(&'a self, plan: &'a Compiled) -> Rules<'a> {
+        Rules { held: &self.steps, ..plan.rules() }
+    }
 }
 
 impl Opened {
     /// The definition as the rules know it.
     pub fn definition(&self) -> &Definition {
         self.plan.definition()
+    }
+
+    /// The rules that an engine decides by now.
+    pub fn rules(&self) -> Rules<'_> {
+        self.held.rules(&self.plan)
+    }
+
+    /// Why it stands where it stands.
+    pub fn explanation(&self, times: Times) -> Explanation {
+        explain(self.rules(), &self.saga, &self.journal, &self.held.holds, times)
     }
 }
 
@@ -42,7 +77,8 @@ pub async fn open(console: &Console, id: Uuid) -> Result<Opened, Failure> {
     let snapshot = snapshot.ok_or_else(|| Failure::new(Exit::NotFound, format!("there is no saga {id}"), ""))?;
     let plan = Arc::new(plan_of_hash(console, snapshot.row.definition_hash).await?);
     let (journal, saga) = folded(plan.definition(), &snapshot)?;
-    Ok(Opened { plan, saga, journal, now: snapshot.now })
+    let held = OnHold::of(&console.holds().await?, plan.definition());
+    Ok(Opened { plan, saga, journal, now: snapshot.now, held })
 }
 
 /// The journal of a saga that was read, and its fold.

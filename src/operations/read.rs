@@ -7,7 +7,6 @@ use uuid::Uuid;
 use crate::core::{Definition, Phase, Saga, SagaError, StepKind, step_state_name};
 use crate::store::{Console, ListedDefinition, ListedSaga, SagaFilter};
 
-use super::explain::explain;
 use super::failure::{Exit, Failure};
 use super::history::{JournalRow, history};
 use super::moments::{Moment, Times};
@@ -228,7 +227,7 @@ pub fn show(opened: &Opened, times: Times) -> Shown {
     let (definition, saga) = (opened.definition(), &opened.saga);
     Shown {
         saga: listed_saga(definition, saga),
-        summary: explain(opened.plan.rules(), saga, &opened.journal, times).sentence,
+        summary: opened.explanation(times).sentence,
         steps: steps(definition, saga),
         journal: history(definition, &opened.journal),
     }

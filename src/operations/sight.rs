@@ -122,7 +122,7 @@ impl Opened {
 
 /// What an operation would do, decided on the saga as it is, told as somebody may see it.
 pub fn tried(opened: &Opened, operation: &Operation, sight: Sight) -> DryRun {
-    let mut tried = dry_run(opened.plan.rules(), &opened.saga, operation, opened.now);
+    let mut tried = dry_run(opened.rules(), &opened.saga, operation, opened.now);
     let Some(veil) = Veil::of(opened.plan.mask(), &opened.journal, sight) else { return tried };
     tried.facts.iter_mut().for_each(|fact| veil.fact(fact));
     for command in &mut tried.commands {

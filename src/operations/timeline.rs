@@ -83,7 +83,9 @@ impl Drawn<'_> {
             | Fact::WishRefused
             | Fact::Edited { .. }
             | Fact::Renewed { .. }
-            | Fact::Thawed { .. } => {}
+            | Fact::Thawed { .. }
+            | Fact::Held { .. }
+            | Fact::Released { .. } => {}
         }
     }
 

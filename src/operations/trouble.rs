@@ -13,7 +13,7 @@ use crate::store::{Console, SagaFilter, Snapshot};
 use super::explain::applied;
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
-use super::opened::{Opened, Plans, folded};
+use super::opened::{OnHold, Opened, Plans, folded};
 use super::sight::Sight;
 use super::verify::PAGE;
 use super::words::{Word, word, words};
@@ -238,15 +238,16 @@ async fn troubles_of(
     plans: &mut Plans,
     sight: Sight,
 ) -> Result<Vec<Trouble>, Failure> {
-    let mut found = Vec::new();
+    let (holds, mut found) = (console.holds().await?, Vec::new());
     for page in ids.chunks(PAGE) {
         for snapshot in console.snapshots(page).await? {
             let plan = plans.get(console, snapshot.row.definition_hash).await?;
             let plan = plan.map_err(|why| Failure::new(Exit::Failed, why, ""));
             let read = plan.and_then(|plan| {
                 let (journal, saga) = folded(plan.definition(), &snapshot)?;
-                let opened = Opened { plan, saga, journal, now: snapshot.now }.seen(sight);
-                Ok(troubles(opened.plan.rules(), &opened.saga, &opened.journal, opened.now))
+                let held = OnHold::of(&holds, plan.definition());
+                let opened = Opened { plan, saga, journal, now: snapshot.now, held }.seen(sight);
+                Ok(troubles(opened.rules(), &opened.saga, &opened.journal, opened.now))
             });
             match read {
                 Ok(troubles) => found.extend(troubles),

@@ -51,13 +51,32 @@ pub(super) fn input_of(definition: &Definition, saga: &Saga, transition: &Transi
         | Fact::WishRefused
         | Fact::Edited { .. }
         | Fact::Renewed { .. }
-        | Fact::Thawed { .. } => Some(timer_of(transition)),
+        | Fact::Thawed { .. }
+        | Fact::Held { .. }
+        | Fact::Released { .. } => Some(timer_of(transition)),
     }
 }
 
-/// A wake-up that gave something up knew that the replies had been read; another one need not have.
+/// A wake-up that gave something up knew that the replies had been read, and one that sent something again, that it was acknowledged;
+/// another one need not have known.
 fn timer_of(transition: &Transition) -> Input {
     let gave_up = |fact: &Fact| matches!(fact, Fact::GivenUp { .. } | Fact::Exhausted { .. } | Fact::Blocked { .. });
-    let replies_read_until = if transition.facts.iter().any(gave_up) { transition.now } else { Timestamp::ZERO };
-    Input::Timer { replies_read_until, acknowledged: true }
+    let sent_again = |fact: &Fact| matches!(fact, Fact::Resent { .. });
+    let has_given_up = transition.facts.iter().any(gave_up);
+    let replies_read_until = if has_given_up { transition.now } else { Timestamp::ZERO };
+    Input::Timer { replies_read_until, acknowledged: has_given_up || transition.facts.iter().any(sent_again) }
+}
+
+/// Which steps a person held when the row was decided, as far as that mattered: what it says of them, and else what was known before.
+pub(super) fn held_at(definition: &Definition, saga: Option<&Saga>, transition: &Transition) -> Vec<Option<Timestamp>> {
+    let before = |step: StepIx| saga.and_then(|saga| saga.step(step).held_since());
+    let mut held: Vec<Option<Timestamp>> = definition.places().map(before).collect();
+    for fact in &transition.facts {
+        if let Fact::Held { step, since } = fact {
+            held[step.at()] = Some(*since);
+        } else if let Fact::Released { step, .. } = fact {
+            held[step.at()] = None;
+        }
+    }
+    held
 }

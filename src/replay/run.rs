@@ -6,12 +6,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::core::{
-    Decision, Fact, Input, Rules, Saga, StepIx, Target, Transition, command_id, command_named, decide, evolve, fold,
-    issue, issue_all, start,
+    Decision, Fact, Input, Rules, Saga, StepIx, Target, Timestamp, Transition, command_id, command_named, decide,
+    evolve, fold, issue, issue_all, start,
 };
 use crate::definition::Compiled;
 
-use super::recorded::input_of;
+use super::recorded::{held_at, input_of};
 
 /// The first place where the decisions part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +64,10 @@ fn folded(rules: Rules<'_>, mut saga: Saga, row: &Transition) -> Saga {
     saga
 }
 
-/// One row again. What the dispatcher chose is taken as recorded: it saw other sagas.
+/// One row again. What the dispatcher chose is taken as recorded: it saw other sagas. So is what people held.
 fn again(rules: Rules<'_>, saga: Option<&Saga>, saga_id: Uuid, row: &Transition) -> Result<Decision, String> {
+    let held = held_at(rules.definition, saga, row);
+    let rules = Rules { held: &held, ..rules };
     let mut decision = match (saga, row.facts.first()) {
         (None, Some(Fact::Started { business_key, trigger, .. })) => {
             start(rules, saga_id, Arc::clone(business_key), trigger.clone(), row.now)
@@ -107,16 +109,18 @@ pub fn run_with(
     let (mut then, mut now) = (Vec::new(), Vec::new());
     let mut states: Option<(Saga, Saga)> = None;
     for (place, row) in journal.iter().enumerate() {
+        let held = held_there(own, other, states.as_ref().map(|(recorded, _)| recorded), row);
+        let rules = Rules { held: &held, ..other.rules() };
         let decision = match (&states, row.facts.first()) {
             (None, Some(Fact::Started { business_key, trigger, .. })) => {
-                start(other.rules(), saga_id, Arc::clone(business_key), trigger.clone(), row.now)
+                start(rules, saga_id, Arc::clone(business_key), trigger.clone(), row.now)
             }
             (None, _) => return Err("the journal does not begin with the fact started".to_owned()),
             (Some((recorded, decided)), _) => {
                 let input =
                     input_of(own.definition(), recorded, row).map(|input| translate(own, other, decided, input));
                 match input {
-                    Some(Ok(input)) => decide(other.rules(), decided, &input, row.now),
+                    Some(Ok(input)) => decide(rules, decided, &input, row.now),
                     Some(Err(missing)) => {
                         let decided = "no such step".to_owned();
                         return Ok(Some(Difference { seq: place + 1, recorded: missing, decided }));
@@ -125,7 +129,7 @@ pub fn run_with(
                 }
             }
         };
-        let decision = issue_all(other.rules(), decision);
+        let decision = issue_all(rules, decision);
         then.extend(commands(own, &row.facts).into_iter().map(|command| (place + 1, command)));
         now.extend(commands(other, &decision.facts).into_iter().map(|command| (place + 1, command)));
         let recorded = match states {
@@ -135,6 +139,13 @@ pub fn run_with(
         states = Some((recorded, decision.saga));
     }
     Ok(first_apart(&then, &now))
+}
+
+/// Which steps of the other definition were held when the row was decided: those of the same names.
+fn held_there(own: &Compiled, other: &Compiled, saga: Option<&Saga>, row: &Transition) -> Vec<Option<Timestamp>> {
+    let held = held_at(own.definition(), saga, row);
+    let of_name = |name: &str| own.definition().place_of(name).and_then(|step| held[step.at()]);
+    other.definition().steps.iter().map(|step| of_name(&step.name)).collect()
 }
 
 /// The first command that only one side has.

@@ -4,6 +4,7 @@
 
 mod change;
 mod error;
+mod hold;
 mod memory;
 mod plan;
 mod postgres;
@@ -25,6 +26,10 @@ pub use change::SagaRow;
 pub use change::SagaUpdate;
 pub use change::Shrunk;
 pub use error::StoreError;
+pub use hold::HoldRow;
+pub use hold::HoldTarget;
+pub use hold::held_steps;
+pub use hold::wakes_at_release;
 pub use memory::MemoryDatabase;
 pub use memory::MemoryStore;
 pub use plan::ItemFilter;
@@ -124,9 +129,10 @@ pub trait Store {
     /// One definition, whoever uses it.
     async fn definition(&mut self, hash: Sha256) -> Result<Option<DefinitionRow>, StoreError>;
 
-    /// Takes up to `limit` sagas that are due by `overdue_ms`, oldest first, and moves their wake-ups ahead by `LEASE_MS`. What another
-    /// writer is claiming at the moment is passed over.
-    async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError>;
+    /// Takes up to `limit` sagas that are due by `overdue_ms`, oldest first, and up to as many that wait for a release up to the
+    /// generation `released` (`wakes_at_release`), and moves their wake-ups ahead by `LEASE_MS`. What another writer is claiming at the
+    /// moment is passed over.
+    async fn claim_due(&mut self, overdue_ms: u64, released: i64, limit: usize) -> Result<Vec<Claim>, StoreError>;
 
     /// Writers that nobody runs any more: silent for `silent_ms`, or older registrations of this instance name.
     async fn dead_writers(
@@ -242,11 +248,15 @@ pub enum PartitionState {
     Stopped,
 }
 
-/// The definitions in force.
+/// The definitions and the holds in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
-    /// Changes with every deployment that changes anything.
+    /// Changes with every deployment that changes anything, every hold and every release.
     pub generation: i64,
+    /// The generation at which something was released last; 0: never.
+    pub released: i64,
+    /// What people hold, oldest first.
+    pub holds: Vec<HoldRow>,
     /// What starts sagas.
     pub active: Vec<DefinitionRow>,
     /// What open sagas are pinned to and is not active.

@@ -17,7 +17,7 @@ use super::verify::{Busy, mixed};
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
 
 /// Every route with the least role that it lets in, and whether it needs a token for all definitions.
-const ROUTES: [(&str, &str, Role, bool); 36] = [
+const ROUTES: [(&str, &str, Role, bool); 39] = [
     ("GET", "/v1/sagas", Role::Viewer, false),
     ("GET", "/v1/sagas/count", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}", Role::Viewer, false),
@@ -32,6 +32,7 @@ const ROUTES: [(&str, &str, Role, bool); 36] = [
     ("GET", "/v1/failure-groups/{id}", Role::Viewer, false),
     ("GET", "/v1/definitions", Role::Viewer, false),
     ("GET", "/v1/changes", Role::Viewer, false),
+    ("GET", "/v1/holds", Role::Viewer, false),
     ("GET", "/v1/operations", Role::Viewer, false),
     ("GET", "/v1/operations/approval", Role::Viewer, false),
     ("GET", "/v1/operations/{id}", Role::Viewer, false),
@@ -48,6 +49,8 @@ const ROUTES: [(&str, &str, Role, bool); 36] = [
     ("POST", "/v1/operations/{id}/actions", Role::Operator, false),
     ("POST", "/v1/parked-messages/{id}/actions", Role::Operator, true),
     ("POST", "/v1/parked-messages/actions", Role::Operator, true),
+    ("POST", "/v1/holds", Role::Operator, true),
+    ("POST", "/v1/holds/{id}/release", Role::Operator, true),
     ("GET", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens", Role::Admin, true),
     ("POST", "/v1/tokens/{name}/revoke", Role::Admin, true),

@@ -47,6 +47,7 @@ fn help_names_every_verb() {
         "replay",
         "verify",
         "audit",
+        "hold",
         "retention",
         "participant",
     ] {
@@ -85,26 +86,23 @@ fn each_verb_of_the_console_has_a_help_with_an_example() {
         let own = text.split("\nPlaces:").next().unwrap_or_default();
         all.push_str(&format!("$ sagabus {verb} -h\n{own}\n"));
     }
-    for verb in ["list", "show", "redrive", "edit", "bind", "discard"] {
-        let text = out(&sagabus(None, &["parked", verb, "-h"]));
-        assert!(text.contains(&format!("Example: sagabus parked {verb}")), "{text}");
-        assert_eq!(text.contains("Changes something"), !["list", "show"].contains(&verb), "{verb}");
-        let own = text.split("\nPlaces:").next().unwrap_or_default();
-        all.push_str(&format!("$ sagabus parked {verb} -h\n{own}\n"));
-    }
-    for verb in ["list", "show", "redrive"] {
-        let text = out(&sagabus(None, &["dlq", verb, "-h"]));
-        assert!(text.contains(&format!("Example: sagabus dlq {verb}")), "{text}");
-        assert_eq!(text.contains("Changes something"), verb == "redrive", "{verb}");
-        let own = text.split("\nPlaces:").next().unwrap_or_default();
-        all.push_str(&format!("$ sagabus dlq {verb} -h\n{own}\n"));
-    }
-    for verb in ["verify", "run", "what-if", "export", "import", "redrive", "serve"] {
-        let text = out(&sagabus(None, &["replay", verb, "-h"]));
-        assert!(text.contains(&format!("Example: sagabus replay {verb}")), "{text}");
-        assert_eq!(text.contains("Changes something"), ["import", "redrive"].contains(&verb), "{verb}");
-        let own = text.split("\nPlaces:").next().unwrap_or_default();
-        all.push_str(&format!("$ sagabus replay {verb} -h\n{own}\n"));
+    for (group, verbs, looking) in [
+        ("parked", ["list", "show", "redrive", "edit", "bind", "discard"].as_slice(), ["list", "show"].as_slice()),
+        ("dlq", &["list", "show", "redrive"], &["list", "show"]),
+        (
+            "replay",
+            &["verify", "run", "what-if", "export", "import", "redrive", "serve"],
+            &["verify", "run", "what-if", "export", "serve"],
+        ),
+        ("hold", &["participant", "definition", "step", "list", "release"], &["list"]),
+    ] {
+        for verb in verbs {
+            let text = out(&sagabus(None, &[group, verb, "-h"]));
+            assert!(text.contains(&format!("Example: sagabus {group} {verb}")), "{text}");
+            assert_eq!(text.contains("Changes something"), !looking.contains(verb), "{verb}");
+            let own = text.split("\nPlaces:").next().unwrap_or_default();
+            all.push_str(&format!("$ sagabus {group} {verb} -h\n{own}\n"));
+        }
     }
     for (verb, word) in [
         ("plan", "list"),

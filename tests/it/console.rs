@@ -6,6 +6,7 @@ use sagabus::operations::{
     self, DryRun, Explanation, FoundJson, GateKind, GraphFormat, Moment, ParkedJson, ParkedShown, RedriveJson,
     RedrivenJson, ReplayReport, ReplayedJson, TimeFormat, Times,
 };
+use sagabus::store::{HoldRow, HoldTarget};
 use uuid::Uuid;
 
 use super::given::{Driven, Plain, TRADE, ask, busy, conflict, refusal, success};
@@ -25,12 +26,12 @@ fn times(saga: &Driven) -> Times {
 }
 
 fn explained(saga: &Driven) -> Explanation {
-    let rules = Rules { definition: &saga.definition, render: &Plain };
-    operations::explain(rules, &saga.saga, &saga.journal, times(saga))
+    let rules = Rules { definition: &saga.definition, render: &Plain, held: &[] };
+    operations::explain(rules, &saga.saga, &saga.journal, &[], times(saga))
 }
 
 fn tried(saga: &Driven, verb: Verb, expect_seq: Option<u32>) -> DryRun {
-    let rules = Rules { definition: &saga.definition, render: &Plain };
+    let rules = Rules { definition: &saga.definition, render: &Plain, held: &[] };
     let operation = Operation { id: Uuid::nil(), verb, who: "ada".into(), reason: "test".into(), expect_seq };
     operations::dry_run(rules, &saga.saga, &operation, saga.now)
 }
@@ -119,6 +120,15 @@ fn each_wait_is_explained_with_its_numbers() {
     tell("undoing", &saga);
     saga.reply("a", Action::Undo, 1, success());
     tell("ended", &saga);
+    let mut saga = Driven::start("a");
+    saga.pass(1_000);
+    let (target, since) = (HoldTarget::Participant("a".into()), saga.now);
+    let hold = HoldRow { id: 3, target, since, who: "ada".into(), reason: "maintenance".into() };
+    saga.held = vec![Some(since)];
+    saga.pass(60_000);
+    let rules = Rules { definition: &saga.definition, render: &Plain, held: &saga.held };
+    let held = operations::explain(rules, &saga.saga, &saga.journal, &[hold], times(&saga));
+    told.push(format!("held:\n  {}", held.sentence));
     golden("sentences", &told.join("\n"));
 }
 
@@ -136,8 +146,11 @@ fn an_explanation_lists_every_gate() {
     let saga = stuck();
     let explanation = explained(&saga);
     golden("explain_stuck", &render::explanation(&explanation, times(&saga)));
-    let rules = Rules { definition: &saga.definition, render: &Plain };
-    golden("explain_stuck_json", &json(&operations::explain(rules, &saga.saga, &saga.journal, Times::iso(saga.now))));
+    let rules = Rules { definition: &saga.definition, render: &Plain, held: &[] };
+    golden(
+        "explain_stuck_json",
+        &json(&operations::explain(rules, &saga.saga, &saga.journal, &[], Times::iso(saga.now))),
+    );
     let kinds: Vec<GateKind> = explanation.gates.iter().map(|gate| gate.gate).collect();
     assert_eq!(kinds, [GateKind::Stuck, GateKind::UndoOrder]);
 }
@@ -145,8 +158,7 @@ fn an_explanation_lists_every_gate() {
 #[test]
 fn a_saga_at_a_glance_is_found_with_what_can_be_done() {
     let saga = stuck();
-    let rules = Rules { definition: &saga.definition, render: &Plain };
-    let glance = operations::found_saga(rules, &saga.saga, &saga.journal, times(&saga));
+    let glance = operations::found_saga(&saga.definition, &saga.saga, &saga.journal, explained(&saga));
     let found = FoundJson { sagas: vec![glance], parked: Vec::new() };
     golden("find", &render::found(&found, times(&saga)));
     golden("find_json", &json(&found));
@@ -239,7 +251,7 @@ fn what_went_wrong_is_listed_and_grouped() {
     let all: Vec<_> = [stuck(), stuck(), undone, Driven::start(TRADE)]
         .iter()
         .flat_map(|saga| {
-            let rules = Rules { definition: &saga.definition, render: &Plain };
+            let rules = Rules { definition: &saga.definition, render: &Plain, held: &[] };
             operations::troubles(rules, &saga.saga, &saga.journal, saga.now)
         })
         .collect();

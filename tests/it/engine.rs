@@ -10,7 +10,8 @@ use std::task::{Context, Waker};
 use sagabus::bus::{From, MemoryBus};
 use sagabus::core::{Action, Fact, Operation, Partition, Phase, Sha256, Transition, Verb};
 use sagabus::engine::{Engine, EngineError, Settings};
-use sagabus::store::{Change, DefinitionRow, OperationState, Store, StoreError};
+use sagabus::replay;
+use sagabus::store::{Change, DefinitionRow, HoldTarget, OperationState, Store, StoreError};
 use sagabus::wire;
 use uuid::Uuid;
 
@@ -224,13 +225,13 @@ async fn replay_decides_every_recorded_input_as_it_was() {
     world.run(15_000).await;
     let plan = world.world.plans.iter().find(|plan| &*plan.definition().name == TRADE).unwrap();
     for (saga, stored) in world.sagas() {
-        let journal = sagabus::replay::decode(stored.journal.iter().map(Vec::as_slice)).unwrap();
-        assert_eq!(sagabus::replay::run(plan, saga.id, &journal).unwrap(), None, "{}", saga.business_key);
-        assert_eq!(sagabus::replay::run_with(plan, plan, saga.id, &journal).unwrap(), None, "{}", saga.business_key);
-        assert!(sagabus::replay::verify(plan.definition(), &stored.row, &journal).is_empty());
+        let journal = replay::decode(stored.journal.iter().map(Vec::as_slice)).unwrap();
+        assert_eq!(replay::run(plan, saga.id, &journal).unwrap(), None, "{}", saga.business_key);
+        assert_eq!(replay::run_with(plan, plan, saga.id, &journal).unwrap(), None, "{}", saga.business_key);
+        assert!(replay::verify(plan.definition(), &stored.row, &journal).is_empty());
         let mut broken = journal.clone();
         broken.truncate(journal.len() - 1);
-        assert!(!sagabus::replay::verify(plan.definition(), &stored.row, &broken).is_empty(), "a difference is found");
+        assert!(!replay::verify(plan.definition(), &stored.row, &broken).is_empty(), "a difference is found");
     }
 }
 
@@ -375,4 +376,41 @@ async fn a_turn_that_was_dropped_half_way_loses_no_record() {
         engine.step(&world.world.stop).await.unwrap();
     }
     assert_eq!(world.sagas().len(), 1);
+}
+
+fn seen(world: &MemoryWorld, step: &str) -> usize {
+    world.world.participants.seen.iter().filter(|command| &*command.step == step).count()
+}
+
+#[tokio::test]
+async fn an_engine_sends_nothing_of_a_held_participant_and_goes_on_at_once_when_it_is_released() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    let hold = world.database.hold(HoldTarget::Participant("risk".into())).unwrap();
+    begin(&world, "k");
+    world.run(120_000).await;
+    assert_eq!((seen(&world, "clearing"), seen(&world, "risk")), (1, 0));
+    assert_eq!(world.sagas()[0].0.phase, Phase::Running);
+    assert!(world.database.release(hold));
+    world.run(3_000).await;
+    assert_eq!((world.sagas()[0].0.phase, seen(&world, "risk")), (Phase::Completed, 1));
+    let (saga, stored) = &world.sagas()[0];
+    let plan = world.world.plans.iter().find(|plan| plan.definition().hash == saga.definition).unwrap();
+    let journal = replay::decode(stored.journal.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!(replay::run(plan, saga.id, &journal), Ok(None), "decided again from its journal alone");
+}
+
+#[tokio::test]
+async fn what_an_engine_left_held_is_gone_on_with_by_another_one_after_the_release() {
+    let mut world = MemoryWorld::new(Box::new(|_| Behaviour::Answers));
+    let hold = world.database.hold(HoldTarget::Definition("trade-settlement".into())).unwrap();
+    (0..30).for_each(|number| begin(&world, &format!("k{number}")));
+    world.run(2_000).await;
+    assert_eq!((world.sagas().len(), seen(&world, "order")), (30, 0));
+    // It knows nothing of them: none is due, and none is in its memory.
+    world.world.engine = another(&world);
+    world.run(60_000).await;
+    assert_eq!(seen(&world, "order"), 0);
+    assert!(world.database.release(hold));
+    world.run(10_000).await;
+    assert!(world.sagas().iter().all(|(saga, _)| saga.phase == Phase::Completed));
 }

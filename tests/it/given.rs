@@ -110,6 +110,8 @@ pub(crate) struct Driven {
     pub(crate) saga: Saga,
     pub(crate) journal: Vec<Transition>,
     pub(crate) now: Timestamp,
+    /// Since when a person holds each step.
+    pub(crate) held: Vec<Option<Timestamp>>,
 }
 
 pub(crate) fn answer(outcome: Outcome, code: Option<&str>, retryable: bool, data: &str) -> Answer {
@@ -166,15 +168,16 @@ impl Driven {
             traceparent: None,
             tracestate: None,
         };
-        let rules = Rules { definition: &definition, render: &Plain };
+        let rules = Rules { definition: &definition, render: &Plain, held: &[] };
         let decision = issue_all(rules, start(rules, saga_id("given", "key", now), "key".into(), trigger, now));
         let journal = vec![Transition { now, facts: decision.facts.clone() }];
-        Self { saga: decision.saga, definition, journal, now }
+        let held = vec![None; definition.steps.len()];
+        Self { saga: decision.saga, definition, journal, now, held }
     }
 
     /// Decides an input now, and issues what became ready.
     pub(crate) fn input(&mut self, input: &Input) -> Decision {
-        let rules = Rules { definition: &self.definition, render: &Plain };
+        let rules = Rules { definition: &self.definition, render: &Plain, held: &self.held };
         let decision = issue_all(rules, decide(rules, &self.saga, input, self.now));
         if !decision.facts.is_empty() {
             self.journal.push(Transition { now: self.now, facts: decision.facts.clone() });

@@ -206,7 +206,7 @@ fn step(chance: &mut Chance, saga: &mut Driven, story: &mut String) -> String {
     let (text, input) = input(chance, saga);
     let before = situation(saga);
     let decision = {
-        let rules = Rules { definition: &saga.definition, render: &Strict };
+        let rules = Rules { definition: &saga.definition, render: &Strict, held: &[] };
         issue_all(rules, decide(rules, &saga.saga, &input, saga.now))
     };
     if !decision.facts.is_empty() {
@@ -234,7 +234,7 @@ fn tell(saga: &Driven, text: &str, decision: &Decision, story: &mut String) {
     }
     let facts: Vec<String> = decision.facts.iter().map(|fact| told(saga, fact)).collect();
     writeln!(story, "  {}", facts.join("; ")).unwrap();
-    let rules = Rules { definition: &saga.definition, render: &Strict };
+    let rules = Rules { definition: &saga.definition, render: &Strict, held: &[] };
     for effect in effects(rules, &saga.saga, saga.saga.seq, saga.now, &decision.facts, &[]) {
         let effect = effect.map_or_else(|differs| format!("{differs}"), |effect| sent(saga, &effect));
         writeln!(story, "  > {effect}").unwrap();

@@ -28,6 +28,8 @@ mod faults;
 mod fuzz_corpora;
 mod given;
 mod histories;
+mod hold_story;
+mod holds;
 mod hostile;
 mod journals;
 mod kafka;

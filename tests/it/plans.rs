@@ -34,7 +34,7 @@ fn draft(verb: &Verb) -> Draft {
     ended.reply("order", Action::Undo, 1, success());
     let sagas = [undone(refusal()), Driven::start(TRADE), ended, undone(refusal())];
     let item = |(number, saga): (usize, &Driven)| {
-        let rules = Rules { definition: &saga.definition, render: &Plain };
+        let rules = Rules { definition: &saga.definition, render: &Plain, held: &[] };
         let item = operations::plan_item(rules, &saga.saga, verb, saga.now);
         NewItem { saga_id: Uuid::from_u128(u128::try_from(number).unwrap() + 1), ..item }
     };

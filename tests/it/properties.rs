@@ -30,6 +30,7 @@ enum Move {
     Pass { millis: u64, read: bool, acknowledged: bool },
     Ask { verb: u8, step: usize },
     Undeliverable { step: usize, action: bool },
+    Hold { step: usize },
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -40,6 +41,7 @@ fn moves() -> impl Strategy<Value = Move> {
             .prop_map(|(millis, read, acknowledged)| Move::Pass { millis, read, acknowledged }),
         3 => (0..16_u8, 0..6_usize).prop_map(|(verb, step)| Move::Ask { verb, step }),
         1 => (0..6_usize, any::<bool>()).prop_map(|(step, action)| Move::Undeliverable { step, action }),
+        1 => (0..6_usize).prop_map(|step| Move::Hold { step }),
     ]
 }
 
@@ -98,6 +100,11 @@ fn play(saga: &mut Driven, made: &Move) {
             let operation = Operation { id: Uuid::nil(), verb, who: "p".into(), reason: "p".into(), expect_seq: None };
             saga.input(&Input::Operation(operation));
         }
+        // Holds it, or releases it.
+        Move::Hold { step } => {
+            let held = &mut saga.held[step % count];
+            *held = if held.is_some() { None } else { Some(saga.now) };
+        }
         Move::Undeliverable { step, action } => {
             let step = StepIx(u16::try_from(step % count).unwrap());
             let code = Arc::from("saga.undeliverable");
@@ -119,8 +126,9 @@ fn check(saga: &Driven, before: Phase) {
         assert_eq!(saga.phase(), before, "a final saga never changes phase");
     }
     let is_quiet = matches!(saga.phase(), Phase::Stuck | Phase::Paused) || saga.phase().is_final();
+    let is_held = saga.saga.waits_for_release();
     let moves_by_itself = next_due(&saga.definition, &saga.saga).is_some() || ready(&saga.saga).next().is_some();
-    assert!(is_quiet || moves_by_itself, "a silent saga: {:?}", saga.saga);
+    assert!(is_quiet || is_held || moves_by_itself, "a silent saga: {:?}", saga.saga);
     assert!(
         saga.phase() != Phase::Stuck || !saga.saga.blocks.is_empty(),
         "stuck, and nothing to mend: {:?}",
@@ -146,6 +154,8 @@ fn check(saga: &Driven, before: Phase) {
 
 /// Everything outstanding is answered truthfully, and time passes: the saga must come to an end, or wait for a person.
 fn settle(saga: &mut Driven) {
+    saga.held.iter_mut().for_each(|held| *held = None);
+    saga.pass(0);
     for _ in 0..400 {
         if saga.phase() == Phase::Paused {
             let operation = Operation {

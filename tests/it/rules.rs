@@ -80,7 +80,7 @@ fn verbs_have_the_names_that_the_command_line_and_the_audit_know_and_tell_their_
 #[test]
 fn what_is_allowed_is_what_would_be_carried_out() {
     let saga = Driven::start("a; b after a");
-    let rules = Rules { definition: &saga.definition, render: &Plain };
+    let rules = Rules { definition: &saga.definition, render: &Plain, held: &[] };
     let can = allowed(rules, &saga.saga, saga.now);
     assert_eq!(can, ["pause", "cancel", "compensate", "republish", "edit", "skip", "complete", "fail", "abandon"]);
 }
@@ -197,7 +197,7 @@ fn a_late_success_of_an_attempt_that_was_given_up_is_said_to_be_covered() {
 #[test]
 fn issuing_keeps_what_was_decided_and_leaves_alone_what_is_not_ready() {
     let saga = Driven::start("a; b after a");
-    let rules = Rules { definition: &saga.definition, render: &Plain };
+    let rules = Rules { definition: &saga.definition, render: &Plain, held: &[] };
     let refusal = Refusal { verdict: Verdict::Stale, code: "kept", message: "kept".to_owned(), can: Vec::new() };
     let decision =
         Decision { verdict: Verdict::Stale, refusal: Some(refusal), ..Decision::quiet(saga.saga.clone(), saga.now) };

@@ -123,8 +123,8 @@ fn a_saga_that_is_watched_is_told_row_by_row_and_as_a_whole() {
     let rows = operations::history(&saga.definition, &saga.journal);
     let told: Vec<String> = rows.iter().map(|row| render::row(row, times)).collect();
     golden("watch", &told.join("\n"));
-    let rules = Rules { definition: &saga.definition, render: &Plain };
-    let explanation = operations::explain(rules, &saga.saga, &saga.journal, times);
+    let rules = Rules { definition: &saga.definition, render: &Plain, held: &[] };
+    let explanation = operations::explain(rules, &saga.saga, &saga.journal, &[], times);
     let shown = operations::Shown {
         saga: operations::listed_saga(&saga.definition, &saga.saga),
         summary: explanation.sentence.clone(),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sagabus::core::{Operation, Phase, Sha256, Timestamp, Verb, Verdict, saga_id};
 use sagabus::store::{
-    Advance, Change, DeadWriter, DefinitionRow, Fence, JournalRow, NewPartition, OperationOutcome, OperationState,
-    ParkedMessage, PartitionOffset, PartitionState, PendingRedrive, RedriveOutcome, SagaKey, SagaRow, SagaUpdate,
-    Shrunk, Store, StoreError,
+    Advance, Change, DeadWriter, DefinitionRow, Fence, HoldTarget, JournalRow, NewPartition, OperationOutcome,
+    OperationState, ParkedMessage, PartitionOffset, PartitionState, PendingRedrive, RedriveOutcome, SagaKey, SagaRow,
+    SagaUpdate, Shrunk, Store, StoreError, wakes_at_release,
 };
 use uuid::Uuid;
 
@@ -267,12 +267,42 @@ async fn a_due_saga_is_claimed_by_one_and_comes_back_after_its_lease(bench: &imp
     let mut fence = Fence { writer: registered.writer, incarnation: registered.incarnation, batch: 0 };
     let due = Change { journal: vec![facts("x", 1)], born: vec![row("x", Some(registered.now))], ..Change::default() };
     commit(&mut a, &mut fence, &due).await.unwrap();
-    assert!(a.claim_due(5_000, 10).await.unwrap().is_empty(), "a live peer's timer holds it");
+    assert!(a.claim_due(5_000, 0, 10).await.unwrap().is_empty(), "a live peer's timer holds it");
     bench.pass(5_001).await;
-    assert_eq!(a.claim_due(5_000, 10).await.unwrap().len(), 1);
-    assert!(b.claim_due(0, 10).await.unwrap().is_empty(), "claimed");
+    assert_eq!(a.claim_due(5_000, 0, 10).await.unwrap().len(), 1);
+    assert!(b.claim_due(0, 0, 10).await.unwrap().is_empty(), "claimed");
     bench.pass(10_001).await;
-    assert_eq!(b.claim_due(0, 10).await.unwrap().len(), 1, "the lease is over");
+    assert_eq!(b.claim_due(0, 0, 10).await.unwrap().len(), 1, "the lease is over");
+}
+
+async fn what_waits_for_a_release_is_claimed_once_it_came(bench: &impl Bench) {
+    let mut writer = bench.writer();
+    let mut fence = register(&mut writer).await;
+    let before = writer.catalogue().await.unwrap();
+    let hold = bench.hold("risk").await.unwrap();
+    assert_eq!(bench.hold("risk").await, None, "once");
+    assert!(matches!(commit(&mut writer, &mut fence, &born("x")).await, Err(StoreError::CatalogueChanged)));
+    let held = writer.catalogue().await.unwrap();
+    assert_eq!((held.generation, held.released, held.holds.len()), (before.generation + 1, before.released, 1));
+    assert_eq!(held.holds[0].target, HoldTarget::Participant("risk".into()));
+    let waits = |generation| Some(wakes_at_release(generation));
+    let change = |text: &str, generation| Change {
+        generation: held.generation,
+        journal: vec![facts(text, 1)],
+        born: vec![row(text, waits(generation))],
+        ..Change::default()
+    };
+    commit(&mut writer, &mut fence, &change("x", held.generation)).await.unwrap();
+    commit(&mut writer, &mut fence, &change("y", held.generation + 2)).await.unwrap();
+    assert!(writer.claim_due(0, held.released, 10).await.unwrap().is_empty(), "it is held");
+    bench.release(hold).await;
+    let released = writer.catalogue().await.unwrap();
+    assert_eq!((released.generation, released.released), (held.generation + 1, held.generation + 1));
+    assert!(released.holds.is_empty());
+    let claimed = writer.claim_due(0, released.released, 10).await.unwrap();
+    let ids: Vec<Uuid> = claimed.iter().map(|claim| claim.saga_id).collect();
+    assert_eq!(ids, [key("x")], "y was held after that release");
+    assert!(writer.claim_due(0, released.released, 10).await.unwrap().is_empty(), "claimed");
 }
 
 async fn an_operation_is_decided_once(bench: &impl Bench) {
@@ -505,6 +535,7 @@ conformance!(
     an_offset_moves_only_from_where_it_stands,
     yesterdays_definitions_decide_nothing,
     a_due_saga_is_claimed_by_one_and_comes_back_after_its_lease,
+    what_waits_for_a_release_is_claimed_once_it_came,
     an_operation_is_decided_once,
     a_record_that_enters_the_line_again_is_judged_once,
     a_value_that_cannot_be_stored_is_refused_by_its_sqlstate,

@@ -225,17 +225,24 @@ impl Audited<'_> {
         }
     }
 
-    /// Nothing is given up before its patience has ended, without the time that a person kept it paused.
+    /// Nothing is given up before its patience has ended, without the time that a person kept it paused or held.
     fn patience_was_kept(&self) {
         let mut issued: BTreeMap<(u16, u16), Timestamp> = BTreeMap::new();
-        let mut paused_at = None;
+        let (mut paused_at, mut held) = (None, BTreeMap::new());
         for row in self.journal {
             for fact in &row.facts {
                 match fact {
                     Fact::PhaseChanged { phase: Phase::Paused } => paused_at = Some(row.now),
                     Fact::Thawed { .. } => {
                         let ms = paused_at.take().map_or(0, |at| row.now.millis_since(at));
-                        issued.values_mut().for_each(|at| *at = at.plus_millis(ms));
+                        let free = issued.iter_mut().filter(|((step, _), _)| !held.contains_key(step));
+                        free.for_each(|(_, at)| *at = at.plus_millis(ms));
+                    }
+                    Fact::Held { step, since } => _ = held.insert(step.0, *since),
+                    Fact::Released { step, .. } => {
+                        let ms = held.remove(&step.0).map_or(0, |since| row.now.millis_since(since));
+                        let of_step = issued.iter_mut().filter(|((place, _), _)| *place == step.0);
+                        of_step.for_each(|(_, at)| *at = at.plus_millis(ms));
                     }
                     Fact::Issued { step, action: Action::Do, attempt, .. } => {
                         issued.insert((step.0, *attempt), row.now);

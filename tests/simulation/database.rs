@@ -322,9 +322,9 @@ impl Store for SimStore {
         self.answered(answer).await
     }
 
-    async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError> {
+    async fn claim_due(&mut self, overdue_ms: u64, released: i64, limit: usize) -> Result<Vec<Claim>, StoreError> {
         self.reach().await?;
-        let answer = instantly(self.inner.claim_due(overdue_ms, limit));
+        let answer = instantly(self.inner.claim_due(overdue_ms, released, limit));
         self.answered(answer).await
     }
 

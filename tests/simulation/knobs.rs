@@ -70,6 +70,8 @@ pub(crate) struct Knobs {
     pub(crate) one_way: bool,
     /// In a schedule: records put aside that a person sends down the line again, as they are.
     pub(crate) redrives: u32,
+    /// In a schedule: a definition, a step or a participant is held, and released some time later.
+    pub(crate) holds: u32,
 }
 
 impl Knobs {
@@ -133,6 +135,7 @@ impl Knobs {
             trigger_again: rate(choices, 3_000),
             one_way: choices.below(4) == 3,
             redrives: seldom(choices, 4, 4),
+            holds: seldom(choices, 5, 3),
         }
     }
 

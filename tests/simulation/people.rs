@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use sagabus::core::{Json, Operation, Partition, Resolution, Verb};
+use sagabus::store::HoldTarget;
 use sagabus::wire;
 use uuid::Uuid;
 
@@ -13,6 +14,9 @@ use super::definitions::Shape;
 use super::group::rebalance;
 use super::race;
 use super::world::World;
+
+/// How long anything is held.
+const HELD_AT_MOST: i64 = 21_000_000;
 
 /// How often operators look for stopped partitions.
 const LOOKS_AFTER: i64 = 3_000_000;
@@ -38,6 +42,7 @@ pub(crate) fn plan(world: &Rc<World>, shapes: &[&Shape]) {
         }
     }
     follow_script(world);
+    plan_holds(world, knobs.holds, some_time);
     for number in 0..knobs.operations {
         world.carry(some_time(), move |world| operate(world, number));
     }
@@ -215,6 +220,40 @@ fn operate(world: &Rc<World>, number: u32) {
         world
             .carry(delay, move |world| ask(world, id, Uuid::from_u128(1_000 + u128::from(number)), Verb::Resume, None));
     }
+}
+
+fn plan_holds(world: &Rc<World>, holds: u32, some_time: impl Fn() -> i64) {
+    for _ in 0..holds {
+        world.carry(some_time(), hold);
+    }
+    if holds > 0 {
+        let is_over = i64::from(world.knobs.borrow().unsafe_ms) * 1_000 + HELD_AT_MOST;
+        world.carry(is_over, |world| {
+            // A fail-over may have lost that they were released.
+            world.database.holds().into_iter().for_each(|hold| _ = world.database.release(hold.id));
+        });
+    }
+}
+
+/// A person holds something for a while, which all sagas are to forget.
+fn hold(world: &Rc<World>) {
+    let some = |count: usize| -> usize {
+        let below = world.choices.borrow_mut().below(u32::try_from(count).expect("few"));
+        usize::try_from(below).expect("few")
+    };
+    let definition = world.plans[some(world.plans.len())].definition();
+    let step = &definition.steps[some(definition.steps.len())];
+    let target = match some(3) {
+        0 => HoldTarget::Definition(Arc::clone(&definition.name)),
+        1 => HoldTarget::Step { definition: Arc::clone(&definition.name), step: Arc::clone(&step.name) },
+        _ => HoldTarget::Participant(Arc::clone(&step.participant)),
+    };
+    world.tell("people", "postgres", || format!("hold {target}"));
+    let Some(id) = world.database.hold(target) else { return };
+    world.carry(world.delay(100, 20_000), move |world| {
+        world.tell("people", "postgres", || format!("release h{id}"));
+        world.database.release(id);
+    });
 }
 
 /// A person sends a record that was put aside down the line again, as it is.

@@ -40,7 +40,7 @@ impl Sometimes {
 pub(crate) const RACES: [&str; 3] = ["race won by an operator", "race lost to an operator", "race won by an answer"];
 
 /// What a million schedules must have met at least 100 times each.
-pub(crate) const EXPECTED: [&str; 80] = [
+pub(crate) const EXPECTED: [&str; 82] = [
     "engine killed",
     "engine stopped and gone on",
     "engine superseded by its namesake",
@@ -117,6 +117,8 @@ pub(crate) const EXPECTED: [&str; 80] = [
     "wish kept while the pivot is in flight",
     "wish refused",
     "paused and thawed",
+    "step held",
+    "step released",
     "edited",
     "skipped by an operator",
     "completed by an operator",
@@ -148,6 +150,8 @@ pub(crate) fn of_fact(fact: &Fact) -> Option<&'static str> {
         Fact::TurnWished { .. } => "wish kept while the pivot is in flight",
         Fact::WishRefused => "wish refused",
         Fact::Thawed { .. } => "paused and thawed",
+        Fact::Held { .. } => "step held",
+        Fact::Released { .. } => "step released",
         Fact::Edited { .. } => "edited",
         Fact::Skipped { .. } => "skipped by an operator",
         Fact::Operated { operation } if matches!(operation.verb, Verb::Complete { .. }) => "completed by an operator",

@@ -58,6 +58,7 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
             }
         }
         transition.facts.iter().for_each(|fact| gave_up(world, row.saga_id, fact));
+        nothing_held_is_sent(world, row.saga_id, &transition.facts);
         if transition.now > now {
             world.violated(format!(
                 "row {} of saga {} was decided {} ahead of the database's clock",
@@ -65,6 +66,21 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
                 row.saga_id,
                 transition.now.millis_since(now)
             ));
+        }
+    }
+}
+
+/// What commits while something is held was decided by it.
+fn nothing_held_is_sent(world: &Rc<World>, saga: Uuid, facts: &[Fact]) {
+    let holds = world.database.holds();
+    for fact in facts {
+        let (Fact::Issued { step, .. } | Fact::Resent { step, .. } | Fact::GivenUp { step, .. }) = fact else {
+            continue;
+        };
+        let Some(definition) = definition(world, saga) else { continue };
+        let rule = definition.step(*step);
+        if let Some(hold) = holds.iter().find(|hold| hold.target.covers(&definition.name, rule)) {
+            world.violated(format!("saga {saga}: {fact:?} while {} is held", hold.target));
         }
     }
 }

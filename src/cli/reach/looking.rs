@@ -175,7 +175,7 @@ impl Looking<'_> {
             Self::Database { console, .. } => {
                 let opened = opened(console, one).await?;
                 let (now, times) = (opened.now, Times { format, now: opened.now });
-                let explanation = operations::explain(opened.plan.rules(), &opened.saga, &opened.journal, times);
+                let explanation = opened.explanation(times);
                 return Ok((Seen { what: operations::show(&opened, times), now }, explanation));
             }
             Self::Server(server) => server,
@@ -197,8 +197,9 @@ impl Looking<'_> {
     pub(in crate::cli) async fn explain(&self, one: One, format: TimeFormat) -> Result<Seen<Explanation>, Failure> {
         match self {
             Self::Database { console, .. } => {
-                let Opened { plan, saga, journal, now, .. } = opened(console, one).await?;
-                Ok(Seen { what: operations::explain(plan.rules(), &saga, &journal, Times { format, now }), now })
+                let opened = opened(console, one).await?;
+                let now = opened.now;
+                Ok(Seen { what: opened.explanation(Times { format, now }), now })
             }
             Self::Server(server) => {
                 about(server, one, &["explanation"], |route| route.maybe("timeFormat", time_format(format))).await

@@ -10,6 +10,7 @@ mod acting;
 mod admin;
 mod client;
 mod doing;
+mod holds;
 mod locks;
 mod looking;
 mod parked;

@@ -1,6 +1,8 @@
 //! Many of the same: sagas, counts, what went wrong.
 
-use crate::operations::{CountJson, FailureGroup, ListedJson, Times, Trouble, millis_between, span};
+use crate::operations::{
+    CountJson, FailureGroup, HoldJson, HoldMoved, ListedJson, Times, Trouble, millis_between, span,
+};
 
 use super::{lines, or_dash, printable, table};
 
@@ -51,6 +53,31 @@ pub fn troubles(troubles: &[Trouble], times: Times) -> String {
         ]);
     }
     lines(&rows)
+}
+
+/// What is held, a line each.
+pub fn holds(holds: &[HoldJson], times: Times) -> String {
+    let mut rows = table(&["HOLD", "DEFINITION", "STEP", "PARTICIPANT", "SINCE", "BY", "REASON"]);
+    for hold in holds {
+        let all = |name: &Option<String>| name.as_deref().map_or_else(|| "all".to_owned(), printable);
+        rows.add_row([
+            hold.id.clone(),
+            all(&hold.definition),
+            all(&hold.step),
+            all(&hold.participant),
+            times.column(hold.since.0),
+            printable(&hold.who),
+            printable(&hold.reason),
+        ]);
+    }
+    lines(&rows)
+}
+
+/// What a hold or a release is about, in one sentence; `done`: such as `held`.
+pub fn hold_moved(done: &str, moved: &HoldMoved) -> String {
+    let HoldMoved { id, target, definitions, open_sagas } = moved;
+    let id = id.as_ref().map_or_else(String::new, |id| format!("{id}  "));
+    format!("{id}{done} {}: in {}, with {open_sagas} open sagas", printable(target), printable(&definitions.join(", ")))
 }
 
 /// Groups of the same failure, a line each.

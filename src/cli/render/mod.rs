@@ -25,6 +25,8 @@ pub use letters::letters;
 pub use letters::mailbag;
 pub use lists::counts;
 pub use lists::failures;
+pub use lists::hold_moved;
+pub use lists::holds;
 pub use lists::sagas;
 pub use lists::troubles;
 pub use live::lag;

@@ -6,9 +6,15 @@ use super::super::phase::Phase;
 use super::super::progress::flight;
 use super::super::saga::{Action, Backward, Forward, Saga};
 use super::draft::Draft;
+use super::hold;
 
 /// Moves the saga on as far as it goes by itself.
 pub(super) fn advance(draft: &mut Draft<'_>) {
+    go_on(draft);
+    hold::settle(draft);
+}
+
+fn go_on(draft: &mut Draft<'_>) {
     if draft.saga.is_final() || draft.saga.phase == Phase::Paused {
         return;
     }

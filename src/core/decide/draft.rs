@@ -53,6 +53,11 @@ impl<'a> Draft<'a> {
         self.rules.definition.step(step)
     }
 
+    /// True while a person holds the step.
+    pub(super) fn is_held(&self, step: StepIx) -> bool {
+        self.rules.held_since(step).is_some()
+    }
+
     /// Puts a block in the saga's way, once a step, direction and kind. A final saga is never blocked.
     pub(super) fn block(
         &mut self,

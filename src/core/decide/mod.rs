@@ -8,6 +8,7 @@
 mod advance;
 mod age;
 mod draft;
+mod hold;
 mod issue;
 mod operation;
 mod outcome;
@@ -39,6 +40,15 @@ pub struct Rules<'a> {
     pub definition: &'a Definition,
     /// Its expressions and schemas.
     pub render: &'a dyn Render,
+    /// Since when a person holds each of its steps, by their places; empty where none is held.
+    pub held: &'a [Option<Timestamp>],
+}
+
+impl Rules<'_> {
+    /// Since when a person holds the step; `None` when nobody does.
+    pub fn held_since(&self, step: StepIx) -> Option<Timestamp> {
+        self.held.get(step.at()).copied().flatten()
+    }
 }
 
 /// What was decided: at most one journal row.

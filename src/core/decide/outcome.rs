@@ -101,7 +101,7 @@ fn retry(draft: &mut Draft<'_>, step: StepIx, action: Action) {
     seed.extend_from_slice(&step.0.to_be_bytes());
     seed.extend_from_slice(action.name().as_bytes());
     seed.extend_from_slice(&attempt.to_be_bytes());
-    let clock = draft.saga.paused_at.unwrap_or(draft.now);
+    let clock = draft.saga.stands_since(step).unwrap_or(draft.now);
     let at = clock.plus_millis(policy.delay_ms(state.failures, &seed));
     draft.push(Fact::RetryDue { step, action, at });
 }

@@ -22,6 +22,9 @@ pub(super) fn republish(draft: &mut Draft<'_>, name: &str) -> Result<(), String>
     if actions.is_empty() {
         return Err(format!("step {name} has no outstanding command"));
     }
+    if draft.is_held(step) {
+        return Err(format!("step {name} is held: once it is released, its command is sent again by itself"));
+    }
     for action in actions {
         send_again(draft, step, action);
     }
@@ -35,9 +38,10 @@ fn outstanding(draft: &Draft<'_>, step: StepIx) -> Vec<Action> {
     [Action::Do, Action::Undo].into_iter().filter(|action| !nobody_waits && is_out(action)).collect()
 }
 
-/// Sends the outstanding command of this direction again, if there is one.
+/// Sends the outstanding command of this direction again, if there is one and nobody holds the step.
 pub(super) fn send_again(draft: &mut Draft<'_>, step: StepIx, action: Action) {
-    if let Some(attempt) = flight(&draft.saga, step, action).map(|flight| flight.attempt) {
+    let flight = flight(&draft.saga, step, action).filter(|_| !draft.is_held(step));
+    if let Some(attempt) = flight.map(|flight| flight.attempt) {
         draft.push(Fact::Resent { step, action, attempt });
     }
 }
@@ -326,7 +330,7 @@ pub(super) fn allowed(draft: &Draft<'_>) -> Vec<&'static str> {
         ("pause", operation::may_pause(draft)),
         ("cancel", may_turn),
         ("compensate", may_turn),
-        ("republish", any(&|step| !outstanding(draft, step).is_empty())),
+        ("republish", any(&|step| !outstanding(draft, step).is_empty() && !draft.is_held(step))),
         ("retry", any(&|step| may_retry(draft, step, false).is_ok())),
         ("edit", is_open && any(&|step| next_direction(draft, step).is_some())),
         ("skip", may_settle),

@@ -68,7 +68,7 @@ fn progressed(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Result<(
         Action::Do => rule.timeout_ms,
         Action::Undo => rule.compensation.timeout_ms,
     };
-    let clock = draft.saga.paused_at.unwrap_or(draft.now);
+    let clock = draft.saga.stands_since(step).unwrap_or(draft.now);
     let deadline = flight(&draft.saga, step, action).map(|flight| flight.resend_at);
     if deadline.is_some_and(|at| at.plus_millis(timeout_ms / 10) > clock.plus_millis(timeout_ms)) {
         return Err(Refusal::new(Verdict::Stale, "nothing-new", "the deadline was moved a moment ago"));

@@ -7,13 +7,15 @@ use super::super::progress::{next_due, patience_decides};
 use super::super::saga::{Action, Backward, BlockKind, Flight, Forward};
 use super::super::time::Timestamp;
 use super::draft::Draft;
-use super::outcome;
+use super::{hold, outcome};
 
-/// What is due at the draft's `now`. A wake-up that comes too early re-arms itself; a give-up that may not be decided yet
-/// writes nothing and comes back by its lease.
+/// What is due at the draft's `now`, but of steps that a person holds. A wake-up that comes too early re-arms itself; a give-up that may
+/// not be decided yet writes nothing and comes back by its lease.
 pub(super) fn timer(draft: &mut Draft<'_>, replies_read_until: Timestamp, acknowledged: bool) {
+    hold::settle(draft);
     if draft.saga.phase != Phase::Paused {
-        for step in draft.definition().places() {
+        let is_held = |step: &StepIx| draft.saga.step(*step).held_since().is_some();
+        for step in draft.definition().places().filter(|step| !is_held(step)).collect::<Vec<_>>() {
             forward(draft, step, replies_read_until, acknowledged);
             backward(draft, step, replies_read_until, acknowledged);
         }

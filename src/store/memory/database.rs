@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::core::{Operation, Partition, Sha256, Timestamp};
 
 use super::super::{
-    DefinitionRow, Deployed, Deployment, OperationOutcome, OperationState, ParkedMessage, PartitionState,
-    PendingOperation, PendingRedrive, RedriveOutcome, SagaRow, StoreError, Stored,
+    DefinitionRow, Deployed, Deployment, HoldRow, HoldTarget, OperationOutcome, OperationState, ParkedMessage,
+    PartitionState, PendingOperation, PendingRedrive, RedriveOutcome, SagaRow, StoreError, Stored,
 };
 use super::{MemoryDatabase, MemoryStore, Offset, Tables};
 
@@ -55,6 +55,38 @@ impl MemoryDatabase {
         }
         tables.generation += i64::from(outcomes.contains(&Deployed::Activated));
         Ok(Deployment { generation: tables.generation, outcomes })
+    }
+
+    /// A person holds something; `None` where it is held already.
+    pub fn hold(&self, target: HoldTarget) -> Option<i64> {
+        let mut guard = self.lock();
+        let tables = &mut *guard;
+        if tables.holds.iter().any(|hold| hold.target == target) {
+            return None;
+        }
+        tables.last_hold += 1;
+        tables.generation += 1;
+        let (id, who, reason) = (tables.last_hold, "ada".to_owned(), "in memory".to_owned());
+        Arc::make_mut(&mut tables.holds).push(HoldRow { id, target, since: tables.now, who, reason });
+        Some(id)
+    }
+
+    /// What is held, oldest first.
+    pub fn holds(&self) -> Vec<HoldRow> {
+        self.lock().holds.to_vec()
+    }
+
+    /// A person releases what is held; false where it was before.
+    pub fn release(&self, id: i64) -> bool {
+        let mut guard = self.lock();
+        let tables = &mut *guard;
+        let is_held = tables.holds.iter().any(|hold| hold.id == id);
+        if is_held {
+            Arc::make_mut(&mut tables.holds).retain(|hold| hold.id != id);
+            tables.generation += 1;
+            tables.released = tables.generation;
+        }
+        is_held
     }
 
     /// An operator asks.

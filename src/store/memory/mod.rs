@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use crate::core::{Partition, Sha256, Timestamp};
 
+use super::hold::is_released;
 use super::{
-    Asked, Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, LEASE_MS, NewPartition, OperationOutcome,
-    OperationState, ParkedMessage, PartitionOffset, PartitionState, PendingOperation, PendingRedrive, Receipt,
-    RedriveOutcome, Registration, SagaKey, SagaRow, Store, StoreError, Stored, UnemittedRow,
+    Asked, Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, HoldRow, LEASE_MS, NewPartition,
+    OperationOutcome, OperationState, ParkedMessage, PartitionOffset, PartitionState, PendingOperation, PendingRedrive,
+    Receipt, RedriveOutcome, Registration, SagaKey, SagaRow, Store, StoreError, Stored, UnemittedRow,
 };
 
 /// A database that lives as long as its handles. Its clock stands still until it is moved.
@@ -33,6 +34,9 @@ struct Tables {
     /// The server process: another one after each fail-over.
     server: u32,
     generation: i64,
+    released: i64,
+    holds: Arc<Vec<HoldRow>>,
+    last_hold: i64,
     definitions: Arc<Vec<DefinitionRow>>,
     active: BTreeMap<Arc<str>, Sha256>,
     sagas: BTreeMap<Uuid, Arc<SagaRow>>,
@@ -190,21 +194,26 @@ impl Store for MemoryStore {
             !active.contains(row) && tables.sagas.values().any(open)
         };
         let pinned = tables.definitions.iter().filter(is_pinned).cloned().collect();
-        Ok(Catalogue { generation: tables.generation, active, pinned })
+        let holds = tables.holds.to_vec();
+        Ok(Catalogue { generation: tables.generation, released: tables.released, holds, active, pinned })
     }
 
     async fn definition(&mut self, hash: Sha256) -> Result<Option<DefinitionRow>, StoreError> {
         Ok(self.database.lock().definitions.iter().find(|row| row.hash == hash).cloned())
     }
 
-    async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError> {
+    async fn claim_due(&mut self, overdue_ms: u64, released: i64, limit: usize) -> Result<Vec<Claim>, StoreError> {
         let mut tables = self.database.lock();
         let now = tables.now;
-        let is_due = |row: &&Arc<SagaRow>| row.wake_at.is_some_and(|at| at.plus_millis(overdue_ms) <= now);
-        let mut due: Vec<(Option<Timestamp>, Uuid)> =
-            tables.sagas.values().filter(is_due).map(|row| (row.wake_at, row.id)).collect();
-        due.sort_unstable();
-        due.truncate(limit);
+        let first = |is_meant: &dyn Fn(Timestamp) -> bool| {
+            let meant = tables.sagas.values().filter(|row| row.wake_at.is_some_and(is_meant));
+            let mut found: Vec<(Option<Timestamp>, Uuid)> = meant.map(|row| (row.wake_at, row.id)).collect();
+            found.sort_unstable();
+            found.truncate(limit);
+            found
+        };
+        let mut due = first(&|at| at.plus_millis(overdue_ms) <= now);
+        due.extend(first(&|at| is_released(at, released)));
         let wake_at = now.plus_millis(LEASE_MS);
         for (_, id) in &due {
             if let Some(row) = tables.sagas.get_mut(id) {

@@ -7,6 +7,7 @@ mod chosen;
 mod commit;
 mod connection;
 mod console;
+mod holds;
 mod import;
 mod jobs;
 mod locks;

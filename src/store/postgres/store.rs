@@ -11,11 +11,12 @@ use crate::core::{Partition, Sha256};
 use super::super::{
     Asked, Catalogue, Change, Claim, DeadWriter, DefinitionRow, Fence, LEASE_MS, NewPartition, ParkedMessage,
     PartitionOffset, PartitionState, PendingOperation, PendingRedrive, Receipt, Registration, SagaKey, Store,
-    StoreError, Stored, UnemittedRow,
+    StoreError, Stored, UnemittedRow, wakes_at_release,
 };
 use super::commit::commit;
 use super::connection::PostgresStore;
-use super::rows::{SagaColumns, definition_row, saga_row, timestamp};
+use super::holds::holds;
+use super::rows::{SagaColumns, definition_row, moment, saga_row, timestamp};
 
 const WRITER_INSERT: &str = include_str!("sql/writer_insert.sql");
 const WRITER_SELECT_DEAD: &str = include_str!("sql/writer_select_dead.sql");
@@ -63,10 +64,11 @@ fn partition_offset((topic, number, next_offset, is_stopped): OffsetColumns) -> 
 /// The definitions in force.
 pub(super) async fn catalogue(connection: &mut PgConnection) -> Result<Catalogue, sqlx::Error> {
     type Columns = (i64, Vec<u8>, String, i32, String, bool);
-    // Two snapshots: a deployment in between is noticed by the generation of the first, which is then behind.
-    let (generation,): (i64,) = sqlx::query_as(CATALOGUE_SELECT).fetch_one(&mut *connection).await?;
+    // Several snapshots: what is deployed, held or released in between is noticed by the generation of the first, which is then behind.
+    let (generation, released): (i64, i64) = sqlx::query_as(CATALOGUE_SELECT).fetch_one(&mut *connection).await?;
+    let holds = holds(&mut *connection).await?;
     let found: Vec<Columns> = sqlx::query_as(DEFINITION_SELECT_CATALOGUE).fetch_all(connection).await?;
-    let mut catalogue = Catalogue { generation, ..Catalogue::default() };
+    let mut catalogue = Catalogue { generation, released, holds, ..Catalogue::default() };
     for (_, hash, name, version, body, is_active) in found {
         let row = definition_row(&hash, name, version, body)?;
         if is_active { catalogue.active.push(row) } else { catalogue.pinned.push(row) }
@@ -186,10 +188,14 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError> {
+    async fn claim_due(&mut self, overdue_ms: u64, released: i64, limit: usize) -> Result<Vec<Claim>, StoreError> {
         let claimed = self.run(async |connection| {
-            let query =
-                sqlx::query_as(SAGA_UPDATE_CLAIMED).bind(millis(overdue_ms)).bind(count(limit)).bind(millis(LEASE_MS));
+            let query = sqlx::query_as(SAGA_UPDATE_CLAIMED)
+                .bind(millis(overdue_ms))
+                .bind(count(limit))
+                .bind(millis(LEASE_MS))
+                .bind(moment(wakes_at_release(0)))
+                .bind(moment(wakes_at_release(released)));
             query.fetch_all(connection).await
         });
         let claimed: Vec<(Uuid, DateTime<Utc>)> = claimed.await?;

@@ -112,8 +112,8 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.definition(hash).await
     }
 
-    async fn claim_due(&mut self, overdue_ms: u64, limit: usize) -> Result<Vec<Claim>, StoreError> {
-        self.inner.claim_due(overdue_ms, limit).await
+    async fn claim_due(&mut self, overdue_ms: u64, released: i64, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        self.inner.claim_due(overdue_ms, released, limit).await
     }
 
     async fn dead_writers(

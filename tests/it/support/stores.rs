@@ -2,8 +2,8 @@
 
 use sagabus::core::{Operation, Timestamp};
 use sagabus::store::{
-    Console, DefinitionRow, MemoryDatabase, MemoryStore, NewRedrive, OperationState, ParkedFilter, ParkedMessage,
-    PostgresStore, Store, StoreError,
+    Console, DefinitionRow, HoldTarget, MemoryDatabase, MemoryStore, NewRedrive, OperationState, ParkedFilter,
+    ParkedMessage, PostgresStore, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -22,6 +22,10 @@ pub(crate) trait Bench {
     async fn redrive(&self, id: Uuid);
     /// An operator moves partition 0 of topic `t`.
     async fn seek(&self, to: i64) -> bool;
+    /// A person holds a participant.
+    async fn hold(&self, participant: &str) -> Option<i64>;
+    /// A person releases what is held.
+    async fn release(&self, hold: i64);
     /// Another server has taken over, with everything that was committed.
     async fn fail_over(&self);
 }
@@ -63,6 +67,14 @@ impl Bench for InMemory {
 
     async fn seek(&self, to: i64) -> bool {
         self.0.seek(&("t".into(), 0), to)
+    }
+
+    async fn hold(&self, participant: &str) -> Option<i64> {
+        self.0.hold(HoldTarget::Participant(participant.into()))
+    }
+
+    async fn release(&self, hold: i64) {
+        assert!(self.0.release(hold) && !self.0.release(hold));
     }
 
     async fn fail_over(&self) {
@@ -115,6 +127,16 @@ impl Bench for OnPostgres {
 
     async fn seek(&self, to: i64) -> bool {
         self.1.seek(("t", 0), to, "ada", "test").await.unwrap()
+    }
+
+    async fn hold(&self, participant: &str) -> Option<i64> {
+        self.1.hold(&HoldTarget::Participant(participant.into()), "ada", "test").await.unwrap()
+    }
+
+    async fn release(&self, hold: i64) {
+        let held = self.1.holds().await.unwrap().into_iter().find(|held| held.id == hold).unwrap();
+        assert_eq!(self.1.release_hold(&held, "ada", "test").await.unwrap(), Some(true));
+        assert_eq!(self.1.release_hold(&held, "ada", "test").await.unwrap(), Some(false));
     }
 
     /// To a statement it is the same whether the server was changed or what a writer knows of it.

@@ -1,0 +1,97 @@
+//! A participant is held for a while on a real Postgres: at the console, straight and at a server, while an engine runs.
+
+use std::process::Output;
+
+use sagabus::engine::wall_clock;
+use sagabus::operations::Role;
+
+use super::cli::{code, error, out, sagabus};
+use super::remote::at_server;
+use super::support::listening::Listening;
+use super::support::participants::Behaviour;
+use super::verify::Busy;
+
+struct Story {
+    busy: Busy,
+    listening: Listening,
+}
+
+impl Story {
+    fn straight(&self, arguments: &[&str]) -> Output {
+        sagabus(Some(&self.busy.database.url), arguments)
+    }
+
+    fn at_server(&self, role: Role, arguments: &[&str]) -> Output {
+        let server = format!("http://{}", self.listening.address);
+        at_server(&server, self.listening.of(role), arguments).output().unwrap()
+    }
+
+    async fn until(&mut self, statement: &str, count: i64) {
+        let until = wall_clock().plus_millis(30_000);
+        while self.busy.database.count(statement).await < count {
+            assert!(wall_clock() < until, "{statement}: {count}");
+            self.busy.turn().await;
+        }
+    }
+
+    fn seen(&self, step: &str) -> usize {
+        self.busy.world.participants.seen.iter().filter(|command| &*command.step == step).count()
+    }
+}
+
+fn ends(output: &Output, exit: i32, word: &str) {
+    let said = format!("{}{}", out(output), error(output));
+    assert!(code(output) == exit && said.contains(word), "exit {} instead of {exit}, {word}: {said}", code(output));
+}
+
+const WAITS: &str = "SELECT count(*) FROM saga WHERE wake_at > '8999-01-01'";
+const ENDED: &str = "SELECT count(*) FROM saga WHERE finished_at IS NOT NULL";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_participant_is_held_explained_and_released_and_nothing_of_it_was_sent_meanwhile() {
+    let busy = Busy::start("hold_story", Box::new(|_| Behaviour::Answers)).await;
+    let listening = Listening::guarded(&busy.database).await;
+    let mut story = Story { busy, listening };
+    ends(&story.straight(&["hold", "list"]), 0, "HOLD");
+    let hold = ["hold", "participant", "risk", "--reason", "maintenance", "--yes"];
+    ends(&story.straight(&["hold", "participant", "risk", "--dry-run"]), 0, "would hold participant risk: in trade");
+    ends(&story.at_server(Role::Viewer, &hold), 1, "this needs the role operator");
+    ends(&story.straight(&hold), 0, "h1  held participant risk: in trade-settlement");
+    ends(&story.at_server(Role::Operator, &hold), 4, "participant risk is held already");
+    for (words, exit) in [
+        (["hold", "participant", "nobody", "--dry-run"].as_slice(), 3),
+        (&["hold", "step", "trade-settlement", "nothing", "--dry-run"], 3),
+        (&["hold", "definition", "nothing", "--dry-run"], 3),
+        (&["hold", "release", "h9", "--dry-run"], 3),
+        (&["hold", "release", "9", "--dry-run"], 2),
+    ] {
+        let (straight, server) = (story.straight(words), story.at_server(Role::Operator, words));
+        ends(&straight, exit, "");
+        assert_eq!((code(&straight), error(&straight)), (code(&server), error(&server)), "{words:?}");
+    }
+
+    for key in ["k1", "k2"] {
+        story.busy.trigger(key);
+    }
+    story.until(WAITS, 2).await;
+    assert_eq!((story.seen("clearing"), story.seen("risk")), (2, 0));
+    let explained = story.straight(&["explain", "k1"]);
+    ends(&explained, 0, "waiting for a person to release it");
+    ends(&explained, 0, "holds participant risk (h1): maintenance; nothing of risk is sent");
+    let listed = story.straight(&["hold", "list", "--time-format", "iso"]);
+    ends(&listed, 0, "maintenance");
+    let at_server = story.at_server(Role::Viewer, &["hold", "list", "--time-format", "iso"]);
+    assert_eq!(out(&listed), out(&at_server), "{}", error(&at_server));
+    // What waits for a person is not silent, and nothing else is wrong.
+    ends(&story.straight(&["verify"]), 0, "");
+
+    let release = ["hold", "release", "h1", "--reason", "it is over", "--yes"];
+    ends(&story.at_server(Role::Operator, &release), 0, "h1  released participant risk");
+    ends(&story.straight(&release), 3, "h1 is not in force");
+    story.until(ENDED, 2).await;
+    assert_eq!(story.seen("risk"), 2);
+    ends(&story.straight(&["verify"]), 0, "");
+    ends(&story.straight(&["replay", "verify"]), 0, "");
+    let told = "SELECT count(*) FROM audit WHERE target = 'participant risk' AND outcome = 'decided'";
+    assert_eq!(story.busy.database.count(told).await, 2);
+}
