@@ -55,11 +55,19 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// The SQLSTATE of a deployment whose version is active with other content (`deploy`).
+const OTHER_CONTENT: &str = "SG006";
+
 impl From<ConsoleError> for Failure {
     fn from(error: ConsoleError) -> Self {
         let message = format!("{error}: {}", error.source);
         match error.source {
-            StoreError::Refused { .. } => Self::new(Exit::InvalidDefinition, message, "raise the definition's version"),
+            StoreError::Refused { sqlstate, .. } if sqlstate == OTHER_CONTENT => {
+                Self::new(Exit::InvalidDefinition, message, "raise the definition's version")
+            }
+            StoreError::Refused { .. } => {
+                Self::new(Exit::Usage, message, "Postgres cannot keep, or reckon with, such a value")
+            }
             StoreError::Defect(_) | StoreError::Newer(_) => {
                 Self::new(Exit::Failed, message, "is the schema up to date? run: sagabus migrate")
             }

@@ -323,3 +323,12 @@ async fn the_balance_of_records_is_printed_by_partition_and_exits_1_when_it_does
     let nowhere = Some("postgres://x@127.0.0.1:1/x");
     assert_eq!((code(&sagabus(nowhere, &["verify"])), code(&sagabus(nowhere, &["audit", "balance"]))), (6, 6));
 }
+
+#[tokio::test]
+async fn a_value_that_postgres_cannot_reckon_with_is_wrong_usage_and_no_definition() {
+    let database = TestDatabase::migrated("cli_out_of_range").await;
+    let words = ["retention", "run", "--keep", "99999999h", "--topics-hold", "7d", "--dry-run"];
+    let refused = sagabus(Some(&database.url), &words);
+    assert!(code(&refused) == 2 && error(&refused).contains("out of range"), "{}", error(&refused));
+    assert!(!error(&refused).contains("definition"), "{}", error(&refused));
+}
