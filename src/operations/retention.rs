@@ -323,7 +323,9 @@ async fn drop_periods(
 ) -> Result<Stage, Failure> {
     for over in console.periods_over(order.ended_before, MOVED_MAX + 1).await?.into_iter().skip(left) {
         let (mut tried, mut dropped) = (0, DroppedPeriod::Busy);
-        while dropped == DroppedPeriod::Busy && patience.again(tried).await {
+        // Whoever held one to the last try, such as a dump, holds the others as well.
+        let is_held_for_long = report.busy > 0;
+        while dropped == DroppedPeriod::Busy && (tried == 0 || !is_held_for_long && patience.again(tried).await) {
             dropped = keeper.drop_period(&over.name, MOVED_MAX, order).await.map_err(allowed)?;
             tried += 1;
         }

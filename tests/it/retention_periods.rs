@@ -85,6 +85,31 @@ async fn nobody_who_writes_waits_long_for_a_period_to_be_made_or_dropped_behind_
     assert_eq!(database.count("SELECT count(*) FROM journal WHERE tableoid = 'journal_default'::regclass AND at > now() - interval '1 hour'").await, i64::try_from(commits).unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_for_long_holds_a_run_up_once_and_not_for_each_period() {
+    let database = TestDatabase::migrated("retention_dump").await;
+    let old = "date_trunc('day', now()) - n * interval '1 day'";
+    let make = format!("SELECT make_period('journal', {old}, {old} + interval '1 day') FROM generate_series(40, 43) n");
+    database.run(&make).await;
+    retain(&database.url, &options(None, 1_000)).await;
+    let mut reader = database.connect().await;
+    let mut reading = reader.begin().await.unwrap();
+    let lock = "DO $$ DECLARE t regclass; BEGIN \
+                FOR t IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'journal'::regclass \
+                    AND inhrelid::regclass::text < 'journal_' || to_char(now() - interval '35 days', 'YYYYMMDD') LOOP \
+                EXECUTE format('LOCK TABLE %s IN ACCESS SHARE MODE', t); END LOOP; END $$";
+    sqlx::raw_sql(lock).execute(&mut *reading).await.unwrap();
+    let began = Instant::now();
+    let report = retain(&database.url, &options(Some(30), 1_000)).await;
+    let outcomes: Vec<&str> = report.periods.iter().map(|over| over.outcome).collect();
+    assert_eq!((outcomes, report.busy), (vec!["busy"; 4], 4));
+    assert!(began.elapsed() < Duration::from_secs(12), "five tries of one, one of each other: {:?}", began.elapsed());
+    reading.rollback().await.unwrap();
+    assert!(
+        retain(&database.url, &options(Some(30), 1_000)).await.periods.iter().all(|over| over.outcome == "dropped")
+    );
+}
+
 /// Of yesterday, so that it must be proven to hold nothing of the days to come.
 async fn large_default(database: &TestDatabase) {
     // The columns are written as they are: 2,000 bytes that do not compress stay in the table.
