@@ -98,9 +98,13 @@ pub(super) enum RepairVerb {
     #[command(after_help = helped("sagabus cancel order-42 --reason \"customer withdrew\" --yes"))]
     Cancel(SagaAct),
     /// Freeze a saga: nothing new is sent, timers stand still, answers are kept. Changes something.
+    ///
+    /// A step, a definition or a participant is frozen for all sagas by `sagabus hold`.
     #[command(after_help = helped("sagabus pause order-42 --reason \"until the audit is over\" --yes"))]
     Pause(SagaAct),
     /// Let a paused or stuck saga go on. Changes something.
+    ///
+    /// What is held for all sagas is let go on by `sagabus hold release`.
     #[command(after_help = helped("sagabus resume order-42 --reason \"ledger is open again\" --yes"))]
     Resume(SagaAct),
     /// Say how a step that is stuck ended, as a person found it. Changes something.

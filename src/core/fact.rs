@@ -223,6 +223,9 @@ impl Answer {
     /// The code of a failure that says nothing about the effect: the participant saw the same id with other data.
     pub const CONFLICT: &'static str = "saga.conflict";
 
+    /// The code of a failure of a command that came after its expiry and was not carried out.
+    pub const EXPIRED: &'static str = "saga.expired";
+
     /// True for a failure with code `saga.conflict`.
     pub fn is_conflict(&self) -> bool {
         self.outcome == Outcome::Failure && self.code.as_deref() == Some(Self::CONFLICT)

@@ -116,11 +116,11 @@ impl Cache {
         }
     }
 
-    /// Looks at every saga at once that somebody holds a step of: something was released.
-    pub(super) fn look_at_the_held(&mut self) {
+    /// Looks at every saga at `now` that waits for a release: something was released.
+    pub(super) fn look_at_the_held(&mut self, now: Timestamp) {
         let held = self.sagas.iter().filter(|(_, cached)| cached.saga.waits_for_release());
         let held: Vec<Uuid> = held.map(|(id, _)| *id).collect();
-        held.into_iter().for_each(|id| self.look_again(id, Timestamp::ZERO));
+        held.into_iter().for_each(|id| self.look_again(id, now));
     }
 
     fn arm(&mut self, id: Uuid) {

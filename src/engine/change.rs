@@ -116,7 +116,7 @@ fn saga_row(change: &mut Change, work: &Work, generation: i64) -> Row {
         (Some(_), None) => true,
         (None, _) => false,
     };
-    let is_over = row.wake_at.is_some_and(|at| at <= now) || rearmed(work);
+    let is_over = row.wake_at.is_some_and(|at| at <= now || at >= wakes_at_release(0)) || rearmed(work);
     let changed = wanted.phase != row.phase || wanted.error != row.error;
     if !writes_journal(work) || !(changed || comes_earlier || is_over) {
         return row.clone();

@@ -42,6 +42,8 @@ pub(super) struct Chores {
     forget: Timestamp,
     /// Nothing is held by a live peer's timer: claim what is due, however little overdue.
     claim_at_once: bool,
+    /// The latest release that is known, and when it became known.
+    released: (i64, Timestamp),
 }
 
 impl Chores {
@@ -158,7 +160,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
     async fn claim(&mut self) -> Result<(), StoreError> {
         let overdue_ms = if std::mem::take(&mut self.chores.claim_at_once) { 0 } else { OVERDUE_MS };
         let most = if defect!("due sagas never claimed") { 0 } else { WAKES_MAX };
-        let released = if defect!("released sagas never claimed") { 0 } else { self.catalog.released() };
+        let released = self.released_for_good(overdue_ms);
         let claimed = self.store.claim_due(overdue_ms, released, most).await?;
         if claimed.len() >= WAKES_MAX {
             // More are due: the next look is at once, and as eager as this one.
@@ -176,6 +178,16 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             }
         }
         Ok(())
+    }
+
+    /// The generation up to which what waited for a release is claimed: who has such sagas in memory goes on with them first.
+    fn released_for_good(&mut self, overdue_ms: u64) -> i64 {
+        let (now, released) = (self.now(), self.catalog.released());
+        if released != self.chores.released.0 {
+            self.chores.released = (released, now);
+        }
+        let is_fresh = now < self.chores.released.1.plus_millis(overdue_ms);
+        if is_fresh || defect!("released sagas never claimed") { 0 } else { released }
     }
 
     /// Wakes the sagas whose timers are due. A give-up that may not be decided yet is looked at again soon.

@@ -158,7 +158,8 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let released = self.catalog.released();
         self.catalog.replace(&catalogue).map_err(|name| StoreError::Newer(format!("active definition {name}")))?;
         if self.catalog.released() != released {
-            self.cache.look_at_the_held();
+            let now = self.now();
+            self.cache.look_at_the_held(now);
         }
         let topics = self.catalog.topics();
         if topics != self.subscribed {

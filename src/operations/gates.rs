@@ -100,10 +100,12 @@ pub fn gates(definition: &Definition, saga: &Saga, journal: &[Transition], holds
     found.extend(scene.wish());
     for step in definition.places() {
         let mut of_step: Vec<Gate> = scene.forward(step).into_iter().chain(scene.backward(step)).collect();
-        if let Some(hold) = scene.hold(step).filter(|_| !of_step.is_empty()) {
+        if saga.step(step).held_since().is_some() || scene.holds(step).next().is_some() {
             // Its timers stand still.
             of_step.iter_mut().for_each(|gate| gate.next.clear());
-            found.push(scene.on_hold(step, hold));
+        }
+        if !of_step.is_empty() {
+            found.extend(scene.holds(step).map(|hold| scene.on_hold(step, hold)));
         }
         found.extend(of_step);
         found.extend(scene.order(step));
@@ -151,9 +153,9 @@ impl Scene<'_> {
         Some(Gate { since: Some(Moment(since)), ..self.gate(GateKind::Paused, None, "a person".to_owned(), because) })
     }
 
-    fn hold(&self, step: StepIx) -> Option<&HoldRow> {
+    fn holds(&self, step: StepIx) -> impl Iterator<Item = &HoldRow> {
         let rule = self.definition.step(step);
-        self.holds.iter().find(|hold| hold.target.covers(&self.definition.name, rule))
+        self.holds.iter().filter(|hold| hold.target.covers(&self.definition.name, rule))
     }
 
     fn on_hold(&self, step: StepIx, hold: &HoldRow) -> Gate {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::store::{Console, HoldRow, HoldTarget};
+use crate::store::{Console, HoldMade, HoldRow, HoldTarget};
 
 use super::access::Caller;
 use super::act::checked_reason;
@@ -101,38 +101,39 @@ fn hold_json(HoldRow { id, target, since, who, reason }: HoldRow) -> HoldJson {
 /// Holds something, or says what that would be about.
 ///
 /// # Errors
-/// The request cannot be (exit 2), no definition in force has such a step or participant (3), it is held already (4), the database does
-/// not answer (6).
+/// The request cannot be (exit 2), no definition in force has such a step or participant (3), it is held already or an engine runs that
+/// would not heed it (4), the database does not answer (6).
 pub async fn hold(console: &Console, request: &HoldRequest, who: &str, is_dry_run: bool) -> Result<HoldMoved, Failure> {
     let reason = checked_reason(&request.reason)?;
     let target = target_of(request)?;
-    let definitions = covered(console, &target).await?;
-    if definitions.is_empty() {
+    // Counted before anything is done: who is told of a failure knows that nothing was.
+    let mut moved = covered(console, &target).await?;
+    if moved.definitions.is_empty() {
         let hint = "sagabus definitions list and sagabus definitions show tell what there is";
         return Err(Failure::new(Exit::NotFound, format!("no definition in force has this: {target}"), hint));
     }
-    let held = console.holds().await?.into_iter().find(|hold| hold.target == target);
-    if let Some(HoldRow { id, who, .. }) = held {
-        return Err(Failure::new(
-            Exit::Refused,
-            format!("{target} is held already, by {who} (h{id})"),
-            "sagabus hold list",
-        ));
+    let refused = |message: String, hint: &str| Err(Failure::new(Exit::Refused, message, hint));
+    if let Some(held) = console.holds().await?.into_iter().find(|hold| hold.target == target) {
+        return refused(format!("{target} is held already, by {} (h{})", held.who, held.id), "sagabus hold list");
     }
-    let id = if is_dry_run {
-        None
-    } else {
-        let made = console.hold(&target, who, reason).await?;
-        let raced = || Failure::new(Exit::Refused, format!("{target} was held a moment ago"), "sagabus hold list");
-        Some(format!("h{}", made.ok_or_else(raced)?))
-    };
-    moved(console, id, &target, definitions).await
+    if is_dry_run {
+        return Ok(moved);
+    }
+    match console.hold(&target, who, reason).await? {
+        HoldMade::Made(id) => moved.id = Some(format!("h{id}")),
+        HoldMade::There => return refused(format!("{target} was held a moment ago"), "sagabus hold list"),
+        HoldMade::NotHeeded => {
+            let message = "an engine may run that does not know of holds, and would send all the same".to_owned();
+            return refused(message, "sagabus locks shows the engines: replace those of the former version first");
+        }
+    }
+    Ok(moved)
 }
 
 /// Releases what is held, or says what that would be about: nothing is sent late for it, timers go on where they stood.
 ///
 /// # Errors
-/// The reason is empty (exit 2), there is no such hold (3), it was released before (4), the database does not answer (6).
+/// The reason is empty (exit 2), there is no such hold in force (3), it was released meanwhile (4), the database does not answer (6).
 pub async fn release(
     console: &Console,
     number: i64,
@@ -144,21 +145,15 @@ pub async fn release(
     let held = console.holds().await?.into_iter().find(|hold| hold.id == number);
     let gone = || Failure::new(Exit::NotFound, format!("h{number} is not in force"), "sagabus hold list");
     let held = held.ok_or_else(gone)?;
-    if !is_dry_run && console.release_hold(&held, who, reason).await? != Some(true) {
+    let mut moved = covered(console, &held.target).await?;
+    if is_dry_run {
+        return Ok(moved);
+    }
+    if console.release_hold(&held, who, reason).await? != Some(true) {
         return Err(Failure::new(Exit::Refused, format!("h{number} was released a moment ago"), "sagabus hold list"));
     }
-    let definitions = covered(console, &held.target).await?;
-    moved(console, (!is_dry_run).then(|| format!("h{number}")), &held.target, definitions).await
-}
-
-async fn moved(
-    console: &Console,
-    id: Option<String>,
-    target: &HoldTarget,
-    definitions: Vec<String>,
-) -> Result<HoldMoved, Failure> {
-    let open_sagas = console.open_sagas_of(&definitions).await?;
-    Ok(HoldMoved { id, target: target.to_string(), definitions, open_sagas })
+    moved.id = Some(format!("h{number}"));
+    Ok(moved)
 }
 
 fn target_of(request: &HoldRequest) -> Result<HoldTarget, Failure> {
@@ -175,19 +170,21 @@ fn target_of(request: &HoldRequest) -> Result<HoldTarget, Failure> {
     }
 }
 
-/// The names of the definitions in force, active ones and those of open sagas, with a step that it is about.
-async fn covered(console: &Console, target: &HoldTarget) -> Result<Vec<String>, Failure> {
+/// What it is about: of the definitions in force, active ones and those of open sagas, such as have a step of it.
+async fn covered(console: &Console, target: &HoldTarget) -> Result<HoldMoved, Failure> {
     let catalogue = console.catalogue().await?;
-    let (mut plans, mut names) = (Plans::default(), BTreeSet::new());
+    let (mut plans, mut names, mut hashes) = (Plans::default(), BTreeSet::new(), Vec::new());
     for row in catalogue.active.into_iter().chain(catalogue.pinned) {
         // One that cannot be read has no steps that anybody knows, and no engine decides by it.
         let Ok(plan) = plans.get(console, row.hash).await? else { continue };
         let definition = plan.definition();
         if definition.steps.iter().any(|step| target.covers(&definition.name, step)) {
             names.insert(definition.name.to_string());
+            hashes.push(row.hash);
         }
     }
-    Ok(names.into_iter().collect())
+    let open_sagas = console.open_sagas_of(&hashes).await?;
+    Ok(HoldMoved { id: None, target: target.to_string(), definitions: names.into_iter().collect(), open_sagas })
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::core::{Action, Answer, Definition, Fact, Input, Reply, Saga, StepIx, Timestamp, Transition, command_id};
+use crate::core::{
+    Action, Answer, BlockKind, Definition, Fact, Input, Reply, Saga, StepIx, Timestamp, Transition, command_id,
+};
 
 /// The input of a row that does not begin its saga; `None` for a row that only the dispatcher wrote.
 pub(super) fn input_of(definition: &Definition, saga: &Saga, transition: &Transition) -> Option<Input> {
@@ -60,7 +62,12 @@ pub(super) fn input_of(definition: &Definition, saga: &Saga, transition: &Transi
 /// A wake-up that gave something up knew that the replies had been read, and one that sent something again, that it was acknowledged;
 /// another one need not have known.
 fn timer_of(transition: &Transition) -> Input {
-    let gave_up = |fact: &Fact| matches!(fact, Fact::GivenUp { .. } | Fact::Exhausted { .. } | Fact::Blocked { .. });
+    let gave_up = |fact: &Fact| {
+        matches!(
+            fact,
+            Fact::GivenUp { .. } | Fact::Exhausted { .. } | Fact::Blocked { kind: BlockKind::Unanswered, .. }
+        )
+    };
     let sent_again = |fact: &Fact| matches!(fact, Fact::Resent { .. });
     let has_given_up = transition.facts.iter().any(gave_up);
     let replies_read_until = if has_given_up { transition.now } else { Timestamp::ZERO };
@@ -74,7 +81,8 @@ pub(super) fn held_at(definition: &Definition, saga: Option<&Saga>, transition: 
     for fact in &transition.facts {
         if let Fact::Held { step, since } = fact {
             held[step.at()] = Some(*since);
-        } else if let Fact::Released { step, .. } = fact {
+        } else if let Fact::Released { step, .. } | Fact::Issued { step, .. } | Fact::Resent { step, .. } = fact {
+            // Nothing of a held step is sent.
             held[step.at()] = None;
         }
     }

@@ -56,6 +56,7 @@ pub use postgres::DroppedPeriod;
 pub use postgres::Durability;
 pub use postgres::Found;
 pub use postgres::Head;
+pub use postgres::HoldMade;
 pub use postgres::Horizon;
 pub use postgres::ImportedSaga;
 pub use postgres::JudgedRedrive;

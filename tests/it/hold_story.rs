@@ -7,6 +7,7 @@ use sagabus::operations::Role;
 
 use super::cli::{code, error, out, sagabus};
 use super::remote::at_server;
+use super::support::database::TestDatabase;
 use super::support::listening::Listening;
 use super::support::participants::Behaviour;
 use super::verify::Busy;
@@ -54,6 +55,14 @@ async fn a_participant_is_held_explained_and_released_and_nothing_of_it_was_sent
     let mut story = Story { busy, listening };
     ends(&story.straight(&["hold", "list"]), 0, "HOLD");
     let hold = ["hold", "participant", "risk", "--reason", "maintenance", "--yes"];
+    story.busy.turn().await;
+    story
+        .busy
+        .database
+        .run("UPDATE writer SET heeds_holds = false, heartbeat_at = heartbeat_at - interval '1 h'")
+        .await;
+    ends(&story.straight(&hold), 4, "an engine may run that does not know of holds");
+    story.busy.database.run("UPDATE writer SET heeds_holds = true, heartbeat_at = clock_timestamp()").await;
     ends(&story.straight(&["hold", "participant", "risk", "--dry-run"]), 0, "would hold participant risk: in trade");
     ends(&story.at_server(Role::Viewer, &hold), 1, "this needs the role operator");
     ends(&story.straight(&hold), 0, "h1  held participant risk: in trade-settlement");
@@ -70,6 +79,11 @@ async fn a_participant_is_held_explained_and_released_and_nothing_of_it_was_sent
         assert_eq!((code(&straight), error(&straight)), (code(&server), error(&server)), "{words:?}");
     }
 
+    let former = "INSERT INTO writer (age, incarnation) VALUES (0, gen_random_uuid())";
+    let mut connection = story.busy.database.connect().await;
+    let refused = sqlx::raw_sql(former).execute(&mut connection).await.unwrap_err();
+    assert!(refused.to_string().contains("something is held"), "{refused}");
+
     for key in ["k1", "k2"] {
         story.busy.trigger(key);
     }
@@ -84,6 +98,19 @@ async fn a_participant_is_held_explained_and_released_and_nothing_of_it_was_sent
     assert_eq!(out(&listed), out(&at_server), "{}", error(&at_server));
     // What waits for a person is not silent, and nothing else is wrong.
     ends(&story.straight(&["verify"]), 0, "");
+
+    // Nothing is held where it is taken to.
+    let lab = TestDatabase::migrated("hold_story_lab").await;
+    let file = std::env::temp_dir().join(format!("sagabus-held-{}", std::process::id()));
+    std::fs::write(
+        &file,
+        story.straight(&["replay", "export", "--where", "phase=running", "--reveal", "--reason", "lab"]).stdout,
+    )
+    .unwrap();
+    ends(&sagabus(Some(&lab.url), &["replay", "import", file.to_str().unwrap()]), 0, "");
+    std::fs::remove_file(file).unwrap();
+    let due = "SELECT count(*) FROM saga WHERE wake_at <= clock_timestamp()";
+    assert_eq!((lab.count(WAITS).await, lab.count(due).await), (0, 2));
 
     let release = ["hold", "release", "h1", "--reason", "it is over", "--yes"];
     ends(&story.at_server(Role::Operator, &release), 0, "h1  released participant risk");

@@ -1,8 +1,8 @@
 //! What a person holds, by the rules.
 
-use sagabus::core::{Action, Fact, Phase, StepIx, Verb, Verdict, next_due};
+use sagabus::core::{Action, Answer, Fact, Outcome, Phase, StepIx, Verb, Verdict, next_due};
 
-use super::given::{Driven, TRADE, ask, busy, refusal, success};
+use super::given::{Driven, TRADE, answer, ask, busy, refusal, success};
 
 fn hold(saga: &mut Driven, step: &str) {
     let place = saga.place(step).at();
@@ -114,4 +114,60 @@ fn a_person_may_do_everything_with_a_held_step_but_send_its_command_again() {
         Verdict::Applied
     );
     assert_eq!(saga.issued(), ["do a 1", "do b 1"]);
+}
+
+#[test]
+fn a_command_that_expired_while_its_step_was_held_is_followed_by_another_and_undoes_nothing() {
+    let expired = || answer(Outcome::Failure, Some(Answer::EXPIRED), false, "{}");
+    // Read by its participant after the release, while it is held, and after a pause.
+    for case in ["released", "held", "paused"] {
+        let mut saga = Driven::start("a; b after a");
+        if case == "paused" {
+            ask(&mut saga, Verb::Pause);
+        } else {
+            hold(&mut saga, "a");
+        }
+        saga.pass(60_000);
+        if case == "released" {
+            release(&mut saga);
+            saga.pass(0);
+        } else if case == "paused" {
+            ask(&mut saga, Verb::Resume);
+        }
+        saga.reply("a", Action::Do, 1, expired());
+        release(&mut saga);
+        saga.pass(0);
+        saga.pass(100);
+        assert_eq!(
+            (saga.issued(), saga.phase()),
+            (vec!["do a 1".to_owned(), "do a 2".to_owned()], Phase::Running),
+            "{case}"
+        );
+    }
+    let mut saga = Driven::start("a; b after a");
+    saga.reply("a", Action::Do, 1, expired());
+    assert_eq!(saga.phase(), Phase::Compensated, "nobody held it: a failure like any other");
+}
+
+#[test]
+fn delays_go_on_where_they_stood_when_the_hold_began_and_what_is_counted_anew_is_not_moved_by_what_was_before() {
+    let mut saga = Driven::start("a");
+    saga.reply("a", Action::Do, 1, busy());
+    saga.now = saga.now.plus_millis(40);
+    hold(&mut saga, "a");
+    saga.pass(1_000);
+    release(&mut saga);
+    saga.pass(0);
+    assert!(matches!(saga.pass(59).facts[..], [Fact::Rearmed { .. }]), "40 of its 100 ms had passed");
+    saga.pass(1);
+    assert_eq!(saga.issued().len(), 2);
+
+    let mut saga = Driven::start("a");
+    hold(&mut saga, "a");
+    saga.now = saga.now.plus_millis(600);
+    saga.reply("a", Action::Do, 1, answer(Outcome::Progress, None, false, "{}"));
+    release(&mut saga);
+    saga.pass(0);
+    assert!(matches!(saga.pass(999).facts[..], [Fact::Rearmed { .. }]));
+    assert!(matches!(saga.pass(1).facts[..], [Fact::Resent { .. }]), "1,000 ms after it said that it is at work");
 }

@@ -83,6 +83,21 @@ fn verb(number: u8, step: String) -> Verb {
 }
 
 fn play(saga: &mut Driven, made: &Move) {
+    let rows = saga.journal.len();
+    carry_out(saga, made);
+    for fact in saga.journal[rows..].iter().flat_map(|row| &row.facts) {
+        let (Fact::Issued { step, .. }
+        | Fact::Resent { step, .. }
+        | Fact::GivenUp { step, .. }
+        | Fact::Exhausted { step, unanswered: true }) = fact
+        else {
+            continue;
+        };
+        assert!(saga.held[step.at()].is_none(), "{fact:?} of a held step");
+    }
+}
+
+fn carry_out(saga: &mut Driven, made: &Move) {
     let count = saga.definition.steps.len();
     let name = |step: &usize| saga.definition.steps[step % count].name.to_string();
     match made {

@@ -299,6 +299,8 @@ impl Audited<'_> {
         let broker = self.world.broker.borrow();
         let participants = self.world.participants.borrow();
         let id = self.stored.row.id;
+        let has_held = self.world.has_held.get();
+        let may_be_tried_again = |answer: &Answer| has_held && answer.code.as_deref() == Some(Answer::EXPIRED);
         let answered = |step: &str, action: Action, attempt: Option<u16>, outcome: Outcome, before: i64| {
             participants.answers.iter().any(|(at, command, answer)| {
                 *at <= before
@@ -307,7 +309,7 @@ impl Audited<'_> {
                     && command.action == action
                     && attempt.is_none_or(|attempt| command.attempt == attempt)
                     && answer.outcome == outcome
-                    && (outcome != Outcome::Failure || answer.retryable)
+                    && (outcome != Outcome::Failure || answer.retryable || may_be_tried_again(answer))
             })
         };
         let mut wrong = Vec::new();

@@ -235,7 +235,7 @@ fn plan_holds(world: &Rc<World>, holds: u32, some_time: impl Fn() -> i64) {
     }
 }
 
-/// A person holds something for a while, which all sagas are to forget.
+/// A person holds something for a while.
 fn hold(world: &Rc<World>) {
     let some = |count: usize| -> usize {
         let below = world.choices.borrow_mut().below(u32::try_from(count).expect("few"));
@@ -250,6 +250,7 @@ fn hold(world: &Rc<World>) {
     };
     world.tell("people", "postgres", || format!("hold {target}"));
     let Some(id) = world.database.hold(target) else { return };
+    world.has_held.set(true);
     world.carry(world.delay(100, 20_000), move |world| {
         world.tell("people", "postgres", || format!("release h{id}"));
         world.database.release(id);

@@ -27,7 +27,8 @@ pub(crate) struct Reference<'a> {
     /// Values of the triggers with this saga's key.
     triggers: Vec<Vec<u8>>,
     has_lost_commits: bool,
-    /// Commands were refused by the broker, records were removed, or the database's clock jumped: less is determined.
+    /// Commands were refused by the broker, or expired while something was held, records were removed, or the database's clock jumped: less
+    /// is determined.
     is_vague: bool,
 }
 
@@ -48,6 +49,7 @@ impl<'a> Reference<'a> {
         let of_key = |record: &&sagabus::wire::Record| record.key() == Some(stored.row.business_key.as_bytes());
         let triggers = broker.records(&definition.trigger_topic).filter(of_key);
         let outage = world.outage.borrow();
+        let is_expired = |(_, answer): &(i64, Answer)| answer.code.as_deref() == Some(Answer::EXPIRED);
         Self {
             definition,
             phase: stored.row.phase,
@@ -57,6 +59,7 @@ impl<'a> Reference<'a> {
             has_lost_commits: outage.has_lost_commits(),
             is_vague: broker.refused.contains(&stored.row.id)
                 || world.has_removed_records.get()
+                || world.has_held.get() && first.values().any(is_expired)
                 || outage.has_lost_commits()
                 || outage.clock_ahead() > 0,
         }

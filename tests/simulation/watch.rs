@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use sagabus::core::{Action, Definition, Fact, Partition, StepIx, Timestamp, Transition, command_id};
+use sagabus::core::{Action, BlockKind, Definition, Fact, Partition, StepIx, Timestamp, Transition, command_id};
 use sagabus::store::{Change, StoreError};
 use sagabus::wire::Received;
 use uuid::Uuid;
@@ -74,7 +74,12 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
 fn nothing_held_is_sent(world: &Rc<World>, saga: Uuid, facts: &[Fact]) {
     let holds = world.database.holds();
     for fact in facts {
-        let (Fact::Issued { step, .. } | Fact::Resent { step, .. } | Fact::GivenUp { step, .. }) = fact else {
+        let (Fact::Issued { step, .. }
+        | Fact::Resent { step, .. }
+        | Fact::GivenUp { step, .. }
+        | Fact::Exhausted { step, unanswered: true }
+        | Fact::Blocked { step, kind: BlockKind::Unanswered, .. }) = fact
+        else {
             continue;
         };
         let Some(definition) = definition(world, saga) else { continue };

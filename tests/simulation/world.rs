@@ -106,6 +106,8 @@ pub(crate) struct World {
     /// Triggers among records that retention removed: they may have been lost.
     pub(crate) forgotten: RefCell<BTreeSet<(Arc<str>, String)>>,
     pub(crate) has_removed_records: Cell<bool>,
+    /// Something was held: a command that expired meanwhile is followed by another attempt.
+    pub(crate) has_held: Cell<bool>,
     /// What participants answer and people ask, where chance does not decide it.
     pub(crate) script: Script,
     /// False once the faults have ended.
@@ -146,6 +148,7 @@ impl World {
             triggered: RefCell::default(),
             forgotten: RefCell::default(),
             has_removed_records: Cell::new(false),
+            has_held: Cell::new(false),
             script,
             is_unsafe: Cell::new(true),
             now: Cell::new(BEGINS),

@@ -20,7 +20,9 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
         let state = draft.saga.step(step);
         match (held, state.held_since()) {
             (Some(since), None) if state.is_at_work() => {
-                let since = since.max(ran_until(state, draft.now)).min(draft.now);
+                // What this row counts from now begins now.
+                let is_new = draft.facts.iter().any(|fact| counts_from_now(fact) && fact.step() == Some(step));
+                let since = if is_new { draft.now } else { since.max(ran_until(state)).min(draft.now) };
                 draft.push(Fact::Held { step, since });
             }
             (None, Some(since)) => {
@@ -33,23 +35,22 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
     }
 }
 
-/// The last moment until which its timers ran anyhow: those of a command run since it was issued, a delay was counted from now, and none is
-/// moved twice for the same stretch of time.
-fn ran_until(state: &StepState, now: Timestamp) -> Timestamp {
-    let forward = match &state.forward {
-        Forward::Issued(flight) => flight.issued_at,
-        Forward::Ready | Forward::Retrying(_) => now,
-        Forward::Pending
-        | Forward::Succeeded
-        | Forward::Failed(_)
-        | Forward::GivenUp(_)
-        | Forward::Unclear
-        | Forward::Skipped(_) => Timestamp::ZERO,
-    };
+/// True for a fact that sets a timer.
+fn counts_from_now(fact: &Fact) -> bool {
+    matches!(fact, Fact::RetryDue { .. } | Fact::Progressed { .. } | Fact::Renewed { .. } | Fact::Resent { .. })
+}
+
+/// The last moment until which its timers ran anyhow: a command's run since it was issued, and none is moved twice for the same stretch.
+fn ran_until(state: &StepState) -> Timestamp {
+    let forward = if let Forward::Issued(flight) = &state.forward { flight.issued_at } else { Timestamp::ZERO };
     let backward = match &state.backward {
         Backward::Issued(flight) | Backward::Exhausted(Some(flight)) => flight.issued_at,
-        Backward::Ready | Backward::Retrying(_) => now,
-        Backward::None | Backward::Done | Backward::Exhausted(None) | Backward::Skipped(_) => Timestamp::ZERO,
+        Backward::None
+        | Backward::Ready
+        | Backward::Retrying(_)
+        | Backward::Done
+        | Backward::Exhausted(None)
+        | Backward::Skipped(_) => Timestamp::ZERO,
     };
     let again = match state.clock {
         StepClock::RunsAgain(at) => at,

@@ -8,7 +8,7 @@ use super::super::phase::Phase;
 use super::super::progress::is_past_pivot;
 use super::super::saga::{Action, Backward, Block, BlockKind, Forward};
 use super::draft::Draft;
-use super::{Refusal, advance, repair};
+use super::{Refusal, advance, hold, repair};
 
 /// The code of an action that is refused because it was asked for of an earlier row of the journal.
 pub const CHANGED: &str = "changed";
@@ -99,6 +99,8 @@ fn pause(draft: &mut Draft<'_>) -> Result<(), String> {
     if !may_pause(draft) {
         return Err("only a saga that is under way can be paused".to_owned());
     }
+    // From here on nobody asks what is held: its timers stand still anyhow.
+    hold::settle(draft);
     draft.enter(Phase::Paused);
     Ok(())
 }

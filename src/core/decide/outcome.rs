@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::definition::{OnExhausted, StepIx, StepKind};
 use super::super::fact::{Answer, Cause, Fact};
-use super::super::progress::is_endless;
+use super::super::progress::{flight, is_endless};
 use super::super::saga::{Action, BlockKind};
 use super::advance;
 use super::draft::Draft;
@@ -42,13 +42,27 @@ pub(super) fn done(draft: &mut Draft<'_>, step: StepIx) {
 /// The outstanding command was answered with a definite failure.
 pub(super) fn failed(draft: &mut Draft<'_>, step: StepIx, action: Action, attempt: u16, answer: Answer) {
     let retryable = answer.retryable;
+    let stood_still = action == Action::Do && expired_while_its_timers_stood(draft, step, &answer);
     let code = answer.code.clone().unwrap_or_else(|| Arc::from("saga.failed"));
     let message = answer.data.text_member("message").unwrap_or_default();
     draft.push(Fact::Failed { step, action, attempt, answer: Some(answer) });
     match action {
+        Action::Do if stood_still && draft.saga.turned.is_none() => {
+            answered(draft, step, Action::Do);
+            retry(draft, step, Action::Do);
+        }
         Action::Do => failed_forward(draft, step, retryable, &code, message),
         Action::Undo => failed_backward(draft, step, retryable, &code, message),
     }
+}
+
+/// True where the participant found a command too late that is not: a person had paused the saga or held the step, which the command's
+/// expiry does not say. It has not run, so another attempt is safe.
+fn expired_while_its_timers_stood(draft: &Draft<'_>, step: StepIx, answer: &Answer) -> bool {
+    let was_moved =
+        flight(&draft.saga, step, Action::Do).is_some_and(|flight| flight.patience_ends > flight.expires_at);
+    let stands = draft.saga.stands_since(step).is_some() || draft.is_held(step);
+    answer.code.as_deref() == Some(Answer::EXPIRED) && (was_moved || stands)
 }
 
 fn failed_forward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &Arc<str>, message: String) {

@@ -8,9 +8,6 @@ use super::script::{Garbage, Name};
 
 /// What a closed step refuses a `do` with.
 const STEP_CLOSED: &str = "saga.step_closed";
-/// What a `do` after its time is refused with.
-const EXPIRED: &str = "saga.expired";
-
 /// Sagas of case 3: each is one try at meeting.
 pub(super) const MEETINGS: usize = 20;
 /// Pairs of case 8.
@@ -343,9 +340,12 @@ fn expired(course: &Course, judged: &mut Judged, late: Name) {
     let Some(answer) = answered(course, judged, late) else { return };
     let done_late = has_effect(answer);
     if done_late {
-        judged.notes.push(format!("the expired do was done: it should be refused with {EXPIRED}"));
-    } else if !fails_with(answer, EXPIRED) {
-        judged.wrong(Rule::Expired, format!("expired do: {}, where failure {EXPIRED} was needed", answer_said(answer)));
+        judged.notes.push(format!("the expired do was done: it should be refused with {}", Answer::EXPIRED));
+    } else if !fails_with(answer, Answer::EXPIRED) {
+        judged.wrong(
+            Rule::Expired,
+            format!("expired do: {}, where failure {} was needed", answer_said(answer), Answer::EXPIRED),
+        );
     }
     effects(course, judged, late.saga, i64::from(done_late), Rule::Expired);
 }

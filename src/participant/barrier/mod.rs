@@ -13,9 +13,6 @@ const COMMAND_BEGIN: &str = include_str!("command_begin.sql");
 const COMMAND_FINISH: &str = include_str!("command_finish.sql");
 const COMMAND_FORGET: &str = include_str!("command_forget.sql");
 
-/// The code of a `do` that came after nobody waited for it any longer.
-const EXPIRED: &str = "saga.expired";
-
 /// What to do with a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
@@ -66,7 +63,7 @@ pub async fn begin(
         .await?;
     Ok(match verdict.as_str() {
         "run" if is_expired => {
-            let answer = refusal(command, "failure", EXPIRED);
+            let answer = refusal(command, "failure", Answer::EXPIRED);
             finish(connection, command, &answer).await?;
             Begun::Answer(answer)
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use crate::core::Sha256;
 use crate::store::{HoldRow, HoldTarget};
 
 use super::console::{Console, ConsoleError, failed};
@@ -32,6 +33,17 @@ pub(super) async fn holds(connection: &mut PgConnection) -> Result<Vec<HoldRow>,
     Ok(found.into_iter().map(row).collect())
 }
 
+/// What came of holding something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldMade {
+    /// It is held, by the hold of this number.
+    Made(i64),
+    /// It was before.
+    There,
+    /// It is not: an engine may run that does not know of holds.
+    NotHeeded,
+}
+
 impl Console {
     /// What is held, oldest first.
     ///
@@ -43,11 +55,11 @@ impl Console {
         holds(&mut connection).await.map_err(attempt)
     }
 
-    /// Holds something, audited; its number, or `None` where it is held already. Engines heed it from their next batch on.
+    /// Holds something, audited. Engines heed it from their next batch on.
     ///
     /// # Errors
     /// The database does not answer, or refuses the reason.
-    pub async fn hold(&self, target: &HoldTarget, who: &str, reason: &str) -> Result<Option<i64>, ConsoleError> {
+    pub async fn hold(&self, target: &HoldTarget, who: &str, reason: &str) -> Result<HoldMade, ConsoleError> {
         let (definition, step, participant) = match target {
             HoldTarget::Definition(name) => (Some(&**name), None, None),
             HoldTarget::Step { definition, step } => (Some(&**definition), Some(&**step), None),
@@ -60,8 +72,12 @@ impl Console {
             .bind(who)
             .bind(reason)
             .bind(target.to_string());
-        let made: Option<(i64,)> = query.fetch_optional(&self.pool).await.map_err(failed("hold"))?;
-        Ok(made.map(|(id,)| id))
+        let made: (Option<i64>, bool) = query.fetch_one(&self.pool).await.map_err(failed("hold"))?;
+        Ok(match made {
+            (Some(id), _) => HoldMade::Made(id),
+            (None, true) => HoldMade::NotHeeded,
+            (None, false) => HoldMade::There,
+        })
     }
 
     /// Releases what is held, audited. `None` when there is no such hold; false when it was released before.
@@ -75,12 +91,13 @@ impl Console {
         Ok((known == 1).then_some(released == 1))
     }
 
-    /// How many sagas of these definitions are open.
+    /// How many sagas that are pinned to these definitions are open.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn open_sagas_of(&self, definitions: &[String]) -> Result<i64, ConsoleError> {
-        let query = sqlx::query_as(HOLD_COUNT_SAGAS).bind(definitions);
+    pub async fn open_sagas_of(&self, definitions: &[Sha256]) -> Result<i64, ConsoleError> {
+        let hashes: Vec<&[u8]> = definitions.iter().map(|hash| hash.as_bytes().as_slice()).collect();
+        let query = sqlx::query_as(HOLD_COUNT_SAGAS).bind(hashes);
         let (count,): (i64,) = query.fetch_one(&self.pool).await.map_err(failed("count open sagas"))?;
         Ok(count)
     }

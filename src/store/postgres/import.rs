@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::core::{Fact, Timestamp, Transition};
 
-use super::super::{DefinitionRow, SagaRow};
+use super::super::{DefinitionRow, SagaRow, wakes_at_release};
 use super::console::{Console, ConsoleError, failed};
 use super::rows::moment;
 
@@ -69,6 +69,7 @@ impl Console {
                 .bind(journal().map(|(_, (_, (_, facts)))| facts.as_slice()).collect::<Vec<&[u8]>>())
                 .bind(traces().map(|(trace, _)| trace).collect::<Vec<Uuid>>())
                 .bind(traces().map(|(_, saga)| saga).collect::<Vec<Uuid>>())
+                .bind(moment(wakes_at_release(0)))
                 .execute(&mut *transaction)
                 .await?;
         }

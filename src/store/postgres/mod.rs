@@ -38,6 +38,7 @@ pub use console::Balance;
 pub use console::Console;
 pub use console::ConsoleError;
 pub use console::Durability;
+pub use holds::HoldMade;
 pub use import::ImportedSaga;
 pub use locks::Lease;
 pub use locks::LockHolder;

@@ -2,8 +2,8 @@
 
 use sagabus::core::{Operation, Timestamp};
 use sagabus::store::{
-    Console, DefinitionRow, HoldTarget, MemoryDatabase, MemoryStore, NewRedrive, OperationState, ParkedFilter,
-    ParkedMessage, PostgresStore, Store, StoreError,
+    Console, DefinitionRow, HoldMade, HoldTarget, MemoryDatabase, MemoryStore, NewRedrive, OperationState,
+    ParkedFilter, ParkedMessage, PostgresStore, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -130,7 +130,11 @@ impl Bench for OnPostgres {
     }
 
     async fn hold(&self, participant: &str) -> Option<i64> {
-        self.1.hold(&HoldTarget::Participant(participant.into()), "ada", "test").await.unwrap()
+        match self.1.hold(&HoldTarget::Participant(participant.into()), "ada", "test").await.unwrap() {
+            HoldMade::Made(id) => Some(id),
+            HoldMade::There => None,
+            HoldMade::NotHeeded => panic!("every engine heeds it"),
+        }
     }
 
     async fn release(&self, hold: i64) {

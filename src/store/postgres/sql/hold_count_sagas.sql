@@ -1,2 +1,2 @@
--- Open sagas of the definitions with these names.
-SELECT count(*) FROM saga WHERE definition_name = ANY($1::text[]) AND finished_at IS NULL
+-- Open sagas that are pinned to these definitions.
+SELECT count(*) FROM saga WHERE definition_hash = ANY($1::bytea[]) AND finished_at IS NULL
