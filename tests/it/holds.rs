@@ -171,3 +171,13 @@ fn delays_go_on_where_they_stood_when_the_hold_began_and_what_is_counted_anew_is
     assert!(matches!(saga.pass(999).facts[..], [Fact::Rearmed { .. }]));
     assert!(matches!(saga.pass(1).facts[..], [Fact::Resent { .. }]), "1,000 ms after it said that it is at work");
 }
+
+#[test]
+fn a_saga_that_was_abandoned_while_it_was_held_waits_for_nothing() {
+    let mut saga = Driven::start("a");
+    hold(&mut saga, "a");
+    saga.pass(1_000);
+    assert!(saga.saga.waits_for_release());
+    ask(&mut saga, Verb::Abandon);
+    assert!(!saga.saga.waits_for_release() && saga.is_still());
+}

@@ -245,7 +245,6 @@ async fn a_hundred_thousand_hostile_records_harm_nobody_on_real_kafka() {
     producer.flush(Duration::from_secs(30)).unwrap();
     let all = usize::try_from(expected.iter().sum::<i64>()).unwrap();
     read(all).await;
-    let grown = resident(served.engine.id()).saturating_sub(at_half);
     let completed = format!("SELECT count(*) FROM saga WHERE phase = {}", Phase::Completed.number());
     served
         .until("good ones are unharmed", || async { served.count(&completed).await == i64::try_from(GOOD).unwrap() })
@@ -259,8 +258,11 @@ async fn a_hundred_thousand_hostile_records_harm_nobody_on_real_kafka() {
     assert_eq!(parked, expected[5] + expected[6]);
     let listed = served.json(&["parked", "list", "--limit", "7", "--output", "json"]);
     assert_eq!(listed.as_array().unwrap().len(), 7);
-    assert!(grown < FLAT, "memory is flat: it grew by {grown} KiB while the second half was read");
+    // What is in hand, two times 16 MiB, goes when there is nothing more to read; what was kept of each record would not.
+    let grown = || resident(served.engine.id()).saturating_sub(at_half);
+    served.until("memory is flat", || async { grown() < FLAT }).await;
     println!(
-        "{HOSTILE} hostile records: {parked} parked, resident memory {at_half} KiB at half, then {grown} KiB more"
+        "{HOSTILE} hostile records: {parked} parked, resident memory {at_half} KiB at half, then {} KiB more",
+        grown()
     );
 }
