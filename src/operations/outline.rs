@@ -1,94 +1,52 @@
 //! A statement of SQL without what may be a payload: values and comments are taken out, whoever's it is. Ours hold none, since their parameters
 //! are not in their text, so there is nothing to tell apart by a name that anybody may bear.
 
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
 /// Characters that are kept of a statement.
 const KEPT: usize = 100;
+/// Statements that are told beyond their first word: whatever stands in them without quotes is a name.
+const TOLD: [Keyword; 7] =
+    [Keyword::SELECT, Keyword::INSERT, Keyword::UPDATE, Keyword::DELETE, Keyword::WITH, Keyword::VALUES, Keyword::LOCK];
 
-/// What a statement does, in its first 100 characters: blanks are one, comments none, and every literal, number or quoted name is `?`. `None`
-/// where nothing is left. Where a backslash may hide where a literal ends (it depends on a setting of the session), the first word alone.
+/// What the first statement does, in its first 100 characters: blanks are one, comments none, and every literal, number or quoted name is `?`;
+/// of statements that take words for values, such as `SET`, the first word alone. `None` where it begins with none of SQL. Where a backslash
+/// may hide where a literal ends (it depends on a setting of the session), the first word alone.
 pub(super) fn outline(statement: &str) -> Option<String> {
-    if statement.contains("\\'") {
-        let word: String = statement.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
-        return Some(word).filter(|word| !word.is_empty());
+    let mut tokens = Vec::new();
+    // Postgres keeps the beginning of a long statement: what has no end is left out, and what stands before it is told.
+    _ = Tokenizer::new(&PostgreSqlDialect {}, statement).tokenize_with_location_into_buf(&mut tokens);
+    let mut tokens =
+        tokens.into_iter().map(|token| token.token).skip_while(|token| matches!(token, Token::Whitespace(_)));
+    let Some(Token::Word(first)) = tokens.next() else { return None };
+    let is_told = TOLD.contains(&first.keyword) && !statement.contains("\\'");
+    if first.keyword == Keyword::NoKeyword || first.quote_style.is_some() {
+        return None;
     }
-    let mut kept = String::new();
-    let mut rest = statement;
-    while let Some(first) = rest.chars().next() {
-        let (piece, length) = piece(rest, first, kept.chars().last());
-        rest = rest.get(length..).unwrap_or_default();
-        match piece {
-            Piece::Blank if kept.is_empty() || kept.ends_with(' ') => {}
-            Piece::Blank => kept.push(' '),
-            Piece::Value => kept.push('?'),
-            Piece::Text(text) => kept.push_str(text),
-        }
-        if kept.chars().count() > KEPT {
-            break;
-        }
-    }
-    let kept: String = kept.trim_end().chars().take(KEPT).collect();
-    Some(kept).filter(|kept| !kept.is_empty())
-}
-
-enum Piece<'a> {
-    /// White space, or a comment.
-    Blank,
-    /// What may be anything.
-    Value,
-    /// What says what is done.
-    Text(&'a str),
-}
-
-/// What begins here, and how many bytes it takes. What has no end, since Postgres keeps the beginning of a long statement, goes to the end.
-fn piece(rest: &str, first: char, before: Option<char>) -> (Piece<'_>, usize) {
-    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '$';
-    let after = |end: &str, from: usize| {
-        let tail = rest.get(from..).unwrap_or_default();
-        tail.find(end).map_or(rest.len(), |at| from + at + end.len())
-    };
-    let while_word = || rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
-    match first {
-        _ if rest.starts_with("--") => (Piece::Blank, after("\n", 2)),
-        _ if rest.starts_with("/*") => (Piece::Blank, comment(rest)),
-        _ if first.is_whitespace() => (Piece::Blank, first.len_utf8()),
-        '\'' => (Piece::Value, after("'", 1)),
-        '"' => (Piece::Value, after("\"", 1)),
-        '$' if !before.is_some_and(is_word) => match dollar_tag(rest) {
-            Some(tag) => (Piece::Value, after(tag, tag.len())),
-            None => (Piece::Text(&rest[..while_word()]), while_word()),
-        },
-        '0'..='9' => (Piece::Value, rest.find(|letter| !is_word(letter) && letter != '.').unwrap_or(rest.len())),
-        _ if is_word(first) => (Piece::Text(&rest[..while_word()]), while_word()),
-        _ => (Piece::Text(&rest[..first.len_utf8()]), first.len_utf8()),
-    }
-}
-
-/// Comments hold comments.
-fn comment(rest: &str) -> usize {
-    let (mut depth, mut at) = (0_usize, 0);
-    while let Some(tail) = rest.get(at..).filter(|tail| !tail.is_empty()) {
-        if tail.starts_with("/*") {
-            (depth, at) = (depth + 1, at + 2);
-        } else if tail.starts_with("*/") {
-            (depth, at) = (depth - 1, at + 2);
-            if depth == 0 {
-                return at;
-            }
+    let mut kept = first.value;
+    for token in tokens.take_while(|token| is_told && *token != Token::SemiColon) {
+        if matches!(token, Token::Whitespace(_)) {
+            kept.push_str(if kept.ends_with(' ') { "" } else { " " });
         } else {
-            at += tail.chars().next().map_or(1, char::len_utf8);
+            kept.push_str(&told(token));
         }
     }
-    rest.len()
+    Some(kept.trim_end().chars().take(KEPT).collect::<String>().trim_end().to_owned())
 }
 
-/// `$$` or `$tag$`; a parameter such as `$1` is none.
-fn dollar_tag(rest: &str) -> Option<&str> {
-    let length = rest.get(1..)?.find('$')? + 2;
-    let tag = rest.get(..length)?;
-    let name = tag.trim_matches('$');
-    let is_name = !name.starts_with(|letter: char| letter.is_ascii_digit())
-        && name.chars().all(|one| one.is_alphanumeric() || one == '_');
-    is_name.then_some(tag)
+/// A word, a parameter such as `$1` or a sign such as `::` as it is, and anything else as a value.
+fn told(token: Token) -> String {
+    if let Token::Word(word) = &token
+        && word.quote_style.is_none()
+    {
+        return word.value.clone();
+    }
+    let text = token.to_string();
+    let is_parameter = text.strip_prefix('$').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_sign = text.chars().all(|one| one.is_ascii_punctuation() && !"'\"$".contains(one));
+    if is_parameter || is_sign { text } else { "?".to_owned() }
 }
 
 #[cfg(test)]
@@ -103,28 +61,36 @@ mod tests {
                 "update saga set phase = ? where business_key = ?",
             ),
             ("-- who: DE02\nselect  $1,\n\t$2::int", "select $1, $2::int"),
+            ("--\r'abc\nDE02'", ""),
             ("/* key='DE02' /* in */ it */ delete from t2 where a=1.5e3", "delete from t2 where a=?"),
-            ("select 'it''s' || $$DE02$$ || $a$DE02$$ $a$", "select ?? || ? || ?"),
-            ("insert into \"DE02\" values (E'x', x'00', 0x1F)", "insert into ? values (E?, x?, ?)"),
-            ("select 'cut off, DE0", "select ?"),
-            ("select $tag$cut off, DE0", "select ?"),
+            ("select 'it''s' || $$DE02$$ || $a$DE02$$ $a$", "select ? || ? || ?"),
+            ("insert into \"DE02\" values (E'x', x'00', 0x1F)", "insert into ? values (?, ?, ?)"),
+            ("select 'cut off, DE0", "select"),
+            ("select $tag$cut off, DE0", "select"),
+            ("select 1$$DE02$$", "select ??"),
+            ("select $DE02", "select ?"),
             ("commit", "commit"),
+            ("begin; set local app.tenant = DE02", "begin"),
+            ("set app.tenant = DE02", "set"),
+            ("execute find(DE02)", "execute"),
             ("select 'a\\' || 'DE02'", "select"),
             ("values('a\\',DE02,'')", "values"),
             ("select ü, 'ü', é1", "select ü, ?, é1"),
         ] {
-            assert_eq!(outline(statement).as_deref(), Some(told), "{statement}");
+            assert_eq!(outline(statement).unwrap_or_default(), told, "{statement}");
         }
-        for nothing in ["", " ", "-- DE02", "/* DE02"] {
+        for nothing in ["", " ", "-- DE02", "/* DE02", "DE02", "'DE02", "\"select\" DE02"] {
             assert_eq!(outline(nothing), None, "{nothing}");
         }
-        assert_eq!(outline(&"select a, ".repeat(40)).unwrap().chars().count(), KEPT);
+        assert!(outline(&format!("select {}", "a, ".repeat(40))).unwrap().chars().count() <= KEPT);
     }
 
     #[test]
     fn no_letter_of_a_literal_is_ever_told() {
         let mut chance = fastrand::Rng::with_seed(7);
-        let parts = ["select ", "'", "''", "Z", "\"", "$", "$$", "$a$", "--", "\n", "/*", "*/", "1", " ", ";", "x"];
+        let parts = [
+            "select ", "'", "''", "Z", "\"", "$", "$$", "$a$", "$é$", "--", "\n", "\r", "/*", "*/", "1", " ", ";", "x",
+        ];
         for _ in 0..20_000 {
             let (front, back): (String, String) = {
                 let mut some =
@@ -132,8 +98,11 @@ mod tests {
                 (some(), some())
             };
             _ = outline(&format!("{front}é{back}"));
-            let told = outline(&format!("select 'Z{}' {}", front.replace('\'', ""), back.replace(['Z', '\''], "")));
-            assert!(!told.unwrap_or_default().contains('Z'), "{front} {back}");
+            for (begin, end) in [("'", "'"), ("$$", "$$"), ("$é$", "$é$"), ("/*", "*/")] {
+                let within = front.replace(['\'', '$', '*', '/'], "");
+                let told = outline(&format!("select {begin}Z{within}{end} {}", back.replace(['Z', '\''], "")));
+                assert!(!told.unwrap_or_default().contains('Z'), "{begin} {front} {back}");
+            }
         }
     }
 }
