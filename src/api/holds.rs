@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use crate::operations::{self, Caller, HoldJson, HoldMoved, HoldRequest, hold_number};
+use crate::operations::{self, Caller, HoldJson, HoldRequest, HoldScope, hold_number};
 
 use super::admin::Why;
 use super::ask::{Asked, Named, Said, json};
@@ -31,7 +31,7 @@ pub(super) async fn list_holds(
 /// Commands that were decided before are sent still; answers are taken as ever. 409 where it is held already. Needs a token for all
 /// definitions.
 #[utoipa::path(post, path = "/v1/holds", tag = "repair", params(Trying), request_body = HoldRequest,
-    responses((status = CREATED, body = HoldMoved), (status = OK, body = HoldMoved, description = "It was only tried.")))]
+    responses((status = CREATED, body = HoldScope), (status = OK, body = HoldScope, description = "It was only tried.")))]
 pub(super) async fn hold(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
@@ -47,7 +47,7 @@ pub(super) async fn hold(
 /// Releases what is held: timers go on where they stood. Needs a token for all definitions.
 #[utoipa::path(post, path = "/v1/holds/{id}/release", tag = "repair",
     params(("id" = String, Path, description = "The hold's name: h1, h2 ...", pattern = "^h[0-9]{1,18}$"), Trying), request_body = Why,
-    responses((status = OK, body = HoldMoved)))]
+    responses((status = OK, body = HoldScope)))]
 pub(super) async fn release(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use crate::operations::{Failure, HoldRequest, hold_number};
+use crate::operations::{Failure, HoldRequest, HoldScope, hold_number};
 
 use super::arguments::{ListOutputArguments, OutputArguments, TimeArguments};
 use super::consent::Consent;
-use super::reach::Reach;
+use super::reach::{Doing, Reach};
 use super::{output, render};
 
 #[derive(Debug, Subcommand)]
@@ -19,9 +19,7 @@ pub(super) enum HoldVerb {
         /// Its name, as definitions say it.
         name: String,
         #[command(flatten)]
-        consent: Consent,
-        #[command(flatten)]
-        output: OutputArguments,
+        act: HoldAct,
     },
     /// Hold every step of a definition, whatever its version: sagas begin, and wait. Changes something; audited.
     #[command(
@@ -31,9 +29,7 @@ pub(super) enum HoldVerb {
         /// Its name.
         name: String,
         #[command(flatten)]
-        consent: Consent,
-        #[command(flatten)]
-        output: OutputArguments,
+        act: HoldAct,
     },
     /// Hold one step of a definition, whatever its version. Changes something; audited.
     #[command(
@@ -45,9 +41,7 @@ pub(super) enum HoldVerb {
         /// The step's name.
         step: String,
         #[command(flatten)]
-        consent: Consent,
-        #[command(flatten)]
-        output: OutputArguments,
+        act: HoldAct,
     },
     /// What is held, since when, by whom and why.
     #[command(after_help = "Example: sagabus hold list")]
@@ -64,75 +58,74 @@ pub(super) enum HoldVerb {
         #[arg(value_name = "H", value_parser = hold_number)]
         hold: i64,
         #[command(flatten)]
-        consent: Consent,
-        #[command(flatten)]
-        output: OutputArguments,
+        act: HoldAct,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct HoldAct {
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// What is asked.
+enum Asked {
+    Hold(HoldRequest),
+    Release(i64),
+}
+
+impl Asked {
+    fn hold(definition: Option<String>, step: Option<String>, participant: Option<String>) -> Self {
+        Self::Hold(HoldRequest { definition, step, participant, reason: String::new() })
+    }
+
+    /// Before it is done, and after.
+    fn words(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Hold(_) => ("would hold", "held"),
+            Self::Release(_) => ("would release", "released"),
+        }
+    }
+
+    async fn of(&self, doing: &Doing<'_>, reason: &str, is_dry_run: bool) -> Result<HoldScope, Failure> {
+        match self {
+            Self::Hold(request) => {
+                let request = HoldRequest { reason: reason.to_owned(), ..request.clone() };
+                doing.hold(&request, is_dry_run).await
+            }
+            Self::Release(number) => doing.release(*number, reason, is_dry_run).await,
+        }
+    }
 }
 
 /// Does what the command line says.
 pub(super) async fn run(reach: &Reach, verb: HoldVerb, who: &str) -> Result<ExitCode, Failure> {
-    let request = |definition, step, participant| HoldRequest { definition, step, participant, reason: String::new() };
-    match verb {
-        HoldVerb::Participant { name, consent, output } => {
-            hold(reach, request(None, None, Some(name)), &consent, output, who).await
-        }
-        HoldVerb::Definition { name, consent, output } => {
-            hold(reach, request(Some(name), None, None), &consent, output, who).await
-        }
-        HoldVerb::Step { definition, step, consent, output } => {
-            hold(reach, request(Some(definition), Some(step), None), &consent, output, who).await
-        }
+    let (asked, act) = match verb {
+        HoldVerb::Participant { name, act } => (Asked::hold(None, None, Some(name)), act),
+        HoldVerb::Definition { name, act } => (Asked::hold(Some(name), None, None), act),
+        HoldVerb::Step { definition, step, act } => (Asked::hold(Some(definition), Some(step), None), act),
+        HoldVerb::Release { hold, act } => (Asked::Release(hold), act),
         HoldVerb::List { times, output: format } => {
             let found = reach.holds().await?;
             let times = times.seen_from(crate::engine::wall_clock());
             output::many(format.output, &found, |hold| hold.id.clone(), |found| render::holds(found, times));
-            Ok(ExitCode::SUCCESS)
-        }
-        HoldVerb::Release { hold, consent, output } => release(reach, hold, &consent, output, who).await,
-    }
-}
-
-async fn release(
-    reach: &Reach,
-    number: i64,
-    consent: &Consent,
-    format: OutputArguments,
-    who: &str,
-) -> Result<ExitCode, Failure> {
-    let reason = consent.reason()?;
-    if consent.dry_run || consent.asks() {
-        let tried = reach.doing(true, who).await?.release(number, &reason, true).await?;
-        if consent.dry_run {
-            output::one(format.output, &tried, |tried| render::hold_moved("would release", tried));
             return Ok(ExitCode::SUCCESS);
         }
-        output::note(&render::hold_moved("would release", &tried));
-        consent.ask("release it?")?;
-    }
-    let released = reach.doing(false, who).await?.release(number, &reason, false).await?;
-    output::one(format.output, &released, |released| render::hold_moved("released", released));
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn hold(
-    reach: &Reach,
-    request: HoldRequest,
-    consent: &Consent,
-    format: OutputArguments,
-    who: &str,
-) -> Result<ExitCode, Failure> {
-    let request = HoldRequest { reason: consent.reason()?, ..request };
+    };
+    let HoldAct { consent, output: format } = act;
+    let (reason, (before, after)) = (consent.reason()?, asked.words());
     if consent.dry_run || consent.asks() {
-        let tried = reach.doing(true, who).await?.hold(&request, true).await?;
+        let tried = asked.of(&reach.doing(true, who).await?, &reason, true).await?;
         if consent.dry_run {
-            output::one(format.output, &tried, |tried| render::hold_moved("would hold", tried));
+            output::one(format.output, &tried, |tried| render::hold_scope(before, tried));
             return Ok(ExitCode::SUCCESS);
         }
-        output::note(&render::hold_moved("would hold", &tried));
-        consent.ask("hold it?")?;
+        output::note(&render::hold_scope(before, &tried));
+        consent.ask("go on?")?;
     }
-    let held = reach.doing(false, who).await?.hold(&request, false).await?;
-    output::one(format.output, &held, |held| render::hold_moved("held", held));
+    let done = asked.of(&reach.doing(false, who).await?, &reason, false).await?;
+    output::one(format.output, &done, |done| render::hold_scope(after, done));
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::bus::LogPlace;
 use crate::core::{Timestamp, fold};
 use crate::operations::{
-    self, Backfill, Backfilled, Exit, Failure, OnHold, Opened, Places, ReplayReport, Replayable, Sight,
+    self, Backfill, Backfilled, Exit, Failure, HeldSteps, Opened, Places, ReplayReport, Replayable, Sight,
 };
 
 use super::arguments::{OutputArguments, OutputFormat, TimeArguments, WhereArguments};
@@ -260,7 +260,7 @@ fn serve(mut sagas: Vec<Replayable>, sight: Sight, times: TimeArguments) -> Resu
         let rows = journal[..seq].to_vec();
         let state = fold(plan.definition(), id, &rows).map_err(|error| failed(error.to_string()))?;
         let now = rows.last().map_or(state.started_at, |row| row.now);
-        let (plan, held) = (std::sync::Arc::clone(&plan), OnHold::default());
+        let (plan, held) = (std::sync::Arc::clone(&plan), HeldSteps::default());
         let opened = Opened { plan, saga: state, journal: rows, now, held }.seen(sight);
         let times = times.seen_from(now);
         Ok(render::frame(&operations::show(&opened, times), journal.len(), times))

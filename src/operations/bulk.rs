@@ -13,7 +13,7 @@ use crate::store::{Console, NewItem, NewPlan, SagaFilter};
 use super::dry_run::{CommandJson, dry_run};
 use super::failure::{Exit, Failure};
 use super::job::operation_id;
-use super::opened::{OnHold, Plans, folded};
+use super::opened::{HeldSteps, Plans, folded};
 use super::sight::Sight;
 use super::trouble::{Trouble, failures, group_id};
 use super::verify::PAGE;
@@ -218,7 +218,7 @@ pub(super) async fn draft(
             let plan = plan.map_err(|why| Failure::new(Exit::Failed, why, ""));
             let read = plan.and_then(|plan| {
                 let (_, saga) = folded(plan.definition(), &snapshot)?;
-                let held = OnHold::of(&holds, plan.definition());
+                let held = HeldSteps::of(&holds, plan.definition());
                 Ok(plan_item(held.rules(&plan), &saga, verb, snapshot.now))
             });
             // A saga that cannot be read is refused as that, and the rest goes on.

@@ -53,7 +53,7 @@ pub struct HoldJson {
 /// What a hold or a release is about, as programs read it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct HoldMoved {
+pub struct HoldScope {
     /// The hold's name; null: it was only tried.
     pub id: Option<String>,
     /// What is held or released.
@@ -103,7 +103,7 @@ fn hold_json(HoldRow { id, target, since, who, reason }: HoldRow) -> HoldJson {
 /// # Errors
 /// The request cannot be (exit 2), no definition in force has such a step or participant (3), it is held already or an engine runs that
 /// would not heed it (4), the database does not answer (6).
-pub async fn hold(console: &Console, request: &HoldRequest, who: &str, is_dry_run: bool) -> Result<HoldMoved, Failure> {
+pub async fn hold(console: &Console, request: &HoldRequest, who: &str, is_dry_run: bool) -> Result<HoldScope, Failure> {
     let reason = checked_reason(&request.reason)?;
     let target = target_of(request)?;
     // Counted before anything is done: who is told of a failure knows that nothing was.
@@ -140,7 +140,7 @@ pub async fn release(
     reason: &str,
     who: &str,
     is_dry_run: bool,
-) -> Result<HoldMoved, Failure> {
+) -> Result<HoldScope, Failure> {
     let reason = checked_reason(reason)?;
     let held = console.holds().await?.into_iter().find(|hold| hold.id == number);
     let gone = || Failure::new(Exit::NotFound, format!("h{number} is not in force"), "sagabus hold list");
@@ -171,7 +171,7 @@ fn target_of(request: &HoldRequest) -> Result<HoldTarget, Failure> {
 }
 
 /// What it is about: of the definitions in force, active ones and those of open sagas, such as have a step of it.
-async fn covered(console: &Console, target: &HoldTarget) -> Result<HoldMoved, Failure> {
+async fn covered(console: &Console, target: &HoldTarget) -> Result<HoldScope, Failure> {
     let catalogue = console.catalogue().await?;
     let (mut plans, mut names, mut hashes) = (Plans::default(), BTreeSet::new(), Vec::new());
     for row in catalogue.active.into_iter().chain(catalogue.pinned) {
@@ -184,7 +184,7 @@ async fn covered(console: &Console, target: &HoldTarget) -> Result<HoldMoved, Fa
         }
     }
     let open_sagas = console.open_sagas_of(&hashes).await?;
-    Ok(HoldMoved { id: None, target: target.to_string(), definitions: names.into_iter().collect(), open_sagas })
+    Ok(HoldScope { id: None, target: target.to_string(), definitions: names.into_iter().collect(), open_sagas })
 }
 
 #[cfg(test)]

@@ -27,18 +27,18 @@ pub struct Opened {
     /// The database's clock, read after the journal was.
     pub now: Timestamp,
     /// What people hold of it.
-    pub held: OnHold,
+    pub held: HeldSteps,
 }
 
 /// What people hold of the steps of a definition.
 #[derive(Clone, Debug, Default)]
-pub struct OnHold {
+pub struct HeldSteps {
     /// The holds that are about one of its steps at least.
     pub holds: Vec<HoldRow>,
     steps: Vec<Option<Timestamp>>,
 }
 
-impl OnHold {
+impl HeldSteps {
     /// Of these holds what is about the definition.
     pub fn of(holds: &[HoldRow], definition: &Definition) -> Self {
         let covers = |hold: &&HoldRow| definition.steps.iter().any(|step| hold.target.covers(&definition.name, step));
@@ -77,7 +77,7 @@ pub async fn open(console: &Console, id: Uuid) -> Result<Opened, Failure> {
     let snapshot = snapshot.ok_or_else(|| Failure::new(Exit::NotFound, format!("there is no saga {id}"), ""))?;
     let plan = Arc::new(plan_of_hash(console, snapshot.row.definition_hash).await?);
     let (journal, saga) = folded(plan.definition(), &snapshot)?;
-    let held = OnHold::of(&console.holds().await?, plan.definition());
+    let held = HeldSteps::of(&console.holds().await?, plan.definition());
     Ok(Opened { plan, saga, journal, now: snapshot.now, held })
 }
 

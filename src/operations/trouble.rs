@@ -13,7 +13,7 @@ use crate::store::{Console, SagaFilter, Snapshot};
 use super::explain::applied;
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
-use super::opened::{OnHold, Opened, Plans, folded};
+use super::opened::{HeldSteps, Opened, Plans, folded};
 use super::sight::Sight;
 use super::verify::PAGE;
 use super::words::{Word, word, words};
@@ -245,7 +245,7 @@ async fn troubles_of(
             let plan = plan.map_err(|why| Failure::new(Exit::Failed, why, ""));
             let read = plan.and_then(|plan| {
                 let (journal, saga) = folded(plan.definition(), &snapshot)?;
-                let held = OnHold::of(&holds, plan.definition());
+                let held = HeldSteps::of(&holds, plan.definition());
                 let opened = Opened { plan, saga, journal, now: snapshot.now, held }.seen(sight);
                 Ok(troubles(opened.rules(), &opened.saga, &opened.journal, opened.now))
             });

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::operations::{self, Caller, Failure, HoldJson, HoldMoved, HoldRequest};
+use crate::operations::{self, Caller, Failure, HoldJson, HoldRequest, HoldScope};
 
 use super::Reach;
 use super::client::Route;
@@ -20,7 +20,7 @@ impl Reach {
 
 impl Doing<'_> {
     /// As `operations::hold`.
-    pub(in crate::cli) async fn hold(&self, request: &HoldRequest, is_dry_run: bool) -> Result<HoldMoved, Failure> {
+    pub(in crate::cli) async fn hold(&self, request: &HoldRequest, is_dry_run: bool) -> Result<HoldScope, Failure> {
         match self {
             Self::Database { console, who } => operations::hold(console, request, who, is_dry_run).await,
             Self::Server(server) => {
@@ -36,7 +36,7 @@ impl Doing<'_> {
         number: i64,
         reason: &str,
         is_dry_run: bool,
-    ) -> Result<HoldMoved, Failure> {
+    ) -> Result<HoldScope, Failure> {
         match self {
             Self::Database { console, who } => operations::release(console, number, reason, who, is_dry_run).await,
             Self::Server(server) => {

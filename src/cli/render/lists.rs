@@ -1,7 +1,7 @@
 //! Many of the same: sagas, counts, what went wrong.
 
 use crate::operations::{
-    CountJson, FailureGroup, HoldJson, HoldMoved, ListedJson, Times, Trouble, millis_between, span,
+    CountJson, FailureGroup, HoldJson, HoldScope, ListedJson, Times, Trouble, millis_between, span,
 };
 
 use super::{lines, or_dash, printable, table};
@@ -74,8 +74,8 @@ pub fn holds(holds: &[HoldJson], times: Times) -> String {
 }
 
 /// What a hold or a release is about, in one sentence; `done`: such as `held`.
-pub fn hold_moved(done: &str, moved: &HoldMoved) -> String {
-    let HoldMoved { id, target, definitions, open_sagas } = moved;
+pub fn hold_scope(done: &str, moved: &HoldScope) -> String {
+    let HoldScope { id, target, definitions, open_sagas } = moved;
     let id = id.as_ref().map_or_else(String::new, |id| format!("{id}  "));
     format!("{id}{done} {}: in {}, with {open_sagas} open sagas", printable(target), printable(&definitions.join(", ")))
 }

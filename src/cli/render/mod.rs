@@ -25,7 +25,7 @@ pub use letters::letters;
 pub use letters::mailbag;
 pub use lists::counts;
 pub use lists::failures;
-pub use lists::hold_moved;
+pub use lists::hold_scope;
 pub use lists::holds;
 pub use lists::sagas;
 pub use lists::troubles;

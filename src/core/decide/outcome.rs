@@ -47,11 +47,7 @@ pub(super) fn failed(draft: &mut Draft<'_>, step: StepIx, action: Action, attemp
     let message = answer.data.text_member("message").unwrap_or_default();
     draft.push(Fact::Failed { step, action, attempt, answer: Some(answer) });
     match action {
-        Action::Do if stood_still && draft.saga.turned.is_none() => {
-            answered(draft, step, Action::Do);
-            retry(draft, step, Action::Do);
-        }
-        Action::Do => failed_forward(draft, step, retryable, &code, message),
+        Action::Do => failed_forward(draft, step, (retryable, stood_still), &code, message),
         Action::Undo => failed_backward(draft, step, retryable, &code, message),
     }
 }
@@ -65,7 +61,14 @@ fn expired_while_its_timers_stood(draft: &Draft<'_>, step: StepIx, answer: &Answ
     answer.code.as_deref() == Some(Answer::EXPIRED) && (was_moved || stands)
 }
 
-fn failed_forward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &Arc<str>, message: String) {
+/// `stood_still`: it is tried again, however often it was.
+fn failed_forward(
+    draft: &mut Draft<'_>,
+    step: StepIx,
+    (retryable, stood_still): (bool, bool),
+    code: &Arc<str>,
+    message: String,
+) {
     answered(draft, step, Action::Do);
     let rule = draft.step(step);
     let failures = draft.saga.step(step).failures;
@@ -75,7 +78,7 @@ fn failed_forward(draft: &mut Draft<'_>, step: StepIx, retryable: bool, code: &A
         // Once turned, no step gets a new attempt: a definite failure settles it.
     } else if let Some(wish) = wish {
         draft.turn(wish);
-    } else if retryable && (endless || failures < rule.retry.maximum_attempts) {
+    } else if stood_still || retryable && (endless || failures < rule.retry.maximum_attempts) {
         retry(draft, step, Action::Do);
     } else {
         over(draft, step, Cause::Step(step), code, message);

@@ -14,8 +14,10 @@ use super::{hold, outcome};
 pub(super) fn timer(draft: &mut Draft<'_>, replies_read_until: Timestamp, acknowledged: bool) {
     hold::settle(draft);
     if draft.saga.phase != Phase::Paused {
-        let is_held = |step: &StepIx| draft.saga.step(*step).held_since().is_some();
-        for step in draft.definition().places().filter(|step| !is_held(step)).collect::<Vec<_>>() {
+        for step in draft.definition().places() {
+            if draft.saga.step(step).held_since().is_some() {
+                continue;
+            }
             forward(draft, step, replies_read_until, acknowledged);
             backward(draft, step, replies_read_until, acknowledged);
         }
