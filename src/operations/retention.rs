@@ -256,7 +256,7 @@ pub(super) async fn retain_some(
                 Some(remove_sagas(keeper, &order, (after, rate), patience, (&mut report, progress)).await?)
             }
             Stage::Periods(left) => Some(drop_periods(keeper, console, &order, (left, patience), &mut report).await?),
-            Stage::Records => remove_records(keeper, ended_before, patience, &mut report).await?,
+            Stage::Records => remove_records(keeper, &order, patience, &mut report).await?,
         };
         match next {
             None => return Ok(Some((report, None))),
@@ -275,7 +275,7 @@ pub fn retained_elsewhere() -> Failure {
 pub(super) fn allowed(error: ConsoleError) -> Failure {
     let failure = Failure::from(error);
     if failure.message.contains("42501") {
-        return Failure::new(Exit::Failed, failure.message, "the role has to own the tables, as for sagabus migrate");
+        return Failure::new(Exit::Refused, failure.message, "the role has to own the tables, as for sagabus migrate");
     }
     failure
 }
@@ -352,12 +352,12 @@ async fn drop_periods(
 /// Removes other records of before a moment. `None`: none is left.
 async fn remove_records(
     keeper: &mut Keeper,
-    before: Timestamp,
+    order: &RemovalOrder,
     patience: Patience,
     report: &mut RetentionReport,
 ) -> Result<Option<Stage>, Failure> {
     loop {
-        let removed = keeper.remove_records(before, RECORDS).await.map_err(allowed)?;
+        let removed = keeper.remove_records(order, RECORDS).await.map_err(allowed)?;
         removed.iter().for_each(|(kind, count)| *report.records.entry(kind).or_default() += count);
         if removed.iter().all(|(_, count)| *count < u64::from(RECORDS)) {
             return Ok(None);

@@ -268,7 +268,16 @@ async fn other_records_go_with_their_time_and_what_counts_and_proves_stays() {
     assert_eq!(database.count("SELECT count(*) FROM parked_message").await, 3, "verdicts are counted by them");
     assert_eq!(database.count("SELECT count(*) FROM parked_message WHERE value IS NULL").await, 2);
     assert_eq!(database.count("SELECT count(*) FROM redrive").await, 1, "of what is parked still");
-    assert_eq!(database.count("SELECT count(*) FROM audit").await, 1, "the audit is never removed from");
+    let (old, told) = (
+        "verb = 'v'",
+        "verb = 'remove records' AND message = 'plans 1, operations 1, redrives 2, parkedMessagesEmptied 2'",
+    );
+    for of in [old, told] {
+        let statement = format!("SELECT count(*) FROM audit WHERE {of}");
+        assert_eq!(database.count(&statement).await, 1, "the audit is told, and never removed from: {of}");
+    }
+    retain(&database.url, &options(Some(30), 1_000)).await;
+    assert_eq!(database.count("SELECT count(*) FROM audit").await, 2, "of nothing it is told nothing");
 }
 
 /// Waits an hour for an answer.

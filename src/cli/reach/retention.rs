@@ -77,8 +77,8 @@ impl Reach {
         };
         let (mut done, mut seen) = (RetentionReport::default(), 0);
         loop {
-            let RetentionStep { report, looked_at, next } =
-                server.post(Route::of(&["retention", "steps"]), None, &request).await?.what;
+            let step = server.post(Route::of(&["retention", "steps"]), None, &request).await;
+            let RetentionStep { report, looked_at, next } = step.map_err(|denial| stopped(denial.into(), &done))?.what;
             done = done.and(report);
             seen += looked_at;
             progress(seen, done.sagas);
@@ -95,6 +95,15 @@ async fn held(places: &Places, said: Option<Duration>) -> Result<Option<Held>, F
         Some(hold) => Ok(Some(Held::said(hold))),
         None => operations::held_by_topics(places.kafka(None)?, &places.reading().await?).await,
     }
+}
+
+/// Why a run ended before its time, with what it had removed: that is gone, and another run goes on with the rest.
+fn stopped(failure: Failure, done: &RetentionReport) -> Failure {
+    if done.sagas == 0 {
+        return failure;
+    }
+    let message = format!("{}; {} sagas were removed before", failure.message, done.sagas);
+    Failure { message, ..failure }
 }
 
 /// Rather longer than shorter.

@@ -8,7 +8,7 @@ use super::super::StoreError;
 use super::console::{Console, ConsoleError, failed};
 use super::rows::{moment, sha256, timestamp};
 
-const AUDIT_INSERT: &str = include_str!("sql/audit_insert.sql");
+pub(super) const AUDIT_INSERT: &str = include_str!("sql/audit_insert.sql");
 const AUDIT_SELECT_PAGE: &str = include_str!("sql/audit_select_page.sql");
 const AUDIT_SELECT_UNSEALED: &str = include_str!("sql/audit_select_unsealed.sql");
 const AUDIT_SELECT_OVERLOOKED: &str = include_str!("sql/audit_select_overlooked.sql");

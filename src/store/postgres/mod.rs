@@ -15,6 +15,7 @@ mod migrate;
 mod pace;
 mod parked;
 mod plans;
+mod records;
 mod retention;
 mod rows;
 mod search;

@@ -26,14 +26,6 @@ const DEFAULT_RELEASE: &str = include_str!("sql/default_release.sql");
 const SAGA_REMOVE: &str = include_str!("sql/saga_remove.sql");
 const SAGA_COUNT_REMOVABLE: &str = include_str!("sql/saga_count_removable.sql");
 const SAGA_SELECT_OLDEST: &str = include_str!("sql/saga_select_oldest.sql");
-/// Each removes at most so many of its kind, of before a moment.
-const RECORDS: [(&str, &str); 5] = [
-    ("plans", include_str!("sql/plan_delete_ended.sql")),
-    ("operations", include_str!("sql/operation_delete_decided.sql")),
-    ("redrives", include_str!("sql/redrive_delete_decided.sql")),
-    ("parkedMessagesEmptied", include_str!("sql/parked_message_update_emptied.sql")),
-    ("traces", include_str!("sql/saga_trace_delete_orphans.sql")),
-];
 
 /// The advisory lock of whoever removes what is old.
 pub(super) const RETENTION_KEY: i64 = 7_238_241_019_563_345_524;
@@ -286,32 +278,12 @@ impl Keeper {
         }
     }
 
-    /// Removes at most `most` records of each kind from before a moment: plans, actions, redrives, the content of parked messages, traces of
-    /// sagas that are gone. How many there were, by kind.
-    ///
-    /// # Errors
-    /// The database does not answer, or the role may not remove them.
-    pub async fn remove_records(
-        &mut self,
-        before: Timestamp,
-        most: u32,
-    ) -> Result<Vec<(&'static str, u64)>, ConsoleError> {
-        let mut removed = Vec::new();
-        for (kind, statement) in RECORDS {
-            let done = self.run(async |connection| {
-                sqlx::query(statement).bind(moment(before)).bind(i64::from(most)).execute(connection).await
-            });
-            removed.push((kind, done.await.map_err(failed("remove old records"))?.rows_affected()));
-        }
-        Ok(removed)
-    }
-
     /// Runs a statement; one that does not end in time costs the connection, with the lock.
     #[expect(
         clippy::disallowed_methods,
         reason = "the connection is owned by the future: when time is up both are dropped, nothing returns to a pool"
     )]
-    async fn run<T>(
+    pub(super) async fn run<T>(
         &mut self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
