@@ -226,11 +226,11 @@ async fn approval(reach: &Reach, minimum: Option<u32>, consent: &Consent, who: &
         output::print(&format!("plans of more than {minimum} sagas are applied by a second person"));
         return Ok(ExitCode::SUCCESS);
     };
-    let reason = consent.reason()?;
+    let request = ApprovalRequest { minimum_sagas, reason: consent.reason()? };
+    request.check()?;
     let said = format!("plans of more than {minimum_sagas} sagas need a second person");
     consent.ask(&format!("{said}?"))?;
     if !consent.dry_run {
-        let request = ApprovalRequest { minimum_sagas, reason };
         reach.doing(false, who).await?.set_approval(&request).await?;
     }
     output::note(&said);

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::store::Console;
 
 use super::act::checked_reason;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 
 /// The greatest number that Postgres keeps.
 const SAGAS_MAX: u32 = i32::MAX.unsigned_abs();
@@ -31,6 +31,19 @@ pub struct ApprovalRequest {
     pub reason: String,
 }
 
+impl ApprovalRequest {
+    /// Whether it can be.
+    ///
+    /// # Errors
+    /// It cannot (exit 2).
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.minimum_sagas > SAGAS_MAX {
+            return Err(Failure::usage(format!("minimumSagas is at most {SAGAS_MAX}")));
+        }
+        checked_reason(&self.reason).map(|_| ())
+    }
+}
+
 /// The rule that holds.
 ///
 /// # Errors
@@ -44,11 +57,8 @@ pub async fn approval(console: &Console) -> Result<ApprovalJson, Failure> {
 /// # Errors
 /// The request cannot be (exit 2), or the database does not answer.
 pub async fn set_approval(console: &Console, request: &ApprovalRequest, who: &str) -> Result<ApprovalJson, Failure> {
-    let reason = checked_reason(&request.reason)?;
+    request.check()?;
     let minimum_sagas = request.minimum_sagas;
-    if minimum_sagas > SAGAS_MAX {
-        return Err(Failure::new(Exit::Usage, format!("minimumSagas is at most {SAGAS_MAX}"), ""));
-    }
-    console.set_approval(minimum_sagas, who, reason).await?;
+    console.set_approval(minimum_sagas, who, checked_reason(&request.reason)?).await?;
     Ok(ApprovalJson { minimum_sagas })
 }

@@ -44,6 +44,11 @@ impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit, message: message.into(), hint: hint.into() }
     }
+
+    /// Wrong usage, which its message explains.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message, "")
+    }
 }
 
 impl fmt::Display for Failure {

@@ -261,7 +261,7 @@ pub async fn check_redrive(console: &Console, ids: &[i64], edit: &Edit, force: b
 
 async fn checked(console: &Console, ids: &[i64], edit: &Edit, force: bool) -> Result<Vec<OpenedParked>, Failure> {
     let opened = console.open_parked(ids).await?;
-    all_there(ids, &opened)?;
+    all_there(ids, &opened.iter().map(|opened| opened.id).collect::<Vec<_>>())?;
     let obstacle =
         |opened: &OpenedParked| Some((opened.id, Obstacle::of(opened.standing, edit.value.is_some(), force)?));
     match opened.iter().find_map(obstacle) {
@@ -339,12 +339,12 @@ pub(super) async fn judged(
 /// # Errors
 /// As `discard`.
 pub(super) async fn check_discard(console: &Console, ids: &[i64]) -> Result<(), Failure> {
-    all_there(ids, &console.open_parked(ids).await?)
+    all_there(ids, &console.known_parked(ids).await?)
 }
 
 /// One that is not there is a typing error.
-fn all_there(ids: &[i64], opened: &[OpenedParked]) -> Result<(), Failure> {
-    let missing = ids.iter().find(|id| !opened.iter().any(|opened| opened.id == **id));
+fn all_there(ids: &[i64], known: &[i64]) -> Result<(), Failure> {
+    let missing = ids.iter().find(|id| !known.contains(id));
     missing.map_or(Ok(()), |id| Err(not_there(*id)))
 }
 

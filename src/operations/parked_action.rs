@@ -69,11 +69,11 @@ impl ParkedQuery {
     pub fn filter(self) -> Result<ParkedFilter, Failure> {
         let Self { state, topic, key, why, code, parked_after, parked_before } = self;
         if [&topic, &key, &why, &code].into_iter().flatten().any(|text| text.contains('\0')) {
-            return Err(usage("a text holds a zero byte"));
+            return Err(Failure::usage("a text holds a zero byte"));
         }
         let moment = |name: &str, said: Option<String>| {
             let read = said.map(|said| said.parse::<Timestamp>()).transpose();
-            read.map_err(|no| usage(format!("{name} is not {no}")))
+            read.map_err(|no| Failure::usage(format!("{name} is not {no}")))
         };
         Ok(ParkedFilter {
             state: state.map(ParkedStateName::state),
@@ -176,10 +176,6 @@ pub struct ParkedActed {
     pub message: Option<String>,
 }
 
-fn usage(message: impl Into<String>) -> Failure {
-    Failure::new(Exit::Usage, message, "")
-}
-
 impl ParkedActionName {
     /// The verb as the audit names it.
     fn name(self) -> &'static str {
@@ -219,7 +215,7 @@ impl ParkedActionRequest {
             ("definition", self.definition.is_some()),
             ("step", self.step.is_some()),
         ];
-        takes_only(self.action.name(), self.action.takes(), &said).map_err(usage)
+        takes_only(self.action.name(), self.action.takes(), &said).map_err(Failure::usage)
     }
 
     /// What is made of the message before it is judged again.
@@ -235,11 +231,11 @@ impl ParkedActionRequest {
                 Ok(Edit { value: self.value.clone().map(String::into_bytes), headers })
             }
             ParkedActionName::Bind => {
-                let saga = self.saga.as_deref().ok_or_else(|| usage("saga is missing"))?;
-                let step = self.step.as_deref().ok_or_else(|| usage("step is missing"))?;
+                let saga = self.saga.as_deref().ok_or_else(|| Failure::usage("saga is missing"))?;
+                let step = self.step.as_deref().ok_or_else(|| Failure::usage("step is missing"))?;
                 let definition = self.definition.as_deref();
                 if [Some(saga), definition].into_iter().flatten().any(|name| name.contains('\0')) {
-                    return Err(usage("a name holds a zero byte"));
+                    return Err(Failure::usage("a name holds a zero byte"));
                 }
                 let found = find_one(&desk.reading, saga, definition).await?;
                 Edit::bind(&open(&desk.reading, found.row.id).await?, step)
@@ -310,14 +306,16 @@ pub async fn move_parked_together(
     with.check()?;
     let reason = checked_reason(&with.reason)?;
     if ids.is_empty() || ids.len() > TOGETHER {
-        return Err(usage(format!("ids are 1 to {TOGETHER}")));
+        return Err(Failure::usage(format!("ids are 1 to {TOGETHER}")));
     }
     let (edit, force) = (with.edit(desk).await?, with.force.unwrap_or_default());
     if *each_by_itself {
         return match (with.action, is_dry_run) {
             (ParkedActionName::Redrive, false) => redrive_free(&desk.asking, ids, (who, reason), force).await,
-            (_, true) => Err(usage("eachByItself is not tried: /v1/parked-messages/sweep tells what would be")),
-            (action, false) => Err(usage(format!("{} takes no eachByItself; redrive does", action.name()))),
+            (_, true) => {
+                Err(Failure::usage("eachByItself is not tried: /v1/parked-messages/sweep tells what would be"))
+            }
+            (action, false) => Err(Failure::usage(format!("{} takes no eachByItself; redrive does", action.name()))),
         };
     }
     let mut acted = ParkedManyActed::default();

@@ -85,10 +85,6 @@ impl RetentionReport {
     }
 }
 
-fn usage(message: impl Into<String>) -> Failure {
-    Failure::new(Exit::Usage, message, "")
-}
-
 /// How long one table of the journal may be for: the tables' names tell minutes, and some hundred tables are many.
 ///
 /// # Errors
@@ -104,7 +100,7 @@ pub fn check_period(period: Duration) -> Result<(), String> {
 
 async fn checked(desk: &Desk, Keeping { keep_seconds, topics_hold_seconds }: Keeping) -> Result<Duration, Failure> {
     if keep_seconds > KEEP_SECONDS_MAX {
-        return Err(usage(format!("keepSeconds is at most {KEEP_SECONDS_MAX}")));
+        return Err(Failure::usage(format!("keepSeconds is at most {KEEP_SECONDS_MAX}")));
     }
     let keep = Duration::from_secs(keep_seconds);
     let held = match (topics_hold_seconds, &desk.kafka) {
@@ -135,10 +131,10 @@ pub async fn retain_step(desk: &Desk, who: &str, request: &RetentionRequest) -> 
     let reason = checked_reason(&request.reason)?.to_owned();
     let rest = request.from.as_deref().map(read_rest).transpose()?;
     let period = Duration::from_secs(request.period_seconds.unwrap_or(PERIOD_SECONDS));
-    check_period(period).map_err(|why| usage(format!("periodSeconds: {why}")))?;
+    check_period(period).map_err(|why| Failure::usage(format!("periodSeconds: {why}")))?;
     let rate = request.rate.unwrap_or(RATE);
     if rate == 0 {
-        return Err(usage("rate is at least 1"));
+        return Err(Failure::usage("rate is at least 1"));
     }
     let RetentionRequest { keep_seconds, topics_hold_seconds, .. } = *request;
     let keep = Some(checked(desk, Keeping { keep_seconds, topics_hold_seconds }).await?);
@@ -175,7 +171,7 @@ fn read_rest(text: &str) -> Result<Rest, Failure> {
         _ => None,
     };
     let rest = micros.map(Timestamp::from_micros).zip(stage);
-    rest.ok_or_else(|| usage("from is not the `next` of a step"))
+    rest.ok_or_else(|| Failure::usage("from is not the `next` of a step"))
 }
 
 #[cfg(test)]

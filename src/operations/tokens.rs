@@ -83,23 +83,22 @@ impl std::fmt::Debug for MadeToken {
 /// # Errors
 /// The request cannot be (exit 2), the name was given before (4), the database does not answer (6).
 pub async fn create_token(console: &Console, request: &TokenRequest, who: &str) -> Result<MadeToken, Failure> {
-    let usage = |message: String| Failure::new(Exit::Usage, message, "");
     if request.reason.trim().is_empty() {
-        return Err(usage("reason is empty: say why, it is stored".to_owned()));
+        return Err(Failure::usage("reason is empty: say why, it is stored"));
     }
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
     if !(1..=64).contains(&request.name.len()) || !request.name.bytes().all(is_word) {
-        return Err(usage("a name has 1 to 64 letters, digits, '.', '_', '@' or '-'".to_owned()));
+        return Err(Failure::usage("a name has 1 to 64 letters, digits, '.', '_', '@' or '-'"));
     }
     if request
         .definitions
         .as_ref()
         .is_some_and(|names| names.is_empty() || names.iter().any(|name| name.contains('\0')))
     {
-        return Err(usage("a token for no definition is good for nothing".to_owned()));
+        return Err(Failure::usage("a token for no definition is good for nothing"));
     }
     let expires_at = request.expires_at.as_deref().map(str::parse::<Timestamp>).transpose();
-    let expires_at = expires_at.map_err(|no| usage(format!("expiresAt is not {no}")))?;
+    let expires_at = expires_at.map_err(|no| Failure::usage(format!("expiresAt is not {no}")))?;
     let token = random_token()?;
     let new = NewToken {
         hash: Sha256::of(token.as_bytes()),

@@ -10,6 +10,7 @@ use super::console::{Console, ConsoleError, failed};
 use super::rows::{moment, timestamp};
 
 const PARKED_MESSAGE_SELECT: &str = include_str!("sql/parked_message_select.sql");
+const PARKED_MESSAGE_SELECT_KNOWN: &str = include_str!("sql/parked_message_select_known.sql");
 const PARKED_MESSAGE_SELECT_PLACE: &str = include_str!("sql/parked_message_select_place.sql");
 const PARKED_MESSAGE_SELECT_WHOLE: &str = include_str!("sql/parked_message_select_whole.sql");
 const PARKED_MESSAGE_UPDATE_DISCARDED: &str = include_str!("sql/parked_message_update_discarded.sql");
@@ -204,6 +205,15 @@ impl Console {
         let query = sqlx::query_as(PARKED_MESSAGE_SELECT_PLACE).bind(topic).bind(partition).bind(offset);
         let found: Vec<ParkedColumns> = query.fetch_all(&self.pool).await.map_err(failed("find a parked message"))?;
         Ok(found.into_iter().map(listed).collect())
+    }
+
+    /// Those of these records that were put aside, whatever became of them.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn known_parked(&self, ids: &[i64]) -> Result<Vec<i64>, ConsoleError> {
+        let query = sqlx::query_scalar(PARKED_MESSAGE_SELECT_KNOWN).bind(ids);
+        query.fetch_all(&self.pool).await.map_err(failed("look for parked messages"))
     }
 
     /// These records put aside, with everything that was kept of them, in the order of their logs. What is not there is left out.
