@@ -9,11 +9,12 @@ macro_rules! defect {
 }
 
 /// Every seeded defect: its name, and what goes wrong with it.
-pub const ALL: [(&str, &str); 43] = [
+pub const ALL: [(&str, &str); 45] = [
     (
         "answer to an earlier attempt applied",
         "An answer is taken for the attempt that is outstanding, whichever it answers.",
     ),
+    ("approval gone around", "A repair says yes where only an approval may."),
     (
         "batch forgotten before it is acknowledged",
         "The note of what is to be sent is deleted although the broker has said nothing.",
@@ -38,6 +39,7 @@ pub const ALL: [(&str, &str); 43] = [
     ("no fence", "A writer that was taken over, or whose commits were lost, writes on."),
     ("no journal key", "Two writers write the same journal row."),
     ("no wake-up written", "Postgres does not know when a saga is due."),
+    ("notice not withdrawn", "A saga that has turned waits on for what does not matter any more."),
     ("offset not compared", "A batch commits although another writer has judged its records."),
     ("parked record dropped", "A record that cannot be read moves the offset and is kept nowhere."),
     ("pause does not freeze patience", "Time passes for a saga that a person has paused."),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::core::{Json, Resolution, Verb};
-use crate::operations::{DryRun, Exit, Failure};
+use crate::operations::{DryRun, Exit, Failure, REJECTED};
 
 use super::arguments::{OneSaga, OutputArguments, OutputFormat};
 use super::consent::Consent;
@@ -118,6 +118,39 @@ pub(super) enum RepairVerb {
         #[command(flatten)]
         act: Act,
     },
+    /// Say that what a step waits for has happened. Changes something.
+    #[command(after_help = helped("sagabus signal order-42 goodsArrived --data '{\"dock\":7}' --reason \"seen at the gate\" --yes"))]
+    Signal {
+        #[command(flatten)]
+        on: OnStep,
+        /// What its successors read as its reply: a file of JSON, - for standard input, or JSON itself.
+        #[arg(long, value_name = "FILE|-|JSON")]
+        data: Option<String>,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Say yes to a step that waits for an approval. Changes something.
+    #[command(after_help = helped("sagabus approve order-42 approval --reason \"limit raised for this customer\" --yes"))]
+    Approve {
+        #[command(flatten)]
+        on: OnStep,
+        /// What its successors read as its reply, instead of who approved it and why: a file of JSON, - for standard input, or JSON itself.
+        #[arg(long, value_name = "FILE|-|JSON")]
+        reply: Option<String>,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Say no to a step that waits for an approval. Changes something.
+    #[command(after_help = helped("sagabus reject order-42 approval --reason \"above the limit\" --yes"))]
+    Reject {
+        #[command(flatten)]
+        on: OnStep,
+        /// A short stable word.
+        #[arg(long, default_value = REJECTED)]
+        code: String,
+        #[command(flatten)]
+        act: Act,
+    },
     /// End a saga as it stands; what was done stays. Changes something.
     #[command(after_help = helped("sagabus abandon order-42 --reason \"settled on paper\" --yes"))]
     Abandon(SagaAct),
@@ -211,7 +244,7 @@ fn parts(verb: RepairVerb) -> Result<(Said, Verb, Act), Failure> {
             (said, Verb::Edit { step, data: read_json("--data", data)? }, act)
         }
         RepairVerb::Skip { on, reply, act } => {
-            let reply = reply.map(|reply| read_json("--reply", reply)).transpose()?;
+            let reply = maybe_json("--reply", reply)?;
             let (said, step) = on.said()?;
             (said, Verb::Skip { step, reply }, act)
         }
@@ -237,7 +270,25 @@ fn parts(verb: RepairVerb) -> Result<(Said, Verb, Act), Failure> {
             (said, Verb::Resolve { step, outcome }, act)
         }
         RepairVerb::Abandon(SagaAct { on, act }) => (on.said(), Verb::Abandon, act),
+        RepairVerb::Signal { on, data, act } => {
+            let data = maybe_json("--data", data)?;
+            let (said, step) = on.said()?;
+            (said, Verb::Signal { step, data }, act)
+        }
+        RepairVerb::Approve { on, reply, act } => {
+            let reply = maybe_json("--reply", reply)?;
+            let (said, step) = on.said()?;
+            (said, Verb::Approve { step, reply }, act)
+        }
+        RepairVerb::Reject { on, code, act } => {
+            let (said, step) = on.said()?;
+            (said, Verb::Reject { step, code }, act)
+        }
     })
+}
+
+fn maybe_json(flag: &str, said: Option<String>) -> Result<Option<Json>, Failure> {
+    said.map(|said| read_json(flag, said)).transpose()
 }
 
 /// JSON from a file, from standard input, or as it is said; checked before anything is asked for.

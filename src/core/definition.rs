@@ -64,15 +64,17 @@ impl Definition {
     }
 }
 
-/// One node of the graph: a participant's command, and how it is undone.
+/// One node of the graph: a participant's command, and how it is undone; or what is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Unique in the definition.
     pub name: Arc<str>,
     /// The service that the step talks to.
     pub participant: Arc<str>,
-    /// The participant's command topic.
+    /// Where its commands go: the participant's command topic, or, where it commands nobody, the definition's outcome topic.
     pub command_topic: Arc<str>,
+    /// What it waits for, where it commands nobody: its command is a notice, for whoever can answer.
+    pub waits: Option<Wait>,
     /// What the step's failure and success mean for the saga.
     pub kind: StepKind,
     /// Direct predecessors: all must be done before this step is ready.
@@ -118,6 +120,33 @@ pub enum StepKind {
     Retriable,
     /// Has no effect, may fail, needs no undo.
     ReadOnly,
+}
+
+/// What a step waits for that commands nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Word that something has happened.
+    Signal,
+    /// A person's yes or no.
+    Approval,
+}
+
+impl Wait {
+    /// As definition files and people name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Approval => "approval",
+        }
+    }
+
+    /// The name with its article, in sentences.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Signal => "a signal",
+            Self::Approval => "an approval",
+        }
+    }
 }
 
 /// How a step is undone.

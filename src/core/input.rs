@@ -143,6 +143,12 @@ pub enum Verb {
     Resolve { step: String, outcome: Resolution },
     /// End the saga where it stands.
     Abandon,
+    /// What the step waits for has happened; `data` gives successors what is known of it.
+    Signal { step: String, data: Option<Json> },
+    /// Yes to a step that waits for an approval; `reply` gives successors its data.
+    Approve { step: String, reply: Option<Json> },
+    /// No to it.
+    Reject { step: String, code: String },
 }
 
 impl Verb {
@@ -161,6 +167,9 @@ impl Verb {
             Self::Resume => "resume",
             Self::Resolve { .. } => "resolve",
             Self::Abandon => "abandon",
+            Self::Signal { .. } => "signal",
+            Self::Approve { .. } => "approve",
+            Self::Reject { .. } => "reject",
         }
     }
 
@@ -172,7 +181,10 @@ impl Verb {
             | Self::Skip { step, .. }
             | Self::Complete { step, .. }
             | Self::Fail { step, .. }
-            | Self::Resolve { step, .. } => Some(step),
+            | Self::Resolve { step, .. }
+            | Self::Signal { step, .. }
+            | Self::Approve { step, .. }
+            | Self::Reject { step, .. } => Some(step),
             Self::Retry { step, .. } => step.as_deref(),
             Self::Compensate | Self::Cancel | Self::Pause | Self::Resume | Self::Abandon => None,
         }

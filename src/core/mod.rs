@@ -40,6 +40,7 @@ pub use definition::Step;
 pub use definition::StepIx;
 pub use definition::StepKind;
 pub use definition::Undo;
+pub use definition::Wait;
 pub use effects::Announcement;
 pub use effects::Command;
 pub use effects::Differs;

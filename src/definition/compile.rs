@@ -3,20 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_json::Value;
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Location;
 
-use crate::core::{Action, Definition, Step, StepIx, StepKind, limits};
+use crate::core::{Definition, Step, StepIx, StepKind, limits};
 
 use super::check;
-use super::compiled::{Compiled, Rendered, Schema};
-use super::expression::Expression;
-use super::file::{self, CompensateFile, DefinitionFile, Format, KindFile, MessageFile, Parsed, StepFile, parse};
+use super::compiled::Compiled;
+use super::file::{self, DefinitionFile, Format, Parsed, parse};
 use super::graph::{Graph, places};
 use super::report::{self, Finding, Report};
 use super::shape;
-use super::source::{self, Source};
-use super::template::Template;
+use super::source::Source;
+use super::steps::kind;
 
 impl Compiled {
     /// Compiles a source.
@@ -40,10 +38,10 @@ impl Compiled {
 }
 
 pub(super) struct Bench<'a> {
-    source: &'a Source,
+    pub(super) source: &'a Source,
     report: Report,
     /// Each schema is compiled once, however many steps name it.
-    validators: HashMap<String, Result<Arc<jsonschema::Validator>, String>>,
+    pub(super) validators: HashMap<String, Result<Arc<jsonschema::Validator>, String>>,
 }
 
 impl Bench<'_> {
@@ -112,36 +110,29 @@ impl Bench<'_> {
         }
         let behind_pivot = graph.behind_pivot(&kinds);
         let step_of = |name: &str| at.get(name).and_then(|place| u16::try_from(*place).ok()).map(StepIx);
-        let mut steps = Vec::new();
-        let mut rendered = Vec::new();
+        let (mut steps, mut rendered) = (Vec::new(), Vec::new());
         for (place, (name, location, file)) in model.steps.0.iter().enumerate() {
-            let participant = file.participant.as_deref().unwrap_or(name);
-            let configured =
-                model.participants.get(participant).and_then(|participant| participant.command_topic.clone());
-            let command_topic = configured.unwrap_or_else(|| format!("{participant}.commands"));
-            self.topic(*location, &command_topic);
-            self.kind_of_message(*location, &file.command.kind);
-            if let Some(CompensateFile::Command(message)) = &file.compensate {
-                self.kind_of_message(*location, &message.kind);
-            }
-            let undo = self.undo(*location, name, file, kinds[place], behind_pivot[place]);
+            let message = self.message(*location, name, file, kinds[place]);
+            let topic = self.command_topic(*location, name, file, model);
             steps.push(Step {
                 name: name.as_str().into(),
-                participant: participant.into(),
-                command_topic: command_topic.into(),
+                participant: file.participant.as_deref().unwrap_or(name).into(),
+                command_topic: topic,
+                waits: file.wait.as_ref().map(|wait| wait.answer.into()),
                 kind: kinds[place],
                 after: places(&graph.after[place]),
                 before: places(&graph.before[place]),
                 behind_pivot: behind_pivot[place],
-                command_type: file.command.kind.as_str().into(),
-                undo,
-                timeout_ms: self.millis(&[&file.timeout, &model.defaults.timeout], 30_000),
-                patience_ms: self.millis(&[&file.patience, &model.defaults.patience], 300_000),
+                command_type: message.kind.into(),
+                undo: self.undo(*location, name, file, kinds[place], behind_pivot[place]),
+                timeout_ms: self.timeout(file, &model.defaults),
+                patience_ms: self.patience(file, &model.defaults),
                 retry: self.retry(&[&file.retry, &model.defaults.retry], 5, 60_000),
                 compensation: self.compensation(file, &model.defaults),
             });
             self.clocks(*location, &steps[place]);
-            rendered.push(self.rendered(*location, file, &ancestors[place], place, &names, &step_of)?);
+            let messages = (message, file.undo(), file.reply.as_ref());
+            rendered.push(self.rendered(*location, messages, &ancestors[place], place, &names, &step_of)?);
         }
         let nowhere = |_: &str| None;
         let business_key = self.text(&model.business_key, &nowhere);
@@ -153,8 +144,8 @@ impl Bench<'_> {
             version: model.version,
             trigger_topic: model.trigger.topic.as_str().into(),
             trigger_type: model.trigger.kind.as_str().into(),
-            reply_topic: topic(model.reply_topic.as_ref(), &model.name.value, "replies"),
-            outcome_topic: topic(model.outcome_topic.as_ref(), &model.name.value, "events"),
+            reply_topic: model.reply_topic(),
+            outcome_topic: model.outcome_topic(),
             steps,
             order: places(&graph.order),
         };
@@ -200,7 +191,7 @@ impl Bench<'_> {
         }
     }
 
-    fn topic(&mut self, at: Location, name: &str) {
+    pub(super) fn topic(&mut self, at: Location, name: &str) {
         if !check::is_topic(name) {
             self.find(
                 at,
@@ -210,7 +201,7 @@ impl Bench<'_> {
         }
     }
 
-    fn kind_of_message(&mut self, at: Location, name: &str) {
+    pub(super) fn kind_of_message(&mut self, at: Location, name: &str) {
         if !check::is_type(name) {
             let hint = "a printable text of 1 to 1024 bytes, such as order.reserve";
             self.find(at, format!("{name:?} is no type of a message"), hint);
@@ -262,125 +253,4 @@ impl Bench<'_> {
         }
         (over.is_empty() && graph.order.len() == names.len()).then_some(graph)
     }
-
-    fn rendered(
-        &mut self,
-        at: Location,
-        file: &StepFile,
-        ancestors: &[bool],
-        place: usize,
-        names: &[String],
-        step: &dyn Fn(&str) -> Option<StepIx>,
-    ) -> Option<Rendered> {
-        let undo = match &file.compensate {
-            Some(CompensateFile::Command(message)) => Some(&**message),
-            Some(CompensateFile::Nothing) | None => None,
-        };
-        let command = self.data(&file.command, step).unwrap_or(Some(Template::Literal("{}".to_owned())));
-        let undo_data = undo.and_then(|message| self.data(message, step));
-        for (template, action) in
-            [(command.as_ref(), Action::Do), (undo_data.as_ref().and_then(Option::as_ref), Action::Undo)]
-        {
-            let roots = template.map(Template::roots).unwrap_or_default();
-            for message in check::unreadable(&roots, ancestors, place, action, names) {
-                self.find(at, message, "read the trigger and the replies of steps that are done before (see after)");
-            }
-        }
-        let command_schema = self.schema(file.command.schema.as_ref());
-        let undo_schema = self.schema(undo.and_then(|message| message.schema.as_ref()));
-        let reply_schema = self.schema(file.reply.as_ref().and_then(|reply| reply.schema.as_ref()));
-        let undo = undo_data.map(|compiled| compiled.unwrap_or(Template::Literal("null".to_owned())));
-        let command = command.unwrap_or(Template::Literal("null".to_owned()));
-        Some(Rendered { command, command_schema, undo, undo_schema, reply_schema })
-    }
-
-    /// `None` when there is no data; `Some(None)` when it is wrong, which has been said.
-    fn data(&mut self, message: &MessageFile, step: &dyn Fn(&str) -> Option<StepIx>) -> Option<Option<Template>> {
-        let data: &Spanned<Value> = message.data.as_ref()?;
-        match Template::compile(&data.value, step) {
-            Ok(template) => Some(Some(template)),
-            Err(error) => {
-                self.find(data.referenced, error, "expressions are CEL between ${ and }");
-                Some(None)
-            }
-        }
-    }
-
-    fn text(&mut self, text: &Spanned<String>, step: &dyn Fn(&str) -> Option<StepIx>) -> Option<Template> {
-        match Template::compile_text(&text.value, step) {
-            Ok(Template::Literal(_)) => {
-                self.find(
-                    text.referenced,
-                    "businessKey is the same for every saga".to_owned(),
-                    "read it from the trigger: ${trigger.data.id}",
-                );
-                None
-            }
-            Ok(template) => self.before_start(text.referenced, template),
-            Err(error) => {
-                self.find(text.referenced, error, "before a saga begins there is only its trigger");
-                None
-            }
-        }
-    }
-
-    /// A template that is asked of a trigger reads what there is then.
-    fn before_start(&mut self, at: Location, template: Template) -> Option<Template> {
-        let roots = template.roots();
-        let Some(early) = roots.iter().find(|root| !root.is_before_start()) else { return Some(template) };
-        let hint = "before a saga begins there are its trigger, saga.name and saga.version";
-        self.find(at, format!("{early} is read before there is one"), hint);
-        None
-    }
-
-    fn condition(&mut self, when: &Spanned<String>) -> Option<Template> {
-        let text = when.value.trim().strip_prefix("${").and_then(|text| text.strip_suffix('}')).unwrap_or(&when.value);
-        match Expression::compile(text, &|_| None) {
-            Ok(expression) => self.before_start(when.referenced, Template::Value(expression)),
-            Err(error) => {
-                self.find(when.referenced, error, "before a saga begins there is only its trigger");
-                None
-            }
-        }
-    }
-
-    fn schema(&mut self, name: Option<&Spanned<String>>) -> Option<Schema> {
-        let name = name?;
-        let Some(text) = self.source.schemas.get(&name.value) else {
-            let why = if source::is_inside(&name.value) { "cannot be read" } else { "lies outside the project" };
-            let hint = "schemas are files, named relative to the definition file, at most one folder up";
-            self.find(name.referenced, format!("schema {} {why}", name.value), hint);
-            return None;
-        };
-        let compile = || {
-            serde_json::from_str::<Value>(text)
-                .map_err(|error| error.to_string())
-                .and_then(|schema| jsonschema::validator_for(&schema).map_err(|error| error.to_string()))
-                .map(Arc::new)
-        };
-        match self.validators.entry(name.value.clone()).or_insert_with(compile).clone() {
-            Ok(validator) => Some(Schema { name: name.value.clone(), validator }),
-            Err(error) => {
-                self.find(
-                    name.referenced,
-                    format!("schema {}: {error}", name.value),
-                    "it must be JSON Schema without remote references",
-                );
-                None
-            }
-        }
-    }
-}
-
-fn kind(step: &StepFile) -> StepKind {
-    match step.kind {
-        Some(KindFile::Pivot) => StepKind::Pivot,
-        Some(KindFile::Retriable) => StepKind::Retriable,
-        Some(KindFile::ReadOnly) => StepKind::ReadOnly,
-        Some(KindFile::Compensatable) | None => StepKind::Compensatable,
-    }
-}
-
-fn topic(written: Option<&String>, name: &str, what: &str) -> Arc<str> {
-    written.map_or_else(|| format!("{name}.{what}").into(), |topic| topic.as_str().into())
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
+
+use super::step_file::StepFile;
 
 /// A saga definition.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -121,6 +123,15 @@ pub(super) struct RetryFile {
     pub(super) jitter: Option<JitterFile>,
 }
 
+impl RetryFile {
+    /// True when it says anything.
+    pub(super) fn is_said(&self) -> bool {
+        let Self { maximum_attempts, initial_interval, backoff_coefficient, maximum_interval, jitter } = self;
+        let intervals = initial_interval.is_some() || maximum_interval.is_some();
+        intervals || maximum_attempts.is_some() || backoff_coefficient.is_some() || jitter.is_some()
+    }
+}
+
 /// How delays are spread.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -147,129 +158,20 @@ pub(super) struct CompensationFile {
     pub(super) on_exhausted: Option<ExhaustedFile>,
 }
 
+impl CompensationFile {
+    /// True when it says anything.
+    pub(super) fn is_said(&self) -> bool {
+        let Self { timeout, patience, retry, on_exhausted } = self;
+        timeout.is_some() || patience.is_some() || retry.is_said() || on_exhausted.is_some()
+    }
+}
+
 /// What happens when an undo failed for good.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum ExhaustedFile {
     Block,
     Skip,
-}
-
-/// A step.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
-pub(super) struct StepFile {
-    /// Steps that must be done before. Without it the step starts at once.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    pub(super) after: Vec<Spanned<String>>,
-    /// What its failure and success mean for the saga. Default: `compensatable`.
-    pub(super) kind: Option<KindFile>,
-    /// The service that it talks to. Default: the step's own name.
-    pub(super) participant: Option<String>,
-    /// The command.
-    pub(super) command: MessageFile,
-    /// How it is undone: a command, or `none` (its effect may stay).
-    pub(super) compensate: Option<CompensateFile>,
-    /// What is known of its replies.
-    pub(super) reply: Option<ReplyFile>,
-    /// See `defaults`.
-    #[schemars(with = "Option<String>")]
-    pub(super) timeout: Option<Spanned<String>>,
-    /// See `defaults`.
-    #[schemars(with = "Option<String>")]
-    pub(super) patience: Option<Spanned<String>>,
-    /// See `defaults`.
-    #[serde(default)]
-    pub(super) retry: RetryFile,
-    /// See `defaults`.
-    #[serde(default)]
-    pub(super) compensation: CompensationFile,
-}
-
-/// What a step's failure and success mean for the saga.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum KindFile {
-    /// May fail; is undone by its compensation.
-    Compensatable,
-    /// May fail; once it has succeeded the saga only goes forward.
-    Pivot,
-    /// Never fails for good: asked again without end.
-    Retriable,
-    /// No effect, may fail, nothing to undo.
-    ReadOnly,
-}
-
-/// A command.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct MessageFile {
-    /// Its `ce_type`.
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    /// Its data, with expressions in `${}`. Default: `{}`; for a compensation the data of the step's command.
-    #[schemars(with = "Option<Value>")]
-    pub(super) data: Option<Spanned<Value>>,
-    /// JSON Schema of its data: a file, relative to this one.
-    #[schemars(with = "Option<String>")]
-    pub(super) schema: Option<Spanned<String>>,
-}
-
-/// How a step is undone.
-#[derive(Debug)]
-pub(super) enum CompensateFile {
-    /// Not at all: the effect may stay.
-    Nothing,
-    /// By a command.
-    Command(Box<MessageFile>),
-}
-
-impl<'de> Deserialize<'de> for CompensateFile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = CompensateFile;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a command, or the word none")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<CompensateFile, E> {
-                match text {
-                    "none" => Ok(CompensateFile::Nothing),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
-                }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CompensateFile, A::Error> {
-                let message = MessageFile::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-                Ok(CompensateFile::Command(Box::new(message)))
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-impl JsonSchema for CompensateFile {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Compensate".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let command = generator.subschema_for::<MessageFile>();
-        json_schema!({ "description": "A command, or `none`: the effect may stay.", "anyOf": [{ "const": "none" }, command] })
-    }
-}
-
-/// What is known of a step's replies.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct ReplyFile {
-    /// JSON Schema of a success's data: a file, relative to this one.
-    #[schemars(with = "Option<String>")]
-    pub(super) schema: Option<Spanned<String>>,
 }
 
 /// A map in the order of the file, each value with its place.
@@ -340,15 +242,26 @@ pub(super) fn said(error: &serde_saphyr::Error) -> String {
 }
 
 impl DefinitionFile {
+    /// Where participants answer.
+    pub(super) fn reply_topic(&self) -> Arc<str> {
+        self.own_topic(self.reply_topic.as_ref(), "replies")
+    }
+
+    /// Where ends of sagas are announced, and what steps wait for.
+    pub(super) fn outcome_topic(&self) -> Arc<str> {
+        self.own_topic(self.outcome_topic.as_ref(), "events")
+    }
+
+    fn own_topic(&self, written: Option<&String>, what: &str) -> Arc<str> {
+        written.map_or_else(|| format!("{}.{what}", self.name.value).into(), |topic| topic.as_str().into())
+    }
+
     /// Every schema file that the definition names.
     pub(super) fn schema_names(&self) -> Vec<String> {
-        let of_message = |message: &MessageFile| message.schema.as_ref().map(|name| name.value.clone());
         let mut names: Vec<String> = self.trigger.schema.iter().map(|name| name.value.clone()).collect();
         for (_, _, step) in &self.steps.0 {
-            names.extend(of_message(&step.command));
-            if let Some(CompensateFile::Command(undo)) = &step.compensate {
-                names.extend(of_message(undo));
-            }
+            let messages = step.message().into_iter().chain(step.undo());
+            names.extend(messages.filter_map(|message| message.schema).map(|name| name.value.clone()));
             names.extend(step.reply.as_ref().and_then(|reply| reply.schema.as_ref()).map(|name| name.value.clone()));
         }
         names

@@ -14,10 +14,13 @@ mod file;
 mod folder;
 mod graph;
 mod mask;
+mod messages;
 mod policies;
 mod report;
 mod shape;
 mod source;
+mod step_file;
+mod steps;
 mod template;
 
 pub use check::did_you_mean;

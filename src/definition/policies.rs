@@ -6,7 +6,8 @@ use crate::core::{CompensationPolicy, Jitter, OnExhausted, RetryPolicy, Step, St
 
 use super::compile::Bench;
 use super::duration;
-use super::file::{ClocksFile, CompensateFile, CompensationFile, ExhaustedFile, JitterFile, RetryFile, StepFile};
+use super::file::{ClocksFile, CompensationFile, ExhaustedFile, JitterFile, RetryFile};
+use super::step_file::{CompensateFile, StepFile};
 
 impl Bench<'_> {
     pub(super) fn undo(
@@ -18,6 +19,8 @@ impl Bench<'_> {
         behind_pivot: bool,
     ) -> Undo {
         match (&file.compensate, kind) {
+            // What it may not have is found where it waits.
+            _ if file.wait.is_some() => Undo::Nothing,
             (Some(CompensateFile::Command(_)), _)
                 if behind_pivot || matches!(kind, StepKind::Pivot | StepKind::ReadOnly) =>
             {

@@ -109,6 +109,10 @@ impl Target {
         };
         let place = definition.place_of(step).ok_or_else(missing)?;
         let found = definition.step(place);
+        if let Some(wait) = found.waits {
+            let message = format!("step {step} has no participant: it waits for {}", wait.phrase());
+            return Err(usage(message, "test a step that has a command"));
+        }
         let or = |said: &Option<String>, otherwise: &Arc<str>| {
             said.as_deref().map_or_else(|| Arc::clone(otherwise), Arc::from)
         };

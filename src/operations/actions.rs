@@ -31,7 +31,13 @@ pub enum ActionName {
     Resume,
     Resolve,
     Abandon,
+    Signal,
+    Approve,
+    Reject,
 }
+
+/// The code of a rejection that names none.
+pub const REJECTED: &str = "REJECTED";
 
 /// How a stuck step ended, as a person found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -60,6 +66,9 @@ impl ActionName {
             Verb::Resume => Self::Resume,
             Verb::Resolve { .. } => Self::Resolve,
             Verb::Abandon => Self::Abandon,
+            Verb::Signal { .. } => Self::Signal,
+            Verb::Approve { .. } => Self::Approve,
+            Verb::Reject { .. } => Self::Reject,
         }
     }
 }
@@ -83,18 +92,17 @@ pub struct ActionRequest {
     /// Why; stored.
     #[schema(min_length = 1)]
     pub reason: String,
-    /// The step, by its name: of `republish`, `edit`, `skip`, `complete`, `fail`, `resolve`; of `retry`, where it may be absent: all
-    /// that failed.
+    /// The step, by its name: of every action that is about one; of `retry` it may be absent: all that failed.
     pub step: Option<String>,
     /// Of `retry`: repeat a step that has succeeded. Needs the role approver.
     pub force: Option<bool>,
-    /// Of `edit`: the data of the next attempt.
+    /// Of `edit`: the data of the next attempt. Of `signal`, where successors read it: what is known of what happened.
     #[schema(value_type = Option<serde_json::Value>)]
     pub data: Option<Json>,
-    /// Of `complete`, and of `skip` where successors read it: the step's reply.
+    /// Of `complete`, and of `skip` and `approve` where successors read it: the step's reply.
     #[schema(value_type = Option<serde_json::Value>)]
     pub reply: Option<Json>,
-    /// Of `fail`: a short stable word.
+    /// Of `fail`, and of `reject`, where it is `REJECTED` when nothing is said: a short stable word.
     pub code: Option<String>,
     /// Of `resolve`: what a person found.
     pub outcome: Option<FoundOutcome>,
@@ -151,9 +159,10 @@ impl ActionRequest {
         match verb {
             Verb::Retry { force, .. } => said.force = Some(*force),
             Verb::Edit { data, .. } => said.data = Some(data.clone()),
-            Verb::Skip { reply, .. } => said.reply.clone_from(reply),
+            Verb::Signal { data, .. } => said.data.clone_from(data),
+            Verb::Skip { reply, .. } | Verb::Approve { reply, .. } => said.reply.clone_from(reply),
             Verb::Complete { reply, .. } => said.reply = Some(reply.clone()),
-            Verb::Fail { code, .. } => said.code = Some(code.clone()),
+            Verb::Fail { code, .. } | Verb::Reject { code, .. } => said.code = Some(code.clone()),
             Verb::Resolve { outcome, .. } => said.outcome = Some(FoundOutcome::of(*outcome)),
             Verb::Republish { .. } | Verb::Compensate | Verb::Cancel | Verb::Pause | Verb::Resume | Verb::Abandon => {}
         }
@@ -168,9 +177,9 @@ impl ActionRequest {
         let takes: &[&str] = match self.action {
             ActionName::Republish => &["step"],
             ActionName::Retry => &["step", "force"],
-            ActionName::Edit => &["step", "data"],
-            ActionName::Skip | ActionName::Complete => &["step", "reply"],
-            ActionName::Fail => &["step", "code"],
+            ActionName::Edit | ActionName::Signal => &["step", "data"],
+            ActionName::Skip | ActionName::Complete | ActionName::Approve => &["step", "reply"],
+            ActionName::Fail | ActionName::Reject => &["step", "code"],
             ActionName::Resolve => &["step", "outcome"],
             ActionName::Compensate
             | ActionName::Cancel
@@ -188,14 +197,12 @@ impl ActionRequest {
         ];
         takes_only("this action", takes, &said)?;
         let step = || text("step", self.step.as_deref());
+        let maybe = |name, said: &Option<Json>| said.as_ref().map(|said| checked(name, Some(said))).transpose();
         Ok(match self.action {
             ActionName::Republish => Verb::Republish { step: step()? },
             ActionName::Retry => Verb::Retry { step: self.step.clone(), force: self.force.unwrap_or_default() },
             ActionName::Edit => Verb::Edit { step: step()?, data: checked("data", self.data.as_ref())? },
-            ActionName::Skip => {
-                let reply = self.reply.as_ref().map(|reply| checked("reply", Some(reply))).transpose()?;
-                Verb::Skip { step: step()?, reply }
-            }
+            ActionName::Skip => Verb::Skip { step: step()?, reply: maybe("reply", &self.reply)? },
             ActionName::Complete => Verb::Complete { step: step()?, reply: checked("reply", self.reply.as_ref())? },
             ActionName::Fail => Verb::Fail { step: step()?, code: text("code", self.code.as_deref())? },
             ActionName::Compensate => Verb::Compensate,
@@ -211,6 +218,12 @@ impl ActionRequest {
                 Verb::Resolve { step: step()?, outcome }
             }
             ActionName::Abandon => Verb::Abandon,
+            ActionName::Signal => Verb::Signal { step: step()?, data: maybe("data", &self.data)? },
+            ActionName::Approve => Verb::Approve { step: step()?, reply: maybe("reply", &self.reply)? },
+            ActionName::Reject => {
+                let code = self.code.as_deref().or(Some(REJECTED));
+                Verb::Reject { step: step()?, code: text("code", code)? }
+            }
         })
     }
 }
@@ -228,7 +241,7 @@ fn checked(name: &str, said: Option<&Json>) -> Result<Json, String> {
 /// The role that a verb needs.
 pub fn role_of(verb: &Verb) -> Role {
     match verb {
-        Verb::Abandon | Verb::Retry { force: true, .. } => Role::Approver,
+        Verb::Abandon | Verb::Retry { force: true, .. } | Verb::Approve { .. } | Verb::Reject { .. } => Role::Approver,
         Verb::Republish { .. }
         | Verb::Retry { .. }
         | Verb::Edit { .. }
@@ -239,7 +252,8 @@ pub fn role_of(verb: &Verb) -> Role {
         | Verb::Cancel
         | Verb::Pause
         | Verb::Resume
-        | Verb::Resolve { .. } => Role::Operator,
+        | Verb::Resolve { .. }
+        | Verb::Signal { .. } => Role::Operator,
     }
 }
 
@@ -347,6 +361,12 @@ mod tests {
                 Verb::Resolve { step: step(), outcome: Resolution::Left },
             ),
             (r#"{"action":"abandon","reason":"r"}"#, Verb::Abandon),
+            (r#"{"action":"signal","reason":"r","step":"a"}"#, Verb::Signal { step: step(), data: None }),
+            (
+                r#"{"action":"approve","reason":"r","step":"a","reply":1}"#,
+                Verb::Approve { step: step(), reply: Some(json()) },
+            ),
+            (r#"{"action":"reject","reason":"r","step":"a"}"#, Verb::Reject { step: step(), code: REJECTED.into() }),
         ];
         for (text, verb) in told {
             assert_eq!(ActionRequest::of(&verb, "r").verb(), Ok(verb.clone()), "as it is asked for");
@@ -358,6 +378,7 @@ mod tests {
             (r#"{"action":"edit","reason":"r","step":"a"}"#, "data is missing"),
             (r#"{"action":"fail","reason":"r","code":"C"}"#, "step is missing"),
             (r#"{"action":"resolve","reason":"r","step":"a"}"#, "outcome is missing"),
+            (r#"{"action":"approve","reason":"r","step":"a","data":1}"#, "takes no data; it takes step, reply"),
             (r#"{"action":"delete","reason":"r"}"#, "unknown variant"),
             (r#"{"action":"cancel"}"#, "missing field `reason`"),
             (r#"{"action":"cancel","reason":"r","seq":1}"#, "unknown field `seq`"),
@@ -371,6 +392,8 @@ mod tests {
     fn what_ends_a_saga_or_repeats_an_effect_needs_an_approver() {
         assert_eq!(role_of(&Verb::Abandon), Role::Approver);
         assert_eq!(role_of(&Verb::Retry { step: None, force: true }), Role::Approver);
+        assert_eq!(role_of(&Verb::Approve { step: "a".into(), reply: None }), Role::Approver);
+        assert_eq!(role_of(&Verb::Reject { step: "a".into(), code: "C".into() }), Role::Approver);
         assert_eq!(role_of(&Verb::Retry { step: None, force: false }), Role::Operator);
     }
 }

@@ -249,25 +249,25 @@ impl Scene<'_> {
             1 => ", sent again once".to_owned(),
             times => format!(", sent again {times} times"),
         };
-        let because = format!(
-            "{} of {} ({}, topic {}{again}) is not answered",
-            action.name(),
-            rule.name,
-            counted(out.attempt, of),
-            rule.command_topic
-        );
+        let (waits_for, because) = match rule.waits {
+            Some(wait) => (
+                wait.phrase().to_owned(),
+                format!("{} was asked for on topic {}{again}", rule.name, rule.command_topic),
+            ),
+            None => {
+                let (action, attempt) = (action.name(), counted(out.attempt, of));
+                let topic = &rule.command_topic;
+                let because = format!("{action} of {} ({attempt}, topic {topic}{again}) is not answered", rule.name);
+                (format!("a reply from {}", rule.participant), because)
+            }
+        };
         Some(Gate {
             since: Some(Moment(out.issued_at)),
             attempt: Some(out.attempt),
             attempts_of: of,
             resends: Some(out.resends),
             next: self.next_of(step, action, out),
-            ..self.gate(
-                GateKind::Unanswered,
-                Some((step, action)),
-                format!("a reply from {}", rule.participant),
-                because,
-            )
+            ..self.gate(GateKind::Unanswered, Some((step, action)), waits_for, because)
         })
     }
 
@@ -278,6 +278,9 @@ impl Scene<'_> {
             Action::Do if !patience_decides(self.definition, self.saga, step) => None,
             Action::Do if self.definition.step(step).kind == StepKind::Pivot => {
                 Some("the saga becomes stuck".to_owned())
+            }
+            Action::Do if self.definition.step(step).waits.is_some() => {
+                Some(format!("{name} has failed, and the saga is undone"))
             }
             Action::Do => Some(format!("{name} counts as possibly done, and the saga is undone")),
             Action::Undo
@@ -291,7 +294,10 @@ impl Scene<'_> {
                 OnExhausted::Skip => format!("the undo of {name} is skipped, and its effect stays"),
             }),
         };
-        let sent_again = self.saga.blocks_of(step, action).all(|block| block.kind != BlockKind::Undeliverable);
+        // A notice is sent again once its patience has ended, where that decides nothing.
+        let is_notice = self.definition.step(step).waits.is_some() && end.is_some();
+        let mut blocks = self.saga.blocks_of(step, action);
+        let sent_again = !is_notice && blocks.all(|block| block.kind != BlockKind::Undeliverable);
         let resend = Next { at: Moment(out.resend_at), what: "the same command is sent again", then: None };
         let end = end.map(|end| Next { at: Moment(out.patience_ends), what: "patience ends", then: Some(end) });
         let mut next: Vec<Next> = sent_again.then_some(resend).into_iter().chain(end).collect();

@@ -78,6 +78,7 @@ pub use actions::ActionName;
 pub use actions::ActionRequest;
 pub use actions::NotPerformed;
 pub use actions::Performed;
+pub use actions::REJECTED;
 pub use actions::open_for;
 pub use actions::perform;
 pub use actions::role_of;

@@ -28,13 +28,13 @@ pub struct PlanRequest {
     pub step: Option<String>,
     /// Of `retry`: repeat a step that has succeeded. Who applies the plan needs the role approver.
     pub force: Option<bool>,
-    /// Of `edit`: the data of the next attempt, the same for each saga.
+    /// Of `edit`: the data of the next attempt; of `signal`: what happened. The same for each saga.
     #[schema(value_type = Option<serde_json::Value>)]
     pub data: Option<Json>,
-    /// Of `complete`, and of `skip` where successors read it: the step's reply.
+    /// Of `complete`, and of `skip` and `approve` where successors read it: the step's reply.
     #[schema(value_type = Option<serde_json::Value>)]
     pub reply: Option<Json>,
-    /// Of `fail`: a short stable word.
+    /// Of `fail` and `reject`: a short stable word.
     pub code: Option<String>,
     /// Of `resolve`: what a person found.
     pub outcome: Option<FoundOutcome>,

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sagabus::core::{Action, Json, Render, Saga, StepIx, Timestamp, Trigger, effects, issue_all, saga_id, start};
+use sagabus::core::{
+    Action, Json, Render, Saga, Step, StepIx, StepKind, Timestamp, Trigger, Wait, effects, issue_all, saga_id, start,
+};
 use sagabus::definition::{Compiled, Report, Source, json_schema, lint_files, read_folder};
 
 fn source(yaml: &str) -> Source {
@@ -467,4 +469,46 @@ fn a_file_at_its_limits_is_judged_at_once() {
         assert!(found <= 100, "{name}: {found} findings");
         assert!(took.as_secs() < 10, "{name}: {took:?}");
     }
+}
+
+#[test]
+fn a_step_waits_on_the_outcome_topic_for_a_week_unless_it_says_otherwise() {
+    let yaml = format!(
+        "{HEAD}defaults: {{timeout: 3s, patience: 9s}}\nsteps:\n  w: {{wait: {{}}}}\n  a: {{wait: {{for: approval, type: t.asked, data: {{id: \"${{trigger.data.id}}\"}}}}, patience: 2d, after: [w]}}\n"
+    );
+    let plan = Compiled::load(&source(&yaml)).unwrap();
+    let [waits, approval] = &plan.definition().steps[..] else { panic!("two steps") };
+    let told = |step: &Step| (step.waits, step.kind, step.command_type.to_string(), step.timeout_ms, step.patience_ms);
+    let week = 7 * 86_400_000;
+    let notice = "sagabus.step.waiting".to_owned();
+    assert_eq!(told(waits), (Some(Wait::Signal), StepKind::ReadOnly, notice, week, week));
+    let two_days = 2 * 86_400_000;
+    assert_eq!(told(approval), (Some(Wait::Approval), StepKind::ReadOnly, "t.asked".to_owned(), two_days, two_days));
+    assert_eq!([&*waits.command_topic, &*approval.command_topic], ["t.events", "t.events"]);
+}
+
+#[test]
+fn a_step_that_waits_has_nothing_of_what_belongs_to_a_participant() {
+    let wrong = [
+        ("command: {type: t}", "waits, and has a command"),
+        ("participant: p", "waits, and has a participant"),
+        ("timeout: 3s", "waits, and has a timeout or retry"),
+        ("retry: {maximumAttempts: 2}", "waits, and has a timeout or retry"),
+        ("compensate: none", "waits, and has a compensation"),
+        ("compensation: {timeout: 3s}", "waits, and has a compensation"),
+        ("kind: compensatable", "is compensatable or a pivot"),
+        ("kind: pivot", "is compensatable or a pivot"),
+        ("patience: 0s", "timeout 0 ms and patience 0 ms"),
+        ("wait: {for: luck}", "wait.for is"),
+    ];
+    for (said, message) in wrong {
+        // The value of `wait` where that is what is wrong.
+        let wait = if said.starts_with("wait") { "" } else { "wait: {}, " };
+        let found = steps(&format!("  w: {{{wait}{said}}}\n"));
+        assert!(found.iter().any(|found| found.contains(message)), "{said}: {found:#?}");
+    }
+    assert_eq!(steps("  w: {kind: readOnly}\n"), ["step w neither commands nor waits"]);
+    let behind = "  p: {kind: pivot, command: {type: t}}\n  w: {after: [p], wait: {for: approval}}\n";
+    assert!(steps(behind).iter().any(|found| found.contains("can fail, and is not before pivot")));
+    assert_eq!(steps(&behind.replace("wait:", "kind: retriable, wait:")), Vec::<String>::new());
 }

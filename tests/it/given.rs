@@ -5,7 +5,8 @@ use std::sync::Arc;
 use sagabus::core::{
     Action, Answer, CompensationPolicy, Decision, Definition, Fact, Input, Jitter, Json, OnExhausted, Operation,
     Outcome, Phase, Render, RenderError, Reply, RetryPolicy, Rules, Saga, Sha256, Step, StepIx, StepKind, Timestamp,
-    Transition, Trigger, Undo, Verb, Verdict, command_id, decide, fold, issue_all, next_due, ready, saga_id, start,
+    Transition, Trigger, Undo, Verb, Verdict, Wait, command_id, decide, fold, issue_all, next_due, ready, saga_id,
+    start,
 };
 use sagabus::replay::check;
 use sagabus::store::SagaRow;
@@ -28,8 +29,25 @@ impl Render for Plain {
     }
 }
 
+fn kind(words: &[&str]) -> StepKind {
+    match words {
+        words if words.contains(&"pivot") => StepKind::Pivot,
+        words if words.contains(&"retriable") => StepKind::Retriable,
+        words if words.contains(&"readOnly") || waits(words).is_some() => StepKind::ReadOnly,
+        _ => StepKind::Compensatable,
+    }
+}
+
+fn waits(words: &[&str]) -> Option<Wait> {
+    match words {
+        words if words.contains(&"approval") => Some(Wait::Approval),
+        words if words.contains(&"signal") => Some(Wait::Signal),
+        _ => None,
+    }
+}
+
 /// A definition from text such as `order; clearing after order; risk after clearing pivot; mail after order retriable; look readOnly`.
-/// `skip` lets a compensation be skipped when it is exhausted; the effect of a `retriable stays` has no undo.
+/// `skip` lets a compensation be skipped when it is exhausted; the effect of a `retriable stays` has no undo; `approval` and `signal` wait.
 pub(crate) fn definition(text: &str) -> Definition {
     let parsed: Vec<Vec<&str>> = text.split(';').map(|step| step.split_whitespace().collect()).collect();
     let place = |name: &str| parsed.iter().position(|words| words[0] == name).expect("a step of the definition");
@@ -38,12 +56,6 @@ pub(crate) fn definition(text: &str) -> Definition {
             .iter()
             .position(|word| *word == "after")
             .map_or(Vec::new(), |at| words[at + 1].split(',').map(place).collect())
-    };
-    let kind = |words: &[&str]| match words {
-        words if words.contains(&"pivot") => StepKind::Pivot,
-        words if words.contains(&"retriable") => StepKind::Retriable,
-        words if words.contains(&"readOnly") => StepKind::ReadOnly,
-        _ => StepKind::Compensatable,
     };
     let ix = |at: usize| StepIx(u16::try_from(at).unwrap());
     let mut order: Vec<usize> = Vec::new();
@@ -68,6 +80,7 @@ pub(crate) fn definition(text: &str) -> Definition {
         name: words[0].into(),
         participant: words[0].into(),
         command_topic: format!("{}.commands", words[0]).into(),
+        waits: waits(words),
         kind: kind(words),
         after: after(words).into_iter().map(ix).collect(),
         before: (0..parsed.len()).filter(|other| after(&parsed[*other]).contains(&at)).map(ix).collect(),
@@ -75,10 +88,12 @@ pub(crate) fn definition(text: &str) -> Definition {
         command_type: "do".into(),
         undo: match kind(words) {
             StepKind::Compensatable => Undo::Command("undo".into()),
-            StepKind::Retriable if !behind[at] && !words.contains(&"stays") => Undo::Command("undo".into()),
+            StepKind::Retriable if !behind[at] && !words.contains(&"stays") && waits(words).is_none() => {
+                Undo::Command("undo".into())
+            }
             StepKind::Retriable | StepKind::Pivot | StepKind::ReadOnly => Undo::Nothing,
         },
-        timeout_ms: 1_000,
+        timeout_ms: if waits(words).is_some() { 5_000 } else { 1_000 },
         patience_ms: 5_000,
         retry: retry.clone(),
         compensation: CompensationPolicy {

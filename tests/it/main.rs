@@ -60,3 +60,5 @@ mod statement_errors;
 mod store_conformance;
 mod support;
 mod verify;
+mod waits;
+mod waits_story;

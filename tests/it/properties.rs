@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::given::{Driven, answer, conflict};
 
 /// Definitions that the linter would accept, of different shapes.
-const SHAPES: [&str; 9] = [
+const SHAPES: [&str; 11] = [
     "a",
     "a; b after a; c after b",
     "a; b after a; c after a; d after b,c",
@@ -21,6 +21,8 @@ const SHAPES: [&str; 9] = [
     "a readOnly; b skip; c after a,b; d after c pivot; e after d retriable; f after e pivot",
     "a; b after a retriable; c after b skip",
     "a; b after a; c after b readOnly; d after c; e after a skip",
+    "a; w after a approval; s after a signal; b after w,s; c after b",
+    "a; w after a approval; p after w pivot; s after p signal retriable; r after s retriable",
     "a retriable stays; p pivot; r after p retriable; n after p retriable; m after n retriable",
 ];
 
@@ -39,7 +41,7 @@ fn moves() -> impl Strategy<Value = Move> {
             .prop_map(|(step, action, attempt, outcome)| Move::Reply { step, action, attempt, outcome }),
         4 => (0..12_000_u64, any::<bool>(), any::<bool>())
             .prop_map(|(millis, read, acknowledged)| Move::Pass { millis, read, acknowledged }),
-        3 => (0..16_u8, 0..6_usize).prop_map(|(verb, step)| Move::Ask { verb, step }),
+        3 => (0..19_u8, 0..6_usize).prop_map(|(verb, step)| Move::Ask { verb, step }),
         1 => (0..6_usize, any::<bool>()).prop_map(|(step, action)| Move::Undeliverable { step, action }),
         1 => (0..6_usize).prop_map(|step| Move::Hold { step }),
     ]
@@ -78,6 +80,9 @@ fn verb(number: u8, step: String) -> Verb {
         12 => Verb::Resolve { step, outcome: Resolution::Undone },
         13 => Verb::Retry { step: Some(step), force: true },
         14 => Verb::Retry { step: None, force: false },
+        15 => Verb::Approve { step, reply: None },
+        16 => Verb::Reject { step, code: "BY_HAND".into() },
+        17 => Verb::Signal { step, data: None },
         _ => Verb::Abandon,
     }
 }

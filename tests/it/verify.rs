@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sagabus::bus::{From, MemoryBus};
 use sagabus::core::{Action, Answer, Fact, Json, Operation, Outcome, Phase, StepIx, Timestamp, Transition, Verb};
+use sagabus::definition::{Compiled, Source};
 use sagabus::engine::{Engine, Settings, SystemClock, wall_clock};
 use sagabus::operations::{self, Check, Places, VerifyReport};
 use sagabus::store::{Console, PostgresStore, SagaFilter};
@@ -28,12 +29,16 @@ pub(super) struct Busy {
 
 impl Busy {
     pub(super) async fn start(name: &str, script: Script) -> Self {
+        Self::with(name, examples(), script).await
+    }
+
+    /// With these definitions in force.
+    pub(super) async fn with(name: &str, definitions: Vec<(Source, Arc<Compiled>)>, script: Script) -> Self {
         let database = TestDatabase::migrated(name).await;
         let console = Console::connect(&database.url).await.unwrap();
-        let examples = examples();
-        let rows: Vec<_> = examples.iter().map(|(source, plan)| row_of(source, plan)).collect();
+        let rows: Vec<_> = definitions.iter().map(|(source, plan)| row_of(source, plan)).collect();
         console.deploy(&rows, false).await.unwrap();
-        let plans = examples.into_iter().map(|(_, plan)| plan).collect();
+        let plans = definitions.into_iter().map(|(_, plan)| plan).collect();
         let world = World::new(PostgresStore::new(&database.url).unwrap(), plans, script, SystemClock::start());
         Self { database, world }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use sagabus::core::{
-    Action, Answer, Definition, Fact, OnExhausted, Outcome, Phase, Saga, StepKind, Timestamp, Transition, Undo,
+    Action, Answer, Definition, Fact, OnExhausted, Outcome, Phase, Saga, Step, StepKind, Timestamp, Transition, Undo,
     Verdict, fold,
 };
 use sagabus::store::Stored;
@@ -266,7 +266,8 @@ impl Audited<'_> {
 
     /// P4, P8: what is there is what the outcome says.
     fn effects_fit_the_outcome(&self) {
-        for step in self.definition.steps.iter().filter(|step| step.kind != StepKind::ReadOnly) {
+        let has_effect = |step: &&Step| step.kind != StepKind::ReadOnly && step.waits.is_none();
+        for step in self.definition.steps.iter().filter(has_effect) {
             let expected = match (self.saga.phase, &step.undo) {
                 (Phase::Completed, _) => 1,
                 (Phase::Compensated | Phase::Cancelled, Undo::Command(_)) => 0,

@@ -24,7 +24,9 @@ impl Shape {
 }
 
 /// Shapes that every schedule chooses from.
-const SHAPES: u64 = 160;
+const SHAPES: u64 = 190;
+/// From here on they have steps that wait and command nobody.
+const WAITING: u64 = 160;
 
 /// All shapes, the simple ones first.
 pub(crate) fn shapes() -> Vec<Shape> {
@@ -85,7 +87,7 @@ fn text(number: u64, version: u32, steps: u32, choices: &mut Choices) -> String 
     let on_exhausted = if choices.below(3) == 2 { "skip" } else { "block" };
     let mut text = head(&name, version, on_exhausted);
     let pivot = (choices.below(2) == 1).then(|| choices.below(steps));
-    text.push_str(&lines(steps, pivot, choices));
+    text.push_str(&lines(steps, pivot, number >= WAITING, choices));
     text
 }
 
@@ -98,7 +100,7 @@ fn head(name: &str, version: u32, on_exhausted: &str) -> String {
     )
 }
 
-fn lines(steps: u32, pivot: Option<u32>, choices: &mut Choices) -> String {
+fn lines(steps: u32, pivot: Option<u32>, waits: bool, choices: &mut Choices) -> String {
     let mut text = String::new();
     for step in 0..steps {
         let after = predecessors(step, pivot, choices);
@@ -109,6 +111,14 @@ fn lines(steps: u32, pivot: Option<u32>, choices: &mut Choices) -> String {
         } else {
             "{id: \"${trigger.data.id}\"}".to_owned()
         };
+        let after = if after.is_empty() { String::new() } else { format!("after: [{}], ", after.join(", ")) };
+        if waits && Some(step) != pivot && choices.below(3) == 0 {
+            let kind = if is_before { "readOnly" } else { "retriable" };
+            let answer = if choices.below(2) == 0 { "approval" } else { "signal" };
+            let notice = format!("wait: {{for: {answer}, type: read.s{step}, data: {data}}}");
+            _ = writeln!(text, "  s{step}: {{{after}kind: {kind}, {notice}, patience: 7s}}");
+            continue;
+        }
         let (kind, command, undo) = if Some(step) == pivot {
             ("pivot", "act", "")
         } else if !is_before {
@@ -120,7 +130,6 @@ fn lines(steps: u32, pivot: Option<u32>, choices: &mut Choices) -> String {
                 _ => ("retriable", "act", ", compensate: {type: undo}"),
             }
         };
-        let after = if after.is_empty() { String::new() } else { format!("after: [{}], ", after.join(", ")) };
         _ = writeln!(
             text,
             "  s{step}: {{{after}participant: p{participant}, kind: {kind}, command: {{type: {command}.s{step}, data: {data}}}{undo}}}"

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use sagabus::core::{Json, Operation, Partition, Resolution, Verb};
+use sagabus::core::{Json, Operation, Partition, Resolution, Step, Verb};
 use sagabus::store::HoldTarget;
 use sagabus::wire;
 use uuid::Uuid;
@@ -193,10 +193,14 @@ fn operate(world: &Rc<World>, number: u32) {
     let row = &rows[usize::try_from(choices.below(u32::try_from(rows.len()).expect("few"))).expect("few")];
     let plan = world.plans.iter().find(|plan| plan.definition().hash == row.definition_hash).expect("deployed");
     let steps = &plan.definition().steps;
-    let step =
-        steps[usize::try_from(choices.below(u32::try_from(steps.len()).expect("few"))).expect("few")].name.to_string();
+    let what = choices.below(18);
+    // Answers are for those that wait, mostly.
+    let waiting: Vec<&Step> = steps.iter().filter(|step| what >= 14 && step.waits.is_some()).collect();
+    let of: Vec<&Step> = if waiting.is_empty() { steps.iter().collect() } else { waiting };
+    let chosen = choices.below(u32::try_from(of.len()).expect("few"));
+    let step = of[usize::try_from(chosen).expect("few")].name.to_string();
     let data = || Json::parse(br#"{"token":"by-hand"}"#).expect("it is JSON");
-    let verb = match choices.below(14) {
+    let verb = match what {
         0 => Verb::Cancel,
         1 => Verb::Resume,
         2 => Verb::Republish { step },
@@ -209,6 +213,9 @@ fn operate(world: &Rc<World>, number: u32) {
         9 | 10 => Verb::Pause,
         11 => Verb::Resolve { step, outcome: Resolution::Left },
         12 => Verb::Resolve { step, outcome: Resolution::Undone },
+        14 | 15 => Verb::Approve { step, reply: Some(data()) },
+        16 => Verb::Reject { step, code: "BY_HAND".to_owned() },
+        17 => Verb::Signal { step, data: Some(data()) },
         _ => Verb::Abandon,
     };
     let is_pause = verb == Verb::Pause;
@@ -272,7 +279,15 @@ fn send_again(world: &Rc<World>, number: u32) {
 pub(crate) fn ask(world: &Rc<World>, saga_id: Uuid, id: Uuid, verb: Verb, expect_seq: Option<u32>) {
     let keeps_the_rules = matches!(
         verb,
-        Verb::Cancel | Verb::Compensate | Verb::Pause | Verb::Resume | Verb::Republish { .. } | Verb::Fail { .. }
+        Verb::Cancel
+            | Verb::Compensate
+            | Verb::Pause
+            | Verb::Resume
+            | Verb::Republish { .. }
+            | Verb::Fail { .. }
+            | Verb::Signal { .. }
+            | Verb::Approve { .. }
+            | Verb::Reject { .. }
     );
     let is_first = world.steered.borrow_mut().insert(saga_id);
     if is_first && keeps_the_rules {

@@ -40,7 +40,7 @@ impl Sometimes {
 pub(crate) const RACES: [&str; 3] = ["race won by an operator", "race lost to an operator", "race won by an answer"];
 
 /// What a million schedules must have met at least 100 times each.
-pub(crate) const EXPECTED: [&str; 82] = [
+pub(crate) const EXPECTED: [&str; 86] = [
     "engine killed",
     "engine stopped and gone on",
     "engine superseded by its namesake",
@@ -123,6 +123,10 @@ pub(crate) const EXPECTED: [&str; 82] = [
     "skipped by an operator",
     "completed by an operator",
     "abandoned",
+    "approved",
+    "rejected",
+    "signalled",
+    "notice withdrawn",
 ];
 
 /// What a fact is an example of.
@@ -154,7 +158,13 @@ pub(crate) fn of_fact(fact: &Fact) -> Option<&'static str> {
         Fact::Released { .. } => "step released",
         Fact::Edited { .. } => "edited",
         Fact::Skipped { .. } => "skipped by an operator",
-        Fact::Operated { operation } if matches!(operation.verb, Verb::Complete { .. }) => "completed by an operator",
+        Fact::Operated { operation } => match operation.verb {
+            Verb::Complete { .. } => "completed by an operator",
+            Verb::Approve { .. } => "approved",
+            Verb::Reject { .. } => "rejected",
+            Verb::Signal { .. } => "signalled",
+            _ => return None,
+        },
         Fact::PhaseChanged { phase: Phase::Abandoned } => "abandoned",
         _ => return None,
     })

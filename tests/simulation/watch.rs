@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use sagabus::core::{Action, BlockKind, Definition, Fact, Partition, StepIx, Timestamp, Transition, command_id};
+use sagabus::core::{
+    Action, BlockKind, Definition, Fact, Partition, StepIx, Timestamp, Transition, Verb, Wait, command_id,
+};
 use sagabus::store::{Change, StoreError};
 use sagabus::wire::Received;
 use uuid::Uuid;
@@ -59,6 +61,7 @@ pub(crate) fn committed(world: &Rc<World>, life: Life, change: &Change) {
         }
         transition.facts.iter().for_each(|fact| gave_up(world, row.saga_id, fact));
         nothing_held_is_sent(world, row.saga_id, &transition.facts);
+        notices_are_answered_or_withdrawn(world, row.saga_id, &transition.facts);
         if transition.now > now {
             world.violated(format!(
                 "row {} of saga {} was decided {} ahead of the database's clock",
@@ -87,6 +90,49 @@ fn nothing_held_is_sent(world: &Rc<World>, saga: Uuid, facts: &[Fact]) {
         if let Some(hold) = holds.iter().find(|hold| hold.target.covers(&definition.name, rule)) {
             world.violated(format!("saga {saga}: {fact:?} while {} is held", hold.target));
         }
+    }
+}
+
+/// A saga that has turned waits for nobody's word, and no repair says yes in place of an approval.
+fn notices_are_answered_or_withdrawn(world: &Rc<World>, saga: Uuid, facts: &[Fact]) {
+    let Some(definition) = definition(world, saga).filter(|_| world.has_waits) else { return };
+    let waits = |step: StepIx| definition.step(step).waits;
+    let mut notices = world.notices.borrow_mut();
+    let open = notices.entry(saga).or_default();
+    for fact in facts {
+        match fact {
+            Fact::Issued { step, .. } if waits(*step).is_some() => _ = open.insert(*step),
+            Fact::Failed { step, answer: None, .. } if waits(*step).is_some() => {
+                let is_asked = facts.iter().any(|fact| matches!(fact, Fact::Operated { .. }));
+                if open.remove(step) && !is_asked {
+                    world.saw("notice withdrawn");
+                }
+            }
+            Fact::Succeeded { step, action: Action::Do, .. }
+            | Fact::Failed { step, action: Action::Do, .. }
+            | Fact::GivenUp { step, .. }
+            | Fact::Skipped { step, .. } => _ = open.remove(step),
+            Fact::Operated { operation } => {
+                let of_approval = operation.verb.step().and_then(|name| definition.place_of(name)).and_then(waits);
+                let goes_around = matches!(
+                    operation.verb,
+                    Verb::Complete { .. } | Verb::Skip { .. } | Verb::Fail { .. } | Verb::Resolve { .. }
+                );
+                if of_approval == Some(Wait::Approval) && goes_around {
+                    world.violated(format!(
+                        "saga {saga}: {} of a step that waits for an approval",
+                        operation.verb.name()
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    let has_turned = facts.iter().any(|fact| matches!(fact, Fact::Turned { .. }));
+    let holds = world.database.holds();
+    let is_held = |step: &StepIx| holds.iter().any(|hold| hold.target.covers(&definition.name, definition.step(*step)));
+    if has_turned && !world.outage.borrow().has_lost_commits() && open.iter().any(|step| !is_held(step)) {
+        world.violated(format!("saga {saga} has turned, and its notices {open:?} wait on"));
     }
 }
 

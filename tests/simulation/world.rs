@@ -101,6 +101,10 @@ pub(crate) struct World {
     pub(crate) contested: RefCell<Vec<super::race::Contested>>,
     /// What was known when undos were decided, also by facts that a fail-over lost: kept where one may come.
     pub(crate) undos_decided: RefCell<BTreeMap<(uuid::Uuid, StepIx), Vec<UndoDecided>>>,
+    /// Steps of each saga that wait and command nobody, since their notice was decided.
+    pub(crate) notices: RefCell<BTreeMap<uuid::Uuid, BTreeSet<StepIx>>>,
+    /// Some step of some definition is one of those.
+    pub(crate) has_waits: bool,
     /// Triggers that were written: topic and key.
     pub(crate) triggered: RefCell<BTreeSet<(Arc<str>, String)>>,
     /// Triggers among records that retention removed: they may have been lost.
@@ -126,6 +130,7 @@ impl World {
         script: Script,
         story: Story,
     ) -> Rc<Self> {
+        let has_waits = plans.iter().any(|plan| plan.definition().steps.iter().any(|step| step.waits.is_some()));
         let world = Self {
             choices: RefCell::new(choices),
             knobs: RefCell::new(knobs),
@@ -145,6 +150,8 @@ impl World {
             ended: RefCell::default(),
             contested: RefCell::default(),
             undos_decided: RefCell::default(),
+            notices: RefCell::default(),
+            has_waits,
             triggered: RefCell::default(),
             forgotten: RefCell::default(),
             has_removed_records: Cell::new(false),

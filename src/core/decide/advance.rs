@@ -6,7 +6,7 @@ use super::super::phase::Phase;
 use super::super::progress::flight;
 use super::super::saga::{Action, Backward, Forward, Saga};
 use super::draft::Draft;
-use super::hold;
+use super::{hold, wait};
 
 /// Moves the saga on as far as it goes by itself.
 pub(super) fn advance(draft: &mut Draft<'_>) {
@@ -17,6 +17,9 @@ pub(super) fn advance(draft: &mut Draft<'_>) {
 fn go_on(draft: &mut Draft<'_>) {
     if draft.saga.is_final() || draft.saga.phase == Phase::Paused {
         return;
+    }
+    if draft.saga.turned.is_some() {
+        wait::withdraw(draft);
     }
     if !draft.saga.blocks.is_empty() {
         draft.enter(Phase::Stuck);

@@ -14,8 +14,10 @@ mod operation;
 mod outcome;
 mod repair;
 mod reply;
+mod resolve;
 mod start;
 mod timer;
+mod wait;
 
 use std::fmt;
 

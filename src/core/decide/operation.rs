@@ -8,7 +8,7 @@ use super::super::phase::Phase;
 use super::super::progress::is_past_pivot;
 use super::super::saga::{Action, Backward, Block, BlockKind, Forward};
 use super::draft::Draft;
-use super::{Refusal, advance, hold, repair};
+use super::{Refusal, advance, hold, repair, resolve, wait};
 
 /// The code of an action that is refused because it was asked for of an earlier row of the journal.
 pub const CHANGED: &str = "changed";
@@ -51,7 +51,10 @@ fn carry_out(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), String>
         Verb::Skip { step, reply } => repair::skip(draft, step, reply.as_ref()),
         Verb::Complete { step, reply } => repair::complete(draft, step, reply, operation.id),
         Verb::Fail { step, code } => repair::fail(draft, step, code),
-        Verb::Resolve { step, outcome } => repair::resolve(draft, step, *outcome),
+        Verb::Resolve { step, outcome } => resolve::resolve(draft, step, *outcome),
+        Verb::Signal { step, data } => wait::signal(draft, step, data.as_ref(), operation),
+        Verb::Approve { step, reply } => wait::approve(draft, step, reply.as_ref(), operation),
+        Verb::Reject { step, code } => wait::reject(draft, step, code, operation),
     }
 }
 

@@ -140,8 +140,11 @@ pub(super) fn exhausted(draft: &mut Draft<'_>, step: StepIx, unanswered: bool, c
 pub(super) fn given_up(draft: &mut Draft<'_>, step: StepIx, attempt: u16) {
     draft.push(Fact::GivenUp { step, attempt });
     if draft.saga.turned.is_none() {
-        let message = "unanswered for its patience: possibly done, so it is undone".to_owned();
-        draft.push(Fact::FailedForGood { step, code: "saga.unanswered".into(), message });
+        let message = match draft.step(step).waits {
+            Some(_) => "nobody answered in time",
+            None => "unanswered for its patience: possibly done, so it is undone",
+        };
+        draft.push(Fact::FailedForGood { step, code: "saga.unanswered".into(), message: message.to_owned() });
         draft.turn(Cause::Step(step));
     }
 }

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::super::definition::{StepIx, StepKind};
+use super::super::definition::{StepIx, StepKind, Wait};
 use super::super::fact::{Answer, Cause, Fact, Outcome};
-use super::super::input::Resolution;
 use super::super::json::Json;
 use super::super::phase::Phase;
-use super::super::progress::{flight, is_endless};
+use super::super::progress::flight;
 use super::super::saga::{Action, Backward, BlockKind, Flight, Forward};
 use super::draft::Draft;
 use super::operation::{self, try_again};
-use super::{advance, outcome};
+use super::{advance, outcome, resolve, wait};
 
 /// The same command, the same id: always safe.
 pub(super) fn republish(draft: &mut Draft<'_>, name: &str) -> Result<(), String> {
@@ -162,6 +161,16 @@ pub(super) fn skip(draft: &mut Draft<'_>, name: &str, reply: Option<&Json>) -> R
 pub(super) fn complete(draft: &mut Draft<'_>, name: &str, reply: &Json, operation: Uuid) -> Result<(), String> {
     let step = find(draft, name)?;
     may_complete(draft, step)?;
+    succeed_by_hand(draft, step, reply, operation)
+}
+
+/// The step's success, said by a person, if the reply fits its schema.
+pub(super) fn succeed_by_hand(
+    draft: &mut Draft<'_>,
+    step: StepIx,
+    reply: &Json,
+    operation: Uuid,
+) -> Result<(), String> {
     draft.rules.render.check_reply(step, reply)?;
     let answer = Answer {
         id: Arc::from(operation.to_string()),
@@ -176,7 +185,7 @@ pub(super) fn complete(draft: &mut Draft<'_>, name: &str, reply: &Json, operatio
 }
 
 /// The effect is there, says a person; also where an undo is known to have succeeded: then it stays.
-fn done_by_hand(draft: &mut Draft<'_>, step: StepIx, answer: Option<Answer>) {
+pub(super) fn done_by_hand(draft: &mut Draft<'_>, step: StepIx, answer: Option<Answer>) {
     draft.unblock(step, Action::Do, |_| true);
     if draft.saga.step(step).backward == Backward::Done {
         draft.push(Fact::UndoSkipped { step });
@@ -188,131 +197,23 @@ fn done_by_hand(draft: &mut Draft<'_>, step: StepIx, answer: Option<Answer>) {
 /// Definite failure by hand. The late success of a command that was outstanding gets an undo of its own.
 pub(super) fn fail(draft: &mut Draft<'_>, name: &str, code: &str) -> Result<(), String> {
     let (step, flight) = not_done(draft, name)?;
-    not_done_by_hand(draft, step, flight.map_or(0, |flight| flight.attempt), code);
+    let attempt = flight.map_or(0, |flight| flight.attempt);
+    not_done_by_hand(draft, step, attempt, code, "said by an operator".to_owned());
     Ok(())
 }
 
-fn not_done_by_hand(draft: &mut Draft<'_>, step: StepIx, attempt: u16, code: &str) {
+/// The step's definite failure, said by a person.
+pub(super) fn not_done_by_hand(draft: &mut Draft<'_>, step: StepIx, attempt: u16, code: &str, message: String) {
     draft.push(Fact::Failed { step, action: Action::Do, attempt, answer: None });
     draft.unblock(step, Action::Do, |_| true);
     if draft.saga.turned.is_none() {
         let cause = draft.saga.wish.unwrap_or(Cause::Step(step));
-        outcome::over(draft, step, cause, code, "said by an operator".to_owned());
+        outcome::over(draft, step, cause, code, message);
     }
-}
-
-/// The outcome of a stuck step, as a person found it: it settles both directions. On a saga that has ended it settles a late undo.
-pub(super) fn resolve(draft: &mut Draft<'_>, name: &str, found: Resolution) -> Result<(), String> {
-    let step = find(draft, name)?;
-    may_resolve(draft, step)?;
-    let undo_failed = draft.saga.is_final() || draft.saga.blocks_of(step, Action::Undo).next().is_some();
-    for action in [Action::Do, Action::Undo] {
-        draft.unblock(step, action, |_| true);
-    }
-    match found {
-        Resolution::Done => found_done(draft, step, undo_failed),
-        Resolution::Undone => found_undone(draft, step),
-        Resolution::Left => found_left(draft, step),
-    }
-    refuse_wish(draft, step);
-    close(draft, step);
-    Ok(())
-}
-
-fn may_resolve(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
-    let name = &draft.step(step).name;
-    let blocked = draft.saga.blocks.iter().any(|block| block.step == step);
-    match draft.saga.phase {
-        Phase::Stuck if blocked => Ok(()),
-        Phase::Completed | Phase::Compensated | Phase::CompensatedWithSkips | Phase::Cancelled
-            if matches!(draft.saga.step(step).backward, Backward::Exhausted(_)) =>
-        {
-            Ok(())
-        }
-        Phase::Running
-        | Phase::Compensating
-        | Phase::Stuck
-        | Phase::Paused
-        | Phase::Completed
-        | Phase::Compensated
-        | Phase::CompensatedWithSkips
-        | Phase::Cancelled
-        | Phase::Abandoned => Err(format!("the saga is not stuck at step {name}")),
-    }
-}
-
-fn found_done(draft: &mut Draft<'_>, step: StepIx, undo_failed: bool) {
-    let before = draft.saga.step(step).clone();
-    let turned = draft.saga.turned.is_some();
-    // Where the saga goes forward, an undo that has not gone out would take away what is found done.
-    let undo_waits = !turned && before.backward == Backward::Ready;
-    if undo_failed || undo_waits || before.backward == Backward::Done {
-        draft.push(Fact::UndoSkipped { step });
-    }
-    match (&before.forward, &before.backward) {
-        // Everything else is undone, and this cannot be: it stays.
-        (Forward::Succeeded, Backward::None) if turned && draft.step(step).kind == StepKind::Pivot => {
-            draft.push(Fact::UndoSkipped { step });
-        }
-        (Forward::Succeeded, _) => {}
-        (_, Backward::None) => done_by_hand(draft, step, None),
-        (Forward::Skipped(_), _) => {}
-        (_, _) if turned => {}
-        (_, _) => done_by_hand(draft, step, None),
-    }
-}
-
-fn found_undone(draft: &mut Draft<'_>, step: StepIx) {
-    let state = draft.saga.step(step);
-    let (is_done, attempt) = (state.forward == Forward::Succeeded, state.attempts);
-    let undone_by_hand = Fact::Succeeded { step, action: Action::Undo, attempt: 0, answer: None };
-    match &state.backward {
-        Backward::Done => {}
-        Backward::Ready
-        | Backward::Issued(_)
-        | Backward::Retrying(_)
-        | Backward::Exhausted(_)
-        | Backward::Skipped(_) => draft.push(undone_by_hand),
-        Backward::None => {
-            // Where the saga may turn, its effect was there and a person undid it. Where it may not, the step is to be done again.
-            if is_done && !is_endless(draft.definition(), &draft.saga, step) {
-                draft.push(undone_by_hand);
-            }
-            // Otherwise a late success gets an undo of its own.
-            not_done_by_hand(draft, step, attempt, "saga.resolved_undone");
-        }
-    }
-}
-
-fn found_left(draft: &mut Draft<'_>, step: StepIx) {
-    if !matches!(draft.saga.step(step).forward, Forward::Succeeded | Forward::Skipped(_)) {
-        draft.push(Fact::Skipped { step, reply: None });
-    }
-    draft.push(Fact::UndoSkipped { step });
-}
-
-/// A step of a saga that goes forward, which will not be done by itself any more (its undo has closed it, or its `do` is over), waits
-/// for a person to skip or complete it: the saga must not stand still silently.
-fn close(draft: &mut Draft<'_>, step: StepIx) {
-    let state = draft.saga.step(step);
-    let is_over = match &state.forward {
-        Forward::Skipped(_) => false,
-        Forward::Succeeded => state.backward == Backward::Done,
-        Forward::Failed(_) | Forward::GivenUp(_) | Forward::Unclear => true,
-        Forward::Pending | Forward::Ready | Forward::Retrying(_) | Forward::Issued(_) => state.is_closed(),
-    };
-    let is_said = draft.saga.blocks_of(step, Action::Do).any(|block| block.kind == BlockKind::Failed);
-    if draft.saga.turned.is_some() || !is_over || is_said {
-        return;
-    }
-    let attempt = state.attempts;
-    draft.push(Fact::Failed { step, action: Action::Do, attempt, answer: None });
-    let message = "its undo closes it for good: skip or complete it by hand";
-    draft.block(step, Action::Do, BlockKind::Failed, "saga.step_closed", message);
 }
 
 /// A pivot that counts as done refuses the wish to turn.
-fn refuse_wish(draft: &mut Draft<'_>, step: StepIx) {
+pub(super) fn refuse_wish(draft: &mut Draft<'_>, step: StepIx) {
     let is_done = matches!(draft.saga.step(step).forward, Forward::Succeeded | Forward::Skipped(_));
     if is_done && draft.step(step).kind == StepKind::Pivot && draft.saga.wish.is_some() {
         draft.push(Fact::WishRefused);
@@ -324,8 +225,13 @@ pub(super) fn allowed(draft: &Draft<'_>) -> Vec<&'static str> {
     let any = |may: &dyn Fn(StepIx) -> bool| draft.definition().places().any(may);
     let is_open = is_open(draft).is_ok();
     let may_turn = operation::may_turn(draft).is_ok();
-    let may_settle = any(&|step| may_settle(draft, step).is_ok());
+    let may_settle = any(&|step| may_say(draft, step).is_ok());
+    let may_answer = |answer| any(&|step| wait::may_answer(draft, step, answer).is_ok());
+    let (signal, approve) = (may_answer(Wait::Signal), may_answer(Wait::Approval));
     let verbs = [
+        ("signal", signal),
+        ("approve", approve),
+        ("reject", approve),
         ("resume", operation::may_resume(draft).is_ok()),
         ("pause", operation::may_pause(draft)),
         ("cancel", may_turn),
@@ -336,7 +242,7 @@ pub(super) fn allowed(draft: &Draft<'_>) -> Vec<&'static str> {
         ("skip", may_settle),
         ("complete", any(&|step| may_complete(draft, step).is_ok())),
         ("fail", may_settle),
-        ("resolve", any(&|step| may_resolve(draft, step).is_ok())),
+        ("resolve", any(&|step| resolve::may_resolve(draft, step).is_ok())),
         ("abandon", is_open),
     ];
     verbs.into_iter().filter(|(_, may)| *may).map(|(verb, _)| verb).collect()
@@ -345,11 +251,17 @@ pub(super) fn allowed(draft: &Draft<'_>) -> Vec<&'static str> {
 /// The step called `name`, if a person may still say how it ended; with its outstanding command.
 fn not_done(draft: &Draft<'_>, name: &str) -> Result<(StepIx, Option<Flight>), String> {
     let step = find(draft, name)?;
-    Ok((step, may_settle(draft, step)?))
+    Ok((step, may_say(draft, step)?))
+}
+
+/// As `may_settle`, for any person who may repair.
+fn may_say(draft: &Draft<'_>, step: StepIx) -> Result<Option<Flight>, String> {
+    wait::is_no_approval(draft, step)?;
+    may_settle(draft, step)
 }
 
 /// The command that is outstanding, if a person may still say how the step ended.
-fn may_settle(draft: &Draft<'_>, step: StepIx) -> Result<Option<Flight>, String> {
+pub(super) fn may_settle(draft: &Draft<'_>, step: StepIx) -> Result<Option<Flight>, String> {
     is_open(draft)?;
     let name = &draft.step(step).name;
     let turned = draft.saga.turned.is_some();
@@ -373,18 +285,18 @@ fn may_settle(draft: &Draft<'_>, step: StepIx) -> Result<Option<Flight>, String>
 
 /// A step whose undo is due cannot be called done: the undo would take the effect away again.
 fn may_complete(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
-    may_settle(draft, step)?;
+    may_say(draft, step)?;
     if draft.saga.step(step).is_undoing() {
         return Err(format!("step {} is being undone: it can be skipped", draft.step(step).name));
     }
     Ok(())
 }
 
-fn is_open(draft: &Draft<'_>) -> Result<(), String> {
+pub(super) fn is_open(draft: &Draft<'_>) -> Result<(), String> {
     if draft.saga.is_final() { Err("it has ended".to_owned()) } else { Ok(()) }
 }
 
-fn find(draft: &Draft<'_>, name: &str) -> Result<StepIx, String> {
+pub(super) fn find(draft: &Draft<'_>, name: &str) -> Result<StepIx, String> {
     draft.definition().place_of(name).ok_or_else(|| {
         let names: Vec<&str> = draft.definition().steps.iter().map(|step| &*step.name).collect();
         format!("there is no step {name}; its steps are {}", names.join(", "))

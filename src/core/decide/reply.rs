@@ -199,7 +199,8 @@ fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Resu
 /// True for a step that must not have happened where a saga turns, and that nothing can undo: a person has to know of it.
 fn stays(draft: &Draft<'_>, step: StepIx) -> bool {
     let rule = draft.step(step);
-    rule.kind == StepKind::Pivot || rule.behind_pivot && rule.kind != StepKind::ReadOnly && rule.undo == Undo::Nothing
+    let has_effect = rule.kind != StepKind::ReadOnly && rule.waits.is_none();
+    rule.kind == StepKind::Pivot || rule.behind_pivot && has_effect && rule.undo == Undo::Nothing
 }
 
 fn late(draft: &mut Draft<'_>, target: Target, answer: Answer, code: &'static str, message: &str) -> Refusal {

@@ -34,9 +34,13 @@ pub struct ScaffoldError {
 /// The files of a participant for `step`, in the order in which a reader wants them.
 ///
 /// # Errors
-/// A command type that cannot stand in a program's text: templates write it between quotes.
+/// The step waits and has no participant, or a command type cannot stand in a program's text: templates write it between quotes.
 pub fn scaffold(language: Language, definition: &Definition, step: StepIx) -> Result<Vec<ScaffoldFile>, ScaffoldError> {
     let step = definition.step(step);
+    if let Some(wait) = step.waits {
+        let message = format!("it commands nobody: it waits for {}", wait.phrase());
+        return Err(ScaffoldError { step: step.name.to_string(), message });
+    }
     let undo_type = match &step.undo {
         Undo::Command(kind) => Some(&**kind),
         Undo::Nothing => None,

@@ -84,7 +84,8 @@ impl<S: Store, C: Clock + Clone> World<S, C> {
                 broker.create(topic, 2);
                 partitions.extend([(Arc::clone(topic), 0), (Arc::clone(topic), 1)]);
             }
-            command_topics.extend(definition.steps.iter().map(|step| Arc::clone(&step.command_topic)));
+            let commanded = definition.steps.iter().filter(|step| step.waits.is_none());
+            command_topics.extend(commanded.map(|step| Arc::clone(&step.command_topic)));
         }
         command_topics.sort();
         command_topics.dedup();

@@ -1,0 +1,99 @@
+//! Steps that command nobody: their command is a notice on the outcome topic, and whoever can answer does, a service by a reply, a person
+//! by an action. What is said of such a step is no repair: it is what the saga waits for.
+
+use std::sync::Arc;
+
+use super::super::definition::{StepIx, Wait};
+use super::super::fact::Fact;
+use super::super::input::Operation;
+use super::super::json::Json;
+use super::super::saga::{Action, Forward};
+use super::draft::Draft;
+use super::repair;
+
+/// What the step waits for has happened.
+pub(super) fn signal(
+    draft: &mut Draft<'_>,
+    name: &str,
+    data: Option<&Json>,
+    operation: &Operation,
+) -> Result<(), String> {
+    let step = repair::find(draft, name)?;
+    may_answer(draft, step, Wait::Signal)?;
+    let data = data.cloned().unwrap_or_else(Json::empty_object);
+    repair::succeed_by_hand(draft, step, &data, operation.id)
+}
+
+/// A person's yes. Without a reply of its own successors read who gave it, and why.
+pub(super) fn approve(
+    draft: &mut Draft<'_>,
+    name: &str,
+    reply: Option<&Json>,
+    operation: &Operation,
+) -> Result<(), String> {
+    let step = repair::find(draft, name)?;
+    may_answer(draft, step, Wait::Approval)?;
+    let said = || serde_json::json!({ "approvedBy": operation.who, "reason": operation.reason }).to_string();
+    let reply = reply.cloned().unwrap_or_else(|| Json::parse(said().as_bytes()).expect("it was written as JSON"));
+    repair::succeed_by_hand(draft, step, &reply, operation.id)
+}
+
+/// A person's no: a definite failure, with the person's reason.
+pub(super) fn reject(draft: &mut Draft<'_>, name: &str, code: &str, operation: &Operation) -> Result<(), String> {
+    let step = repair::find(draft, name)?;
+    may_answer(draft, step, Wait::Approval)?;
+    let attempt = draft.saga.step(step).attempts;
+    repair::not_done_by_hand(draft, step, attempt, code, operation.reason.clone());
+    Ok(())
+}
+
+/// Whether the step waits for this. One whose notice was refused, or answered with a no that could not turn the saga, still does.
+pub(super) fn may_answer(draft: &Draft<'_>, step: StepIx, answer: Wait) -> Result<(), String> {
+    let name = &draft.step(step).name;
+    match (draft.step(step).waits, &draft.saga.step(step).forward) {
+        (None, _) => Err(format!("step {name} waits for its participant: use complete or fail")),
+        (Some(Wait::Signal), _) if answer != Wait::Signal => {
+            Err(format!("step {name} waits for a signal: use signal or fail"))
+        }
+        (Some(Wait::Approval), _) if answer != Wait::Approval => Err(approval_only(name)),
+        (Some(_), Forward::Pending | Forward::Ready) => Err(format!("step {name} waits for nothing yet")),
+        // A service contradicts itself about nothing that happened.
+        (Some(_), Forward::Unclear) => repair::is_open(draft),
+        (
+            Some(_),
+            Forward::Issued(_)
+            | Forward::Retrying(_)
+            | Forward::Succeeded
+            | Forward::Failed(_)
+            | Forward::GivenUp(_)
+            | Forward::Skipped(_),
+        ) => repair::may_settle(draft, step).map(|_| ()),
+    }
+}
+
+/// An approval is given or refused by who may: no other verb goes around it.
+pub(super) fn is_no_approval(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
+    let rule = draft.step(step);
+    if rule.waits == Some(Wait::Approval) && !defect!("approval gone around") {
+        Err(approval_only(&rule.name))
+    } else {
+        Ok(())
+    }
+}
+
+fn approval_only(name: &Arc<str>) -> String {
+    format!("step {name} waits for an approval: use approve or reject")
+}
+
+/// A saga that has turned waits for nobody: steps that only wait are over at once, and what is said of them later is too late.
+pub(super) fn withdraw(draft: &mut Draft<'_>) {
+    for step in draft.definition().places() {
+        let state = draft.saga.step(step);
+        let (is_open, attempt) = (matches!(state.forward, Forward::Issued(_) | Forward::Unclear), state.attempts);
+        let waits = is_open && draft.step(step).waits.is_some();
+        if waits && !draft.is_held(step) && !defect!("notice not withdrawn") {
+            draft.push(Fact::Failed { step, action: Action::Do, attempt, answer: None });
+            draft.unblock(step, Action::Do, |_| true);
+        }
+    }
+}

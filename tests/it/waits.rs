@@ -1,0 +1,180 @@
+//! Steps that wait and command nobody, by the rules.
+
+use sagabus::core::{Action, Fact, Forward, Json, Phase, Resolution, Verb, Verdict};
+
+use super::given::{Driven, ask, busy, conflict, refusal, success};
+
+const LARGE: &str = "order; approval after order approval; pay after approval";
+
+fn approve(step: &str) -> Verb {
+    Verb::Approve { step: step.into(), reply: None }
+}
+
+fn reject(step: &str) -> Verb {
+    Verb::Reject { step: step.into(), code: "REJECTED".into() }
+}
+
+fn signal(step: &str) -> Verb {
+    Verb::Signal { step: step.into(), data: Some(Json::parse(br#"{"dock":7}"#).unwrap()) }
+}
+
+#[test]
+fn an_approval_lets_the_saga_go_on_and_successors_read_who_gave_it() {
+    let mut saga = Driven::start(LARGE);
+    saga.succeed("order");
+    assert_eq!(saga.issued(), ["do order 1", "do approval 1"]);
+    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Applied);
+    assert_eq!(saga.issued()[2..], ["do pay 1"]);
+    let reply = saga.saga.step(saga.place("approval")).reply.clone().unwrap();
+    assert_eq!(reply.get(), r#"{"approvedBy":"ada","reason":"test"}"#);
+    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Stale, "it was given");
+    assert_eq!(saga.reply("approval", Action::Do, 1, refusal()).verdict, Verdict::Stale, "a service comes too late");
+    saga.succeed("pay");
+    assert_eq!(saga.phase(), Phase::Completed);
+    saga.check_fold();
+}
+
+#[test]
+fn a_rejection_undoes_the_saga_with_its_reason() {
+    let mut saga = Driven::start(LARGE);
+    saga.succeed("order");
+    assert_eq!(ask(&mut saga, reject("approval")), Verdict::Applied);
+    assert_eq!(saga.issued()[2..], ["undo order 1"]);
+    let error = saga.saga.error.clone().unwrap();
+    assert_eq!((error.step.as_deref(), &*error.code, &*error.message), (Some("approval"), "REJECTED", "test"));
+    saga.reply("order", Action::Undo, 1, success());
+    assert_eq!(saga.phase(), Phase::Compensated);
+    saga.check_fold();
+}
+
+#[test]
+fn a_service_may_answer_a_notice_and_a_signal_has_its_data() {
+    let mut saga = Driven::start("a; w after a signal; b after w");
+    saga.succeed("a w");
+    assert_eq!(saga.issued()[2..], ["do b 1"]);
+    let mut saga = Driven::start("a; w after a signal; b after w");
+    saga.succeed("a");
+    assert_eq!(ask(&mut saga, signal("w")), Verdict::Applied);
+    assert_eq!(saga.saga.step(saga.place("w")).reply.clone().unwrap().get(), r#"{"dock":7}"#);
+    let mut saga = Driven::start("a; w after a signal; b after w");
+    saga.succeed("a");
+    saga.reply("w", Action::Do, 1, busy());
+    saga.pass(1_000);
+    assert_eq!(saga.issued()[2..], ["do w 2"], "not now: a new notice");
+}
+
+#[test]
+fn a_notice_is_not_repeated_and_after_its_patience_the_saga_is_undone() {
+    let mut saga = Driven::start(LARGE);
+    saga.succeed("order");
+    assert!(matches!(saga.pass(4_999).facts[..], [Fact::Rearmed { at: Some(_) }]), "nobody is asked again");
+    saga.pass(1);
+    assert_eq!(saga.issued()[2..], ["undo order 1"]);
+    let error = saga.saga.error.clone().unwrap();
+    assert_eq!((&*error.code, &*error.message), ("saga.unanswered", "nobody answered in time"));
+    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Stale, "too late");
+    saga.check_fold();
+}
+
+#[test]
+fn a_saga_that_has_turned_waits_for_nobody_and_what_is_said_later_does_no_harm() {
+    for late in [success(), refusal(), conflict()] {
+        let mut saga = Driven::start("a; w after a approval; s after a signal; b after a; c after w,s,b");
+        saga.succeed("a");
+        saga.reply("b", Action::Do, 1, refusal());
+        assert_eq!(saga.issued()[4..], ["undo a 1"], "at once");
+        let waits = saga.place("w");
+        assert!(matches!(saga.saga.step(waits).forward, Forward::Failed(Some(_))));
+        assert_eq!(ask(&mut saga, approve("w")), Verdict::Stale);
+        saga.reply("w", Action::Do, 1, late);
+        assert_eq!(saga.phase(), Phase::Compensating);
+        saga.reply("a", Action::Undo, 1, success());
+        assert_eq!(saga.phase(), Phase::Compensated);
+        saga.check_fold();
+    }
+}
+
+#[test]
+fn a_notice_that_a_service_contradicts_itself_about_stops_no_saga_that_turns() {
+    let mut saga = Driven::start("a; w after a approval; b after a; c after w,b");
+    saga.succeed("a");
+    saga.reply("w", Action::Do, 1, conflict());
+    assert_eq!(saga.phase(), Phase::Stuck);
+    saga.reply("b", Action::Do, 1, refusal());
+    assert_eq!((saga.phase(), saga.issued().last().cloned()), (Phase::Compensating, Some("undo a 1".to_owned())));
+    saga.check_fold();
+}
+
+#[test]
+fn a_person_who_cancels_waits_for_no_notice() {
+    let mut saga = Driven::start(LARGE);
+    saga.succeed("order");
+    ask(&mut saga, Verb::Pause);
+    assert_eq!(ask(&mut saga, Verb::Cancel), Verdict::Applied);
+    assert_eq!(saga.issued()[2..], ["undo order 1"]);
+}
+
+#[test]
+fn nothing_but_an_approval_answers_a_step_that_waits_for_one() {
+    let mut saga = Driven::start(LARGE);
+    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Stale, "it does not wait yet");
+    assert_eq!(ask(&mut saga, approve("order")), Verdict::Stale, "its participant answers");
+    saga.succeed("order");
+    let (step, reply) = ("approval".to_owned(), Json::empty_object());
+    let around = [
+        Verb::Skip { step: step.clone(), reply: None },
+        Verb::Complete { step: step.clone(), reply },
+        Verb::Fail { step: step.clone(), code: "NO".into() },
+        Verb::Resolve { step, outcome: Resolution::Done },
+        signal("approval"),
+    ];
+    for verb in around {
+        assert_eq!(ask(&mut saga, verb.clone()), Verdict::Stale, "{verb:?}");
+    }
+    saga.reply("approval", Action::Do, 1, conflict());
+    assert_eq!(saga.phase(), Phase::Stuck);
+    let resolve = Verb::Resolve { step: "approval".into(), outcome: Resolution::Left };
+    assert_eq!(ask(&mut saga, resolve), Verdict::Stale, "nor where its service contradicts itself");
+    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Applied);
+    assert_eq!(saga.phase(), Phase::Running);
+    saga.check_fold();
+
+    let mut saga = Driven::start("w signal; b after w");
+    assert_eq!(ask(&mut saga, approve("w")), Verdict::Stale, "an approval is no signal");
+    assert_eq!(ask(&mut saga, Verb::Skip { step: "w".into(), reply: None }), Verdict::Applied);
+}
+
+#[test]
+fn behind_the_pivot_a_no_waits_for_another_word() {
+    for again in [true, false] {
+        let mut saga = Driven::start("a; p after a pivot; w after p approval retriable; b after w retriable");
+        saga.succeed("a p");
+        saga.pass(60_000);
+        assert_eq!((saga.phase(), saga.issued().len()), (Phase::Running, 3), "nobody gives up there");
+        assert_eq!(ask(&mut saga, reject("w")), Verdict::Applied);
+        assert_eq!(saga.phase(), Phase::Stuck, "nothing may be undone");
+        if again {
+            assert_eq!(ask(&mut saga, approve("w")), Verdict::Applied, "they have thought again");
+        } else {
+            assert_eq!(ask(&mut saga, Verb::Resume), Verdict::Applied);
+            saga.succeed("w");
+        }
+        saga.succeed("b");
+        assert_eq!(saga.phase(), Phase::Completed, "again: {again}, {:?}", saga.issued());
+        saga.check_fold();
+    }
+}
+
+#[test]
+fn a_held_notice_is_withdrawn_once_it_is_released() {
+    let mut saga = Driven::start("a; w after a approval; b after a; c after w,b");
+    saga.succeed("a");
+    let place = saga.place("w").at();
+    saga.held[place] = Some(saga.now);
+    saga.reply("b", Action::Do, 1, refusal());
+    assert_eq!(saga.issued().len(), 3, "what is in flight settles first, and it is held");
+    saga.held[place] = None;
+    saga.pass(0);
+    assert_eq!(saga.issued()[3..], ["undo a 1"]);
+    saga.check_fold();
+}
