@@ -5,11 +5,15 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, chown, geteuid};
 use sqlx::{Connection as _, PgConnection};
+
+/// Servers that this process has started: each has a folder of its own.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// How long the server may take to answer.
 const START: Duration = Duration::from_secs(20);
@@ -50,7 +54,8 @@ impl PrivatePostgres {
     /// There is none to be found, or it does not start.
     pub async fn start() -> Result<Self, PostgresError> {
         let binaries = find().ok_or(PostgresError::NotFound)?;
-        let folder = std::env::temp_dir().join(format!("sagabus-postgres-{}", std::process::id()));
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("sagabus-postgres-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(failed("make a folder for Postgres"))?;
         // Postgres refuses to run as root.
         let user = if geteuid().is_root() { unprivileged() } else { None };
