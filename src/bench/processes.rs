@@ -1,4 +1,4 @@
-//! CPU seconds by process group, and memory, from /proc: CPU is the figure that survives a noisy machine.
+//! CPU seconds by process group, what the broker writes, and memory, from /proc: CPU is the figure that survives a noisy machine.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,15 +10,17 @@ pub(super) struct Clocks {
     own: HashMap<u32, f64>,
     postgres: HashMap<u32, f64>,
     broker: HashMap<u32, f64>,
+    broker_written: HashMap<u32, f64>,
 }
 
-/// CPU seconds spent between two moments.
+/// What was spent between two moments: CPU seconds, and bytes that the broker wrote to its logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Spent {
     pub(super) engine: f64,
     pub(super) own: f64,
     pub(super) postgres: f64,
     pub(super) broker: f64,
+    pub(super) broker_written: f64,
 }
 
 impl Clocks {
@@ -34,7 +36,10 @@ impl Clocks {
             let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             match fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim() {
                 "postgres" => _ = clocks.postgres.insert(id, seconds(id, true)),
-                "java" => _ = clocks.broker.insert(id, seconds(id, false)),
+                "java" => {
+                    clocks.broker.insert(id, seconds(id, false));
+                    clocks.broker_written.insert(id, written_bytes(id));
+                }
                 _ => {}
             }
         }
@@ -51,6 +56,7 @@ impl Clocks {
             own: spent(&self.own, &before.own),
             postgres: spent(&self.postgres, &before.postgres),
             broker: spent(&self.broker, &before.broker),
+            broker_written: spent(&self.broker_written, &before.broker_written),
         }
     }
 }
@@ -69,6 +75,12 @@ fn seconds(id: u32, with_children: bool) -> f64 {
     let sum = |from: usize, to: usize| fields.get(from..to).map_or(0.0, |ticks| ticks.iter().sum::<f64>());
     // proc(5): utime and stime are fields 14 and 15, cutime and cstime 16 and 17; a tick is 10 ms.
     (sum(11, 13) + if with_children { sum(13, 15) } else { 0.0 }) / 100.0
+}
+
+/// Bytes that a process caused to be written to storage, by the page as they were made dirty; 0 when that is not told.
+fn written_bytes(id: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{id}/io")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap_or(0.0)
 }
 
 /// Resident memory of a process, in bytes; 0 when it is gone.
@@ -94,5 +106,10 @@ mod tests {
         let own = std::process::id();
         assert!(resident_bytes(own) > 1_000_000);
         assert!(Clocks::now(own).own.contains_key(&own));
+        let (file, before) = (std::env::temp_dir().join(format!("sagabus-written-{own}")), written_bytes(own));
+        fs::write(&file, vec![1; 1 << 20]).unwrap();
+        let written = written_bytes(own) - before;
+        fs::remove_file(file).unwrap();
+        assert!(written == 0.0 || written >= 1_048_576.0, "memory is no storage: {written}");
     }
 }

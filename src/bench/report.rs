@@ -49,6 +49,8 @@ pub struct Report {
     pub broker_cpu: f64,
     /// Bytes of write-ahead log a saga.
     pub wal_bytes_per_saga: f64,
+    /// Bytes that the broker wrote to its logs a saga: triggers, commands, answers, announcements, compressed as they came.
+    pub kafka_bytes_per_saga: f64,
     /// How often the write-ahead log was forced to the disk, for 1,000 sagas.
     pub syncs_per_thousand: f64,
     /// Transactions for 1,000 sagas.
@@ -104,6 +106,7 @@ impl Report {
             postgres_cpu: spent.postgres / thousands,
             broker_cpu: spent.broker / thousands,
             wal_bytes_per_saga: figures.wal_bytes as f64 / count,
+            kafka_bytes_per_saga: spent.broker_written / count,
             syncs_per_thousand: figures.wal_syncs as f64 / thousands,
             transactions_per_thousand: figures.transactions as f64 / thousands,
             statements_per_thousand: figures.statements.map(|calls| calls as f64 / thousands),
@@ -159,12 +162,13 @@ impl fmt::Display for Report {
         let statements = self.statements_per_thousand.map_or_else(|| "?".to_owned(), |calls| format!("{calls:.0}"));
         writeln!(
             f,
-            "Postgres     {:.0} B of WAL a saga   for 1,000: {:.0} syncs, {:.0} transactions, {statements} statements   HOT {:.0} %   dead rows {}",
-            self.wal_bytes_per_saga,
-            self.syncs_per_thousand,
-            self.transactions_per_thousand,
-            self.hot_percent,
-            self.dead_rows
+            "written      {:.0} B of WAL and {:.0} B by the broker a saga",
+            self.wal_bytes_per_saga, self.kafka_bytes_per_saga
+        )?;
+        writeln!(
+            f,
+            "Postgres     for 1,000: {:.0} syncs, {:.0} transactions, {statements} statements   HOT {:.0} %   dead rows {}",
+            self.syncs_per_thousand, self.transactions_per_thousand, self.hot_percent, self.dead_rows
         )?;
         if let (Some(silence), Some(drained)) = (self.silence_ms, self.drained_ms) {
             writeln!(
