@@ -53,6 +53,12 @@ pub(super) fn engine(cached: usize, unemitted: usize, give_ups_waiting: usize) {
     gauge!("sagabus_give_ups_waiting_partitions").set(give_ups_waiting as f64);
 }
 
+/// What people hold, as the engine decides by it from now on.
+#[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+pub(super) fn holds(count: usize) {
+    gauge!("sagabus_holds").set(count as f64);
+}
+
 /// The engine began anew.
 pub(super) fn restarted(error: &StoreError) {
     if matches!(error, StoreError::Fenced) {

@@ -157,6 +157,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let catalogue = self.store.catalogue().await?;
         let released = self.catalog.released();
         self.catalog.replace(&catalogue).map_err(|name| StoreError::Newer(format!("active definition {name}")))?;
+        meters::holds(catalogue.holds.len());
         if self.catalog.released() != released {
             let now = self.now();
             self.cache.look_at_the_held(now);

@@ -29,6 +29,8 @@ pub struct TopJson {
     pub parked: u64,
     /// Sagas that wait for a person.
     pub stuck: i64,
+    /// What people hold, such as `participant risk`.
+    pub held: Vec<String>,
     /// What engines have not judged yet; `None` where Kafka is not asked.
     pub inputs: Option<TopInputs>,
     /// Why `inputs` is not there although Kafka was asked.
@@ -90,11 +92,12 @@ pub async fn top(console: &Console, lookout: Option<&mut Lookout>) -> Result<Top
     let moved = console.moved_sagas(LATELY_SECONDS).await?;
     let parked = console.parked_open(0).await?.count;
     let writers = console.writers_alive(SILENT_MS).await?;
+    let held = console.holds().await?.iter().map(|hold| hold.target.to_string()).collect();
     let inputs = match lookout {
         None => Ok(None),
         Some(lookout) => lookout.engines().await.map(Some).map_err(|failure| failure.message),
     };
-    Ok(seen(&open, &moved, parked, writers, inputs))
+    Ok(TopJson { held, ..seen(&open, &moved, parked, writers, inputs) })
 }
 
 fn seen(
@@ -114,6 +117,7 @@ fn seen(
         writers_silent: writers.silent,
         parked,
         stuck: open.iter().filter(|open| open.phase == Phase::Stuck).map(|open| open.sagas).sum(),
+        held: Vec::new(),
         inputs,
         inputs_unknown,
         lately_seconds: LATELY_SECONDS,

@@ -99,6 +99,7 @@ fn how_it_goes_is_told_at_a_glance() {
         writers_silent: 1,
         parked: 3,
         stuck: 2,
+        held: Vec::new(),
         inputs: Some(TopInputs { behind: 412, stopped: 1, topics }),
         inputs_unknown: None,
         lately_seconds: 10,
@@ -107,7 +108,8 @@ fn how_it_goes_is_told_at_a_glance() {
     golden("top", &format!("{}\n\n{}", render::top_head(&seen), render::top_body(&seen, times())));
     golden("top_json", &json(&seen));
     let alone = TopJson { inputs: None, ..seen.clone() };
-    let away = TopJson { inputs: None, inputs_unknown: Some("the broker does not answer".to_owned()), ..seen };
+    let held = vec!["participant risk".to_owned(), "step trade-settlement/mail".to_owned()];
+    let away = TopJson { held, inputs: None, inputs_unknown: Some("the broker does not answer".to_owned()), ..seen };
     golden("top_heads", &format!("{}\n{}", render::top_head(&alone), render::top_head(&away)));
 }
 

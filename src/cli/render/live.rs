@@ -76,7 +76,11 @@ pub fn top_head(seen: &TopJson) -> String {
         (None, None) => "behind: --kafka tells".to_owned(),
     };
     let (alive, stuck, parked) = (seen.writers_alive, seen.stuck, seen.parked);
-    format!("engines {alive} alive{silent}   stuck {stuck}   parked {parked}   {behind}")
+    let held = match seen.held.as_slice() {
+        [] => String::new(),
+        held => format!("   held: {}", printable(&held.join(", "))),
+    };
+    format!("engines {alive} alive{silent}   stuck {stuck}   parked {parked}{held}   {behind}")
 }
 
 fn told(inputs: &TopInputs) -> String {
