@@ -9,12 +9,13 @@ macro_rules! defect {
 }
 
 /// Every seeded defect: its name, and what goes wrong with it.
-pub const ALL: [(&str, &str); 45] = [
+pub const ALL: [(&str, &str); 46] = [
     (
         "answer to an earlier attempt applied",
         "An answer is taken for the attempt that is outstanding, whichever it answers.",
     ),
     ("approval gone around", "A repair says yes where only an approval may."),
+    ("approval gone around behind it", "A repair lets what comes after an approval begin before it is given."),
     (
         "batch forgotten before it is acknowledged",
         "The note of what is to be sent is deleted although the broker has said nothing.",

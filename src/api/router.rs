@@ -52,6 +52,7 @@ fn groups() -> [Group; 5] {
         .routes(routes!(saga::difference))
         .routes(routes!(sagas::find))
         .routes(routes!(sagas::stuck))
+        .routes(routes!(sagas::waiting))
         .routes(routes!(sagas::failure_groups))
         .routes(routes!(sagas::failure_group))
         .routes(routes!(sagas::definitions))

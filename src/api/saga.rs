@@ -164,11 +164,11 @@ pub(super) enum ActionAnswer {
     Tried(Box<DryRun>),
 }
 
-/// Asks an engine to act on a saga: one of the twelve verbs of repair.
+/// Asks an engine to act on a saga: one of the verbs of repair, or the answer to a step that waits.
 ///
 /// `If-Match` names the seq that the saga was read at: 428 without, 412 when it has moved on. 409 with the phase, the reason and the
-/// verbs that can, when the state does not allow it. 503 when no engine decides within 10 s: it stays asked for. `abandon`, and
-/// `retry` with `force`, need the role approver.
+/// verbs that can, when the state does not allow it. 503 when no engine decides within 10 s: it stays asked for. `approve`, `reject`,
+/// `abandon`, and `retry` with `force`, need the role approver.
 #[utoipa::path(post, path = "/v1/sagas/{id}/actions", tag = "repair",
     params(("id" = Uuid, Path, description = "The saga's id."), ("If-Match" = String, Header, description = "The saga's ETag."), Trying),
     request_body = ActionRequest, responses((status = OK, body = ActionAnswer)))]

@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use crate::engine::wall_clock;
 use crate::operations::{
     self, Caller, Condition, Conditions, CountJson, Cut, DefinitionJson, FailureGroup, FoundJson, ListedJson, Page,
-    TimeFormat, Trouble,
+    TimeFormat, Trouble, WaitingJson,
 };
 
 use super::ask::{Asked, Named, json, size};
@@ -199,6 +199,19 @@ pub(super) async fn stuck(
     let limit = size("limit", asked.limit)?;
     let filter = operations::filter(&asked.conditions()?, wall_clock()).within(caller.definitions.as_deref());
     let (items, is_cut) = operations::stuck(&door.desk.reading, &filter, limit, caller.sight()).await?;
+    Ok(json(&Cut { items, is_cut }))
+}
+
+/// Steps that wait for a signal or an approval, the longest first, of the newest sagas that could have one.
+#[utoipa::path(get, path = "/v1/waiting", tag = "see", params(WhichCut), responses((status = OK, body = Cut<WaitingJson>)))]
+pub(super) async fn waiting(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    Asked(asked): Asked<WhichCut>,
+) -> Result<Response, Problem> {
+    let limit = size("limit", asked.limit)?;
+    let filter = operations::filter(&asked.conditions()?, wall_clock()).within(caller.definitions.as_deref());
+    let (items, is_cut) = operations::waiting(&door.desk.reading, &filter, limit, caller.sight()).await?;
     Ok(json(&Cut { items, is_cut }))
 }
 

@@ -92,6 +92,9 @@ pub(super) enum SeeVerb {
     /// Sagas that wait for a person: at which step, since when, why, what can be done.
     #[command(after_help = "Example: sagabus stuck --where definition=trade-settlement")]
     Stuck(ListArguments),
+    /// Steps that wait for a signal or an approval: since when, until when, what was asked. Of sagas that run, unless --where names another phase.
+    #[command(after_help = "Example: sagabus waiting --where definition=refund")]
+    Waiting(ListArguments),
     /// What goes wrong in sagas that have not ended, in groups: definition, step, direction, code.
     ///
     /// A group disappears when its sagas move on. Sagas that only wait for their next attempt are not among them.
@@ -243,6 +246,18 @@ pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitC
                 &found,
                 |found| found.saga_id.to_string(),
                 |found| render::troubles(found, times),
+            );
+        }
+        SeeVerb::Waiting(list) => {
+            let filter = list.which.filter(now);
+            let (found, is_cut) = looking.waiting(&filter, list.limit).await?;
+            output::cut(is_cut, list.limit);
+            let times = list.times.seen_from(now.now);
+            output::many(
+                list.output.output,
+                &found,
+                |found| found.saga_id.to_string(),
+                |found| render::waiting(found, times),
             );
         }
         SeeVerb::Failures { show, list } => failures(&looking, show, list).await?,

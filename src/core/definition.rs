@@ -38,7 +38,7 @@ pub struct Definition {
     pub trigger_type: Arc<str>,
     /// Where participants answer.
     pub reply_topic: Arc<str>,
-    /// Where ends and `stuck` are announced.
+    /// Where ends and `stuck` are announced, and what steps wait for that command nobody.
     pub outcome_topic: Arc<str>,
     /// The steps in file order.
     pub steps: Vec<Step>,
@@ -101,6 +101,11 @@ impl Step {
     /// True when the step is asked without end: it never fails for good, and patience does not end it.
     pub fn is_endless(&self) -> bool {
         self.kind == StepKind::Retriable || self.behind_pivot
+    }
+
+    /// True when the step may do something outside: it neither only reads nor only waits.
+    pub fn has_effect(&self) -> bool {
+        self.kind != StepKind::ReadOnly && self.waits.is_none()
     }
 
     /// True when patience ends the step: nobody waits for its answer any longer, and its command says so (`ce_expirytime`).

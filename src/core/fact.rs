@@ -101,7 +101,7 @@ pub enum Fact {
     Refused { step: StepIx, action: Action, code: Arc<str>, message: String },
     /// A new attempt is due at `at`.
     RetryDue { step: StepIx, action: Action, at: Timestamp },
-    /// Patience ended unanswered: the step counts as possibly done and will be undone.
+    /// Patience ended unanswered: the step counts as possibly done and will be undone, if it has an effect.
     GivenUp { step: StepIx, attempt: u16 },
     /// The step is over without success: nothing will be tried any more.
     FailedForGood { step: StepIx, code: Arc<str>, message: String },

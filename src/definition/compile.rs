@@ -113,6 +113,7 @@ impl Bench<'_> {
         let (mut steps, mut rendered) = (Vec::new(), Vec::new());
         for (place, (name, location, file)) in model.steps.0.iter().enumerate() {
             let message = self.message(*location, name, file, kinds[place]);
+            let (timeout_ms, patience_ms) = self.waits(file, &model.defaults);
             let topic = self.command_topic(*location, name, file, model);
             steps.push(Step {
                 name: name.as_str().into(),
@@ -125,8 +126,8 @@ impl Bench<'_> {
                 behind_pivot: behind_pivot[place],
                 command_type: message.kind.into(),
                 undo: self.undo(*location, name, file, kinds[place], behind_pivot[place]),
-                timeout_ms: self.timeout(file, &model.defaults),
-                patience_ms: self.patience(file, &model.defaults),
+                timeout_ms,
+                patience_ms,
                 retry: self.retry(&[&file.retry, &model.defaults.retry], 5, 60_000),
                 compensation: self.compensation(file, &model.defaults),
             });
@@ -180,8 +181,9 @@ impl Bench<'_> {
                 self.find(*location, format!("{name:?} is no name for a step"), hint);
             }
         }
+        let commanded = model.steps.0.iter().filter(|(.., step)| step.wait.is_none());
         let used: HashSet<&str> =
-            model.steps.0.iter().map(|(name, _, step)| step.participant.as_deref().unwrap_or(name)).collect();
+            commanded.map(|(name, _, step)| step.participant.as_deref().unwrap_or(name)).collect();
         for participant in model.participants.keys().filter(|name| !used.contains(name.as_str())) {
             self.find(
                 model.name.referenced,

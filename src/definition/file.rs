@@ -34,7 +34,7 @@ pub(super) struct DefinitionFile {
     pub(super) participants: BTreeMap<String, ParticipantFile>,
     /// Where participants answer. Default: `<name>.replies`.
     pub(super) reply_topic: Option<String>,
-    /// Where ends of sagas are announced. Default: `<name>.events`.
+    /// Where ends of sagas are announced, and what steps wait for that command nobody. Default: `<name>.events`.
     pub(super) outcome_topic: Option<String>,
     /// Places in the data of triggers, commands and replies that only some people may see: JSON pointers, such as `/customer/card`;
     /// `*` stands for any member or item.
@@ -123,15 +123,6 @@ pub(super) struct RetryFile {
     pub(super) jitter: Option<JitterFile>,
 }
 
-impl RetryFile {
-    /// True when it says anything.
-    pub(super) fn is_said(&self) -> bool {
-        let Self { maximum_attempts, initial_interval, backoff_coefficient, maximum_interval, jitter } = self;
-        let intervals = initial_interval.is_some() || maximum_interval.is_some();
-        intervals || maximum_attempts.is_some() || backoff_coefficient.is_some() || jitter.is_some()
-    }
-}
-
 /// How delays are spread.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -162,7 +153,11 @@ impl CompensationFile {
     /// True when it says anything.
     pub(super) fn is_said(&self) -> bool {
         let Self { timeout, patience, retry, on_exhausted } = self;
-        timeout.is_some() || patience.is_some() || retry.is_said() || on_exhausted.is_some()
+        let RetryFile { maximum_attempts, initial_interval, backoff_coefficient, maximum_interval, jitter } = retry;
+        let texts = [timeout, patience, initial_interval, maximum_interval];
+        let others =
+            [maximum_attempts.is_some(), backoff_coefficient.is_some(), jitter.is_some(), on_exhausted.is_some()];
+        texts.into_iter().any(Option::is_some) || others.contains(&true)
     }
 }
 

@@ -74,8 +74,8 @@ pub(super) struct MessageFile {
     pub(super) schema: Option<Spanned<String>>,
 }
 
-/// What a step waits for that commands nobody: a reply of whoever reads its notice, or a person's action. After its `patience`, a week by
-/// default, it fails.
+/// What a step waits for that commands nobody: a reply of whoever reads its notice, or a person's action. The notice is sent again after each
+/// `timeout`, a day by default; after the `patience`, a week by default, the step has failed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct WaitFile {

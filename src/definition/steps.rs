@@ -11,7 +11,9 @@ use super::file::{ClocksFile, DefinitionFile};
 use super::step_file::{KindFile, Message, StepFile, WaitForFile};
 
 /// How long a step waits that commands nobody, unless it says otherwise: a week.
-const WAITS_MS: u64 = 7 * 24 * 3_600_000;
+const WAITS_MS: u64 = 7 * DAY_MS;
+/// How often its notice is sent again, unless it says otherwise: an answer, or a service that read it, may have been lost.
+const DAY_MS: u64 = 24 * 3_600_000;
 
 impl From<WaitForFile> for Wait {
     fn from(file: WaitForFile) -> Self {
@@ -53,15 +55,13 @@ impl Bench<'_> {
 
     /// A step that waits has no participant, and nothing that belongs to one.
     fn waiting(&mut self, at: Location, name: &str, file: &StepFile, kind: StepKind) {
-        let has_retry = file.retry.is_said() || file.timeout.is_some();
         let said = [
             ("a command", file.command.is_some()),
             ("a participant", file.participant.is_some()),
-            ("a timeout or retry", has_retry),
             ("a compensation", file.compensate.is_some() || file.compensation.is_said()),
         ];
         for (what, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
-            let hint = "it commands nobody, so nobody is asked again and nothing is undone: remove one of both";
+            let hint = "it commands nobody, and nothing of it is undone: remove one of both";
             self.find(at, format!("step {name} waits, and has {what}"), hint);
         }
         if matches!(kind, StepKind::Compensatable | StepKind::Pivot) {
@@ -89,19 +89,13 @@ impl Bench<'_> {
         topic
     }
 
-    /// When a command is sent again. A notice is not, while it may still be answered.
-    pub(super) fn timeout(&mut self, file: &StepFile, defaults: &ClocksFile) -> u64 {
-        match file.wait {
-            Some(_) => self.millis(&[&file.patience], WAITS_MS),
-            None => self.millis(&[&file.timeout, &defaults.timeout], 30_000),
+    /// After which time without an answer the step's command is sent again, and how long it is waited for in all.
+    pub(super) fn waits(&mut self, file: &StepFile, defaults: &ClocksFile) -> (u64, u64) {
+        if file.wait.is_some() {
+            let patience = self.millis(&[&file.patience], WAITS_MS);
+            return (self.millis(&[&file.timeout], DAY_MS.min(patience)), patience);
         }
-    }
-
-    /// How long it is waited for in all.
-    pub(super) fn patience(&mut self, file: &StepFile, defaults: &ClocksFile) -> u64 {
-        match file.wait {
-            Some(_) => self.millis(&[&file.patience], WAITS_MS),
-            None => self.millis(&[&file.patience, &defaults.patience], 300_000),
-        }
+        let timeout = self.millis(&[&file.timeout, &defaults.timeout], 30_000);
+        (timeout, self.millis(&[&file.patience, &defaults.patience], 300_000))
     }
 }

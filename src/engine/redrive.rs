@@ -40,8 +40,13 @@ pub struct Reader {
 /// What a record comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// An answer for the saga with this id.
-    Answer(Uuid),
+    /// An answer for the saga with this id, to the command with this one.
+    Answer {
+        /// The saga.
+        saga: Uuid,
+        /// The command.
+        command: Uuid,
+    },
     /// Sagas of these definitions with these business keys begin; never empty.
     Starts(Vec<(Arc<str>, Arc<str>)>),
     /// No saga is concerned.
@@ -67,7 +72,9 @@ impl Reader {
     /// What the record comes to.
     pub fn read(&self, record: &Record) -> Reading {
         let starts = match route(&self.catalog, record, Event::read(record).as_ref()) {
-            Meaning::Reply(reply) => return Reading::Answer(reply.saga_id),
+            Meaning::Reply(reply) => {
+                return Reading::Answer { saga: reply.saga_id, command: reply.command_id };
+            }
             Meaning::Settled(refusal) => return Reading::Settled(refusal.verdict),
             Meaning::Start(starts) => starts,
         };

@@ -26,7 +26,7 @@ pub enum Role {
     Viewer,
     /// Steer and repair one saga, plan for many, apply small plans, put right what was parked.
     Operator,
-    /// Abandon, repeat a step that has succeeded, apply others' large plans, see what is masked.
+    /// Approve and reject, abandon, repeat a step that has succeeded, apply others' large plans, see what is masked.
     Approver,
     /// Tokens and the audit.
     Admin,

@@ -110,7 +110,7 @@ impl Known {
         let (mut ids, mut keys) = (Vec::new(), Vec::new());
         for reading in readings {
             match reading {
-                Reading::Answer(id) => ids.push(*id),
+                Reading::Answer { saga, .. } => ids.push(*saga),
                 Reading::Starts(begun) => keys.extend_from_slice(begun),
                 Reading::Settled(_) => {}
             }
@@ -126,8 +126,8 @@ impl Known {
     /// Why the record is left alone, if so. An answer that is known already is a duplicate to the engine, which alone can tell.
     fn trace(&self, reading: &Reading) -> Option<&'static str> {
         match reading {
-            Reading::Answer(id) if self.ids.contains_key(id) => None,
-            Reading::Answer(_) => Some("unknown saga"),
+            Reading::Answer { saga, .. } if self.ids.contains_key(saga) => None,
+            Reading::Answer { .. } => Some("unknown saga"),
             Reading::Settled(Verdict::Malformed) => Some("malformed"),
             Reading::Settled(_) => Some("starts nothing"),
             Reading::Starts(begun) => {

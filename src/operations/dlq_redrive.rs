@@ -219,7 +219,7 @@ fn of_others(reader: &Reader, record: &Record, told: &DeadLetter) -> (String, Ba
     };
     let restored = Record::restore(head, message.key.as_deref(), message.value.as_deref(), &message.headers);
     match restored.map(|restored| reader.read(&restored)) {
-        Ok(Reading::Answer(_) | Reading::Starts(_)) => (what, Back::Enter(Box::new(message))),
+        Ok(Reading::Answer { .. } | Reading::Starts(_)) => (what, Back::Enter(Box::new(message))),
         Ok(Reading::Settled(Verdict::Malformed)) => refused("malformed: as it is it would be put aside again"),
         Ok(Reading::Settled(_)) => refused("no definition makes anything of it: its type, or a condition"),
         Err(why) => refused(&why),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::core::{Backward, Definition, Forward, Phase, Rules, Saga, StepIx, StepKind, Transition, allowed};
+use crate::core::{Backward, Definition, Forward, Phase, Rules, Saga, StepIx, Transition, allowed};
 use crate::store::HoldRow;
 
 use super::gates::{Gate, Next, gates};
@@ -108,7 +108,7 @@ fn ended(saga: &Saga, gates: &[Gate], applied: &[String], times: Times) -> Strin
 pub fn applied(definition: &Definition, saga: &Saga) -> Vec<String> {
     let has_effect = |step: &StepIx| {
         let (rule, state) = (definition.step(*step), saga.step(*step));
-        state.may_be_done() && rule.kind != StepKind::ReadOnly && state.backward != Backward::Done
+        state.may_be_done() && rule.has_effect() && state.backward != Backward::Done
     };
     let name = |step| {
         let state = saga.step(step);

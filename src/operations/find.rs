@@ -152,7 +152,7 @@ async fn led_to(console: &Console, record: &Record) -> Result<Vec<Uuid>, Failure
     let reader = reader(console).await?;
     let named = || Uuid::try_parse(Event::read(record).ok()?.get(Attribute::CorrelationId)?).ok();
     let (ids, keys) = match reader.read(record) {
-        Reading::Answer(id) => (vec![id], Vec::new()),
+        Reading::Answer { saga, .. } => (vec![saga], Vec::new()),
         Reading::Starts(begun) => (Vec::new(), begun),
         Reading::Settled(_) => (named().into_iter().collect(), Vec::new()),
     };

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::core::{
     Action, Backward, Block, BlockKind, Definition, Fact, Flight, Forward, OnExhausted, Outcome, Phase, Saga, StepIx,
-    StepKind, Timestamp, Transition, Verb, due, flight, is_endless, patience_decides, waits_for,
+    StepKind, Timestamp, Transition, Verb, Wait, due, flight, is_endless, patience_decides, waits_for,
 };
 use crate::store::HoldRow;
 
@@ -179,6 +179,9 @@ impl Scene<'_> {
             BlockKind::Undeliverable => "cannot be sent",
         };
         let way_out = match kind {
+            _ if self.definition.step(*step).waits == Some(Wait::Approval) && *action == Action::Do => {
+                "approve or reject answers it; retry asks again after a no"
+            }
             BlockKind::Unanswered => "an answer removes it; resume asks again; resolve says what a person found",
             BlockKind::Failed => {
                 "once the cause is mended, retry makes a new attempt; resolve says what a person found"
@@ -294,11 +297,10 @@ impl Scene<'_> {
                 OnExhausted::Skip => format!("the undo of {name} is skipped, and its effect stays"),
             }),
         };
-        // A notice is sent again once its patience has ended, where that decides nothing.
-        let is_notice = self.definition.step(step).waits.is_some() && end.is_some();
-        let mut blocks = self.saga.blocks_of(step, action);
-        let sent_again = !is_notice && blocks.all(|block| block.kind != BlockKind::Undeliverable);
-        let resend = Next { at: Moment(out.resend_at), what: "the same command is sent again", then: None };
+        let sent_again = self.saga.blocks_of(step, action).all(|block| block.kind != BlockKind::Undeliverable);
+        let is_notice = self.definition.step(step).waits.is_some();
+        let what = if is_notice { "the notice is sent again" } else { "the same command is sent again" };
+        let resend = Next { at: Moment(out.resend_at), what, then: None };
         let end = end.map(|end| Next { at: Moment(out.patience_ends), what: "patience ends", then: Some(end) });
         let mut next: Vec<Next> = sent_again.then_some(resend).into_iter().chain(end).collect();
         next.sort();
@@ -336,7 +338,11 @@ impl Scene<'_> {
             | Phase::Cancelled
             | Phase::Abandoned => format!("{} of {} is ready to be sent", action.name(), self.name(step)),
         };
-        self.gate(GateKind::Ready, Some((step, action)), format!("room at {participant}"), because)
+        let room = match self.definition.step(step).waits {
+            Some(_) => "an engine".to_owned(),
+            None => format!("room at {participant}"),
+        };
+        self.gate(GateKind::Ready, Some((step, action)), room, because)
     }
 
     /// Steps that come first, forward or on the way back.

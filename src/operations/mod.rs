@@ -62,6 +62,7 @@ mod top;
 mod topics;
 mod trouble;
 mod verify;
+mod waiting;
 mod words;
 
 pub use access::Caller;
@@ -342,3 +343,5 @@ pub use verify::OffenderJson;
 pub use verify::VerifyReport;
 pub use verify::replay_verify;
 pub use verify::verify;
+pub use waiting::WaitingJson;
+pub use waiting::waiting;

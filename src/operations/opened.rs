@@ -9,11 +9,13 @@ use crate::core::{Definition, Rules, Saga, Sha256, Timestamp, Transition, fold};
 use crate::definition::{Compiled, Source};
 use crate::engine::Reader;
 use crate::replay;
-use crate::store::{Console, HoldRow, Snapshot, held_steps};
+use crate::store::{Console, HoldRow, SagaRow, Snapshot, held_steps};
 
 use super::explain::{Explanation, explain};
 use super::failure::{Exit, Failure};
 use super::moments::Times;
+use super::sight::Sight;
+use super::verify::PAGE;
 
 /// A saga with its pinned definition and its journal.
 #[derive(Debug)]
@@ -124,6 +126,32 @@ impl Plans {
         self.known.insert(hash, plan.clone());
         Ok(plan)
     }
+}
+
+/// Reads these sagas page by page, and shows each as somebody may see it, or why it cannot be read.
+///
+/// # Errors
+/// The database does not answer.
+pub(super) async fn look_at(
+    console: &Console,
+    ids: &[Uuid],
+    plans: &mut Plans,
+    sight: Sight,
+    mut show: impl FnMut(&SagaRow, Result<Opened, String>),
+) -> Result<(), Failure> {
+    let holds = console.holds().await?;
+    for page in ids.chunks(PAGE) {
+        for snapshot in console.snapshots(page).await? {
+            let plan = plans.get(console, snapshot.row.definition_hash).await?;
+            let opened = plan.and_then(|plan| {
+                let (journal, saga) = folded(plan.definition(), &snapshot).map_err(|failure| failure.message)?;
+                let held = HeldSteps::of(&holds, plan.definition());
+                Ok(Opened { plan, saga, journal, now: snapshot.now, held }.seen(sight))
+            });
+            show(&snapshot.row, opened);
+        }
+    }
+    Ok(())
 }
 
 /// What an engine would make of records, by the definitions in force.

@@ -1,5 +1,6 @@
 //! Records put aside: looked at, made right, sent down the line again. An engine judges them, as it judges what it reads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,16 +8,19 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::core::{Action, command_id, outstanding};
+use crate::core::{Action, Wait, command_id, command_named, outstanding};
 use crate::definition::MASKED;
-use crate::store::{Console, JudgedRedrive, ListedParked, NewRedrive, OpenedParked, ParkedFilter, PastRedrive};
-use crate::wire::{KeptHeader, KeptValue};
+use crate::engine::Reading;
+use crate::store::{
+    Console, JudgedRedrive, ListedParked, NewRedrive, OpenedParked, ParkedFilter, ParkedMessage, PastRedrive,
+};
+use crate::wire::{KeptHeader, KeptValue, Record, RecordHead};
 
 use super::dry_run::check_step;
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
 use super::obstacle::Obstacle;
-use super::opened::Opened;
+use super::opened::{Opened, open, reader};
 use super::pages::{Page, PageToken};
 use super::sight::{Sight, is_masked_topic};
 use super::words::{Word, maybe_word, word};
@@ -259,13 +263,36 @@ pub async fn check_redrive(console: &Console, ids: &[i64], edit: &Edit, force: b
     checked(console, ids, edit, force).await.map(|_| ())
 }
 
+/// What a person makes of a record approves nothing: that needs a right of its own.
+async fn approves_nothing(console: &Console, opened: &[OpenedParked], edit: &Edit) -> Result<(), Failure> {
+    if *edit == Edit::default() {
+        return Ok(());
+    }
+    let reader = reader(console).await?;
+    for one in opened {
+        let edited = edit.apply(one, Uuid::nil())?;
+        let ParkedMessage { topic, partition, offset, written_at, key, .. } = &one.message;
+        let head =
+            RecordHead { topic: Arc::clone(topic), partition: *partition, offset: *offset, timestamp: *written_at };
+        let record = Record::restore(head, key.as_deref(), edited.value.as_deref(), &edited.headers);
+        let Ok(Reading::Answer { saga, command }) = record.map(|record| reader.read(&record)) else { continue };
+        let (Some(target), Ok(opened)) = (command_named(saga, command), open(console, saga).await) else { continue };
+        let step = opened.definition().steps.get(target.step.at());
+        if let Some(step) = step.filter(|step| step.waits == Some(Wait::Approval)) {
+            let message = format!("step {} of saga {saga} waits for an approval", step.name);
+            return Err(Failure::new(Exit::Refused, message, "use sagabus approve or reject"));
+        }
+    }
+    Ok(())
+}
+
 async fn checked(console: &Console, ids: &[i64], edit: &Edit, force: bool) -> Result<Vec<OpenedParked>, Failure> {
     let opened = console.open_parked(ids).await?;
     all_there(ids, &opened.iter().map(|opened| opened.id).collect::<Vec<_>>())?;
     let obstacle =
         |opened: &OpenedParked| Some((opened.id, Obstacle::of(opened.standing, edit.value.is_some(), force)?));
     match opened.iter().find_map(obstacle) {
-        None => Ok(opened),
+        None => approves_nothing(console, &opened, edit).await.map(|()| opened),
         Some((id, obstacle)) => Err(obstacle.refuses(id)),
     }
 }

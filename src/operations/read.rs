@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::core::{Definition, Phase, Saga, SagaError, StepKind, step_state_name};
+use crate::core::{Definition, Phase, Saga, SagaError, StepKind, Wait, step_state_name};
 use crate::store::{Console, ListedDefinition, ListedSaga, SagaFilter};
 
 use super::failure::{Exit, Failure};
@@ -12,7 +12,7 @@ use super::history::{JournalRow, history};
 use super::moments::{Moment, Times};
 use super::opened::Opened;
 use super::sight::{Sight, listed_for};
-use super::words::{Word, word};
+use super::words::{Word, maybe_word, word};
 
 /// A saga in a list, as programs read it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -56,6 +56,10 @@ pub struct ErrorJson {
 pub struct StepJson {
     /// Its name.
     pub name: String,
+    /// What it waits for, where it commands nobody: `signal` or `approval`.
+    #[serde(deserialize_with = "maybe_word")]
+    #[schema(value_type = Option<String>)]
+    pub waits_for: Option<Word>,
     /// `compensatable`, `pivot`, `retriable` or `readOnly`.
     #[serde(deserialize_with = "word")]
     #[schema(value_type = String)]
@@ -245,6 +249,7 @@ pub fn steps(definition: &Definition, saga: &Saga) -> Vec<StepJson> {
         let (step, state) = (definition.step(place), saga.step(place));
         StepJson {
             name: step.name.to_string(),
+            waits_for: step.waits.map(Wait::name),
             kind: kind(step.kind),
             state: step_state_name(state).name(),
             attempts: state.attempts,

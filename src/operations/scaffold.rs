@@ -31,7 +31,7 @@ pub fn scaffold(file: &Path, step: &str, language: Language, folder: Option<&Pat
         return Err(Failure::new(Exit::NotFound, message, format!("it has {}", names.join(", "))));
     };
     let files = participant::scaffold(language, definition, place)
-        .map_err(|error| Failure::new(Exit::Refused, error.to_string(), "give the command a plainer type"))?;
+        .map_err(|error| Failure::new(Exit::Refused, error.to_string(), ""))?;
     let folder = folder.map_or_else(|| PathBuf::from(&*definition.step(place).participant), Path::to_owned);
     let files: Vec<(PathBuf, String)> = files.into_iter().map(|file| (folder.join(file.path), file.text)).collect();
     if let Some((there, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::core::{Fact, Operation, Transition};
+use crate::core::{Action, Fact, Operation, Render as _, StepIx, Transition};
 use crate::definition::{Compiled, MASKED, Mask, Source};
 use crate::store::{AuditEntry, Catalogue, Console, DefinitionRow, ListedSaga};
 
@@ -78,6 +78,12 @@ impl<'a> Veil<'a> {
         }
     }
 
+    fn data(&self, text: &str) -> Box<RawValue> {
+        let mut data = serde_json::from_str(text).unwrap_or_else(|_| Value::from(MASKED));
+        self.payload(&mut data);
+        RawValue::from_string(data.to_string()).expect("it was written as JSON")
+    }
+
     fn words(&self, text: &str) -> String {
         self.hidden.iter().fold(text.to_owned(), |text, hidden| text.replace(hidden, MASKED))
     }
@@ -120,15 +126,22 @@ impl Opened {
     }
 }
 
+/// The data of the command of a step of this saga (as it is), as somebody may see them; `None` when they cannot be rendered.
+pub(super) fn command_data(opened: &Opened, step: StepIx, sight: Sight) -> Option<Box<RawValue>> {
+    let data = opened.plan.data(&opened.saga, step, Action::Do).ok()?;
+    match Veil::of(opened.plan.mask(), &opened.journal, sight) {
+        Some(veil) => Some(veil.data(data.get())),
+        None => RawValue::from_string(data.get().to_owned()).ok(),
+    }
+}
+
 /// What an operation would do, decided on the saga as it is, told as somebody may see it.
 pub fn tried(opened: &Opened, operation: &Operation, sight: Sight) -> DryRun {
     let mut tried = dry_run(opened.rules(), &opened.saga, operation, opened.now);
     let Some(veil) = Veil::of(opened.plan.mask(), &opened.journal, sight) else { return tried };
     tried.facts.iter_mut().for_each(|fact| veil.fact(fact));
     for command in &mut tried.commands {
-        let mut data = serde_json::from_str(command.data.get()).unwrap_or_else(|_| Value::from(MASKED));
-        veil.payload(&mut data);
-        command.data = RawValue::from_string(data.to_string()).expect("it was written as JSON");
+        command.data = veil.data(command.data.get());
     }
     if let Some(refusal) = &mut tried.refusal {
         refusal.message = veil.words(&refusal.message);

@@ -24,8 +24,7 @@ pub fn needs_of<'a>(plans: impl Iterator<Item = &'a Compiled>) -> Vec<TopicNeed>
     let mut needs: BTreeMap<String, Purpose> = BTreeMap::new();
     for plan in plans {
         let definition = plan.definition();
-        let commanded = definition.steps.iter().filter(|step| step.waits.is_none());
-        let steps = commanded.map(|step| (&step.command_topic, Purpose::Command));
+        let steps = definition.steps.iter().map(|step| (&step.command_topic, Purpose::Command));
         let own = [
             (&definition.trigger_topic, Purpose::Trigger),
             (&definition.reply_topic, Purpose::Reply),

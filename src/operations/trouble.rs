@@ -8,14 +8,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Fact, Phase, Rules, Saga, Sha256, Timestamp, Transition, allowed};
-use crate::store::{Console, SagaFilter, Snapshot};
+use crate::store::{Console, SagaFilter, SagaRow};
 
 use super::explain::applied;
 use super::failure::{Exit, Failure};
 use super::moments::Moment;
-use super::opened::{HeldSteps, Opened, Plans, folded};
+use super::opened::{Plans, look_at};
 use super::sight::Sight;
-use super::verify::PAGE;
 use super::words::{Word, word, words};
 
 /// Ids that are looked for by one statement.
@@ -238,38 +237,27 @@ async fn troubles_of(
     plans: &mut Plans,
     sight: Sight,
 ) -> Result<Vec<Trouble>, Failure> {
-    let (holds, mut found) = (console.holds().await?, Vec::new());
-    for page in ids.chunks(PAGE) {
-        for snapshot in console.snapshots(page).await? {
-            let plan = plans.get(console, snapshot.row.definition_hash).await?;
-            let plan = plan.map_err(|why| Failure::new(Exit::Failed, why, ""));
-            let read = plan.and_then(|plan| {
-                let (journal, saga) = folded(plan.definition(), &snapshot)?;
-                let held = HeldSteps::of(&holds, plan.definition());
-                let opened = Opened { plan, saga, journal, now: snapshot.now, held }.seen(sight);
-                Ok(troubles(opened.rules(), &opened.saga, &opened.journal, opened.now))
-            });
-            match read {
-                Ok(troubles) => found.extend(troubles),
-                Err(failure) => found.push(unreadable(&snapshot, failure.message)),
-            }
-        }
-    }
+    let mut found = Vec::new();
+    look_at(console, ids, plans, sight, |row, opened| match opened {
+        Ok(opened) => found.extend(troubles(opened.rules(), &opened.saga, &opened.journal, opened.now)),
+        Err(message) => found.push(unreadable(row, message)),
+    })
+    .await?;
     Ok(found)
 }
 
 /// A saga whose journal cannot be read is shown as that, and the rest goes on.
-fn unreadable(snapshot: &Snapshot, message: String) -> Trouble {
+fn unreadable(row: &SagaRow, message: String) -> Trouble {
     Trouble {
-        saga_id: snapshot.row.id,
-        definition: snapshot.row.definition_name.to_string(),
-        business_key: snapshot.row.business_key.to_string(),
-        phase: snapshot.row.phase.name(),
+        saga_id: row.id,
+        definition: row.definition_name.to_string(),
+        business_key: row.business_key.to_string(),
+        phase: row.phase.name(),
         step: None,
         action: "do",
         code: "saga.unreadable".to_owned(),
         message,
-        since: Moment(snapshot.row.started_at),
+        since: Moment(row.started_at),
         applied: Vec::new(),
         can: Vec::new(),
     }

@@ -129,6 +129,9 @@ impl<H: Handler> Service<H> {
         while !stop.load(Ordering::Relaxed) {
             let mut commands = Vec::new();
             for (record, event) in self.group.poll(BATCH, POLL) {
+                if event.as_ref().is_ok_and(wire::is_announcement) {
+                    continue;
+                }
                 match event.and_then(|event| wire::received(&record, &event)) {
                     Ok(command) if self.handler.handles(&command) => commands.push(command),
                     Ok(command) => {

@@ -41,7 +41,7 @@ impl HoldTarget {
         match self {
             Self::Definition(name) => **name == *definition,
             Self::Step { definition: name, step: held } => **name == *definition && *held == step.name,
-            Self::Participant(name) => *name == step.participant,
+            Self::Participant(name) => *name == step.participant && step.waits.is_none(),
         }
     }
 }

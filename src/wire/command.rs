@@ -38,6 +38,15 @@ pub struct Received {
     pub data_hash: Sha256,
 }
 
+/// How the types of announcements begin.
+pub(super) const ANNOUNCEMENT: &str = "sagabus.saga.";
+
+/// True for the word of a saga's end, or that it is stuck: beside the notices of steps that wait it is no command.
+pub fn is_announcement(event: &Event) -> bool {
+    let is_ours = |kind: &str| kind.starts_with(ANNOUNCEMENT);
+    event.get(Attribute::Action).is_none() && event.get(Attribute::Type).is_some_and(is_ours)
+}
+
 /// Reads a command.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod reply;
 mod trigger;
 
 pub use command::Received;
+pub use command::is_announcement;
 pub use command::received;
 pub use dead_letter::DeadLetter;
 pub use dead_letter::dead_letter;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::core::{Announcement, Answer, Command, Json, Outcome, SagaError, Timestamp};
 
-use super::command::Received;
+use super::command::{ANNOUNCEMENT, Received};
 use super::headers::Headers;
 
 /// A record to send.
@@ -112,7 +112,7 @@ pub fn announcement(announcement: &Announcement) -> Outgoing {
         error: announcement.error.as_ref(),
         seq: announcement.seq,
     };
-    let kind = format!("sagabus.saga.{}", announcement.phase.name());
+    let kind = format!("{ANNOUNCEMENT}{}", announcement.phase.name());
     let source = source(&announcement.definition_name, announcement.definition_version);
     let mut headers = envelope(announcement.id, kind, source, &announcement.business_key);
     headers.push("ce_time", announcement.at);

@@ -43,6 +43,9 @@ fn help_names_every_verb() {
         "parked",
         "cancel",
         "resume",
+        "signal",
+        "approve",
+        "reject",
         "abandon",
         "replay",
         "verify",
@@ -55,9 +58,9 @@ fn help_names_every_verb() {
     }
 }
 
-const LOOKING: [&str; 14] = [
+const LOOKING: [&str; 15] = [
     "find", "list", "count", "explain", "history", "graph", "timeline", "stuck", "failures", "diff", "lag", "locks",
-    "watch", "top",
+    "watch", "top", "waiting",
 ];
 
 #[test]

@@ -114,6 +114,12 @@ fn each_wait_is_explained_with_its_numbers() {
     saga.reply("risk", Action::Do, 1, conflict());
     tell("contradicted", &saga);
     tell("stuck", &stuck());
+    let mut saga = Driven::start("a; b after a approval; c after b pivot; d after c signal retriable");
+    saga.succeed("a");
+    saga.now = saga.now.plus_millis(400);
+    tell("waiting for an approval", &saga);
+    saga.succeed("b c");
+    tell("waiting for a signal, behind the pivot", &saga);
     let mut saga = Driven::start("a; b after a");
     saga.succeed("a");
     saga.reply("b", Action::Do, 1, refusal());
@@ -360,4 +366,20 @@ fn move_on(saga: &mut Driven, chance: &mut fastrand::Rng) {
             ask(saga, verbs[chance.usize(0..verbs.len())].clone());
         }
     }
+}
+
+#[test]
+fn steps_that_wait_are_listed_and_one_that_cannot_be_read_is_among_them() {
+    let at = |millis: u64| Driven::start("a").now.plus_millis(millis).to_string();
+    let rows = serde_json::json!([
+        {"sagaId": "018bcfe5-6800-7000-8000-000000000001", "definition": "refund", "businessKey": "order-7", "step": "approval",
+         "waitsFor": "approval", "since": at(0), "until": at(90_000), "asked": {"amount": 12}, "problem": null},
+        {"sagaId": "018bcfe5-6800-7000-8000-000000000002", "definition": "refund", "businessKey": "order-8", "step": "goodsBack",
+         "waitsFor": "signal", "since": at(1_000), "until": null, "asked": {}, "problem": null},
+        {"sagaId": "018bcfe5-6800-7000-8000-000000000003", "definition": "refund", "businessKey": "order-9", "step": null,
+         "waitsFor": null, "since": at(2_000), "until": null, "asked": null, "problem": "facts cannot be read"},
+    ]);
+    let rows: Vec<operations::WaitingJson> = serde_json::from_value(rows).unwrap();
+    golden("waiting", &render::waiting(&rows, Times::iso(Driven::start("a").now.plus_millis(60_000))));
+    golden("waiting_json", &json(&rows));
 }

@@ -472,18 +472,18 @@ fn a_file_at_its_limits_is_judged_at_once() {
 }
 
 #[test]
-fn a_step_waits_on_the_outcome_topic_for_a_week_unless_it_says_otherwise() {
+fn a_step_waits_on_the_outcome_topic_for_a_week_and_says_so_once_a_day_unless_it_says_otherwise() {
     let yaml = format!(
-        "{HEAD}defaults: {{timeout: 3s, patience: 9s}}\nsteps:\n  w: {{wait: {{}}}}\n  a: {{wait: {{for: approval, type: t.asked, data: {{id: \"${{trigger.data.id}}\"}}}}, patience: 2d, after: [w]}}\n"
+        "{HEAD}defaults: {{timeout: 3s, patience: 9s}}\nsteps:\n  w: {{wait: {{}}}}\n  a: {{wait: {{for: approval, type: t.asked, data: {{id: \"${{trigger.data.id}}\"}}}}, patience: 1h, after: [w]}}\n"
     );
     let plan = Compiled::load(&source(&yaml)).unwrap();
     let [waits, approval] = &plan.definition().steps[..] else { panic!("two steps") };
     let told = |step: &Step| (step.waits, step.kind, step.command_type.to_string(), step.timeout_ms, step.patience_ms);
-    let week = 7 * 86_400_000;
+    let day = 86_400_000;
     let notice = "sagabus.step.waiting".to_owned();
-    assert_eq!(told(waits), (Some(Wait::Signal), StepKind::ReadOnly, notice, week, week));
-    let two_days = 2 * 86_400_000;
-    assert_eq!(told(approval), (Some(Wait::Approval), StepKind::ReadOnly, "t.asked".to_owned(), two_days, two_days));
+    assert_eq!(told(waits), (Some(Wait::Signal), StepKind::ReadOnly, notice, day, 7 * day));
+    let asked = "t.asked".to_owned();
+    assert_eq!(told(approval), (Some(Wait::Approval), StepKind::ReadOnly, asked, 3_600_000, 3_600_000));
     assert_eq!([&*waits.command_topic, &*approval.command_topic], ["t.events", "t.events"]);
 }
 
@@ -492,8 +492,7 @@ fn a_step_that_waits_has_nothing_of_what_belongs_to_a_participant() {
     let wrong = [
         ("command: {type: t}", "waits, and has a command"),
         ("participant: p", "waits, and has a participant"),
-        ("timeout: 3s", "waits, and has a timeout or retry"),
-        ("retry: {maximumAttempts: 2}", "waits, and has a timeout or retry"),
+        ("kind: retriable", "never fails although the saga still may"),
         ("compensate: none", "waits, and has a compensation"),
         ("compensation: {timeout: 3s}", "waits, and has a compensation"),
         ("kind: compensatable", "is compensatable or a pivot"),

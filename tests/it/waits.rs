@@ -4,7 +4,7 @@ use sagabus::core::{Action, Fact, Forward, Json, Phase, Resolution, Verb, Verdic
 
 use super::given::{Driven, ask, busy, conflict, refusal, success};
 
-const LARGE: &str = "order; approval after order approval; pay after approval";
+const LARGE: &str = "order; nod after order approval; pay after nod";
 
 fn approve(step: &str) -> Verb {
     Verb::Approve { step: step.into(), reply: None }
@@ -22,26 +22,27 @@ fn signal(step: &str) -> Verb {
 fn an_approval_lets_the_saga_go_on_and_successors_read_who_gave_it() {
     let mut saga = Driven::start(LARGE);
     saga.succeed("order");
-    assert_eq!(saga.issued(), ["do order 1", "do approval 1"]);
-    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Applied);
+    assert_eq!(saga.issued(), ["do order 1", "do nod 1"]);
+    assert_eq!(ask(&mut saga, approve("nod")), Verdict::Applied);
     assert_eq!(saga.issued()[2..], ["do pay 1"]);
-    let reply = saga.saga.step(saga.place("approval")).reply.clone().unwrap();
+    let reply = saga.saga.step(saga.place("nod")).reply.clone().unwrap();
     assert_eq!(reply.get(), r#"{"approvedBy":"ada","reason":"test"}"#);
-    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Stale, "it was given");
-    assert_eq!(saga.reply("approval", Action::Do, 1, refusal()).verdict, Verdict::Stale, "a service comes too late");
+    assert_eq!(ask(&mut saga, approve("nod")), Verdict::Stale, "it was given");
+    assert_eq!(saga.reply("nod", Action::Do, 1, refusal()).verdict, Verdict::Stale, "a service comes too late");
     saga.succeed("pay");
     assert_eq!(saga.phase(), Phase::Completed);
     saga.check_fold();
 }
 
 #[test]
-fn a_rejection_undoes_the_saga_with_its_reason() {
+fn a_rejection_undoes_the_saga() {
     let mut saga = Driven::start(LARGE);
     saga.succeed("order");
-    assert_eq!(ask(&mut saga, reject("approval")), Verdict::Applied);
+    assert_eq!(ask(&mut saga, reject("nod")), Verdict::Applied);
     assert_eq!(saga.issued()[2..], ["undo order 1"]);
     let error = saga.saga.error.clone().unwrap();
-    assert_eq!((error.step.as_deref(), &*error.code, &*error.message), (Some("approval"), "REJECTED", "test"));
+    let told = (error.step.as_deref(), &*error.code, &*error.message);
+    assert_eq!(told, (Some("nod"), "REJECTED", "said by an approver"), "why is not for everybody");
     saga.reply("order", Action::Undo, 1, success());
     assert_eq!(saga.phase(), Phase::Compensated);
     saga.check_fold();
@@ -72,7 +73,7 @@ fn a_notice_is_not_repeated_and_after_its_patience_the_saga_is_undone() {
     assert_eq!(saga.issued()[2..], ["undo order 1"]);
     let error = saga.saga.error.clone().unwrap();
     assert_eq!((&*error.code, &*error.message), ("saga.unanswered", "nobody answered in time"));
-    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Stale, "too late");
+    assert_eq!(ask(&mut saga, approve("nod")), Verdict::Stale, "too late");
     saga.check_fold();
 }
 
@@ -117,25 +118,25 @@ fn a_person_who_cancels_waits_for_no_notice() {
 #[test]
 fn nothing_but_an_approval_answers_a_step_that_waits_for_one() {
     let mut saga = Driven::start(LARGE);
-    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Stale, "it does not wait yet");
+    assert_eq!(ask(&mut saga, approve("nod")), Verdict::Stale, "it does not wait yet");
     assert_eq!(ask(&mut saga, approve("order")), Verdict::Stale, "its participant answers");
     saga.succeed("order");
-    let (step, reply) = ("approval".to_owned(), Json::empty_object());
+    let (step, reply) = ("nod".to_owned(), Json::empty_object());
     let around = [
         Verb::Skip { step: step.clone(), reply: None },
         Verb::Complete { step: step.clone(), reply },
         Verb::Fail { step: step.clone(), code: "NO".into() },
         Verb::Resolve { step, outcome: Resolution::Done },
-        signal("approval"),
+        signal("nod"),
     ];
     for verb in around {
         assert_eq!(ask(&mut saga, verb.clone()), Verdict::Stale, "{verb:?}");
     }
-    saga.reply("approval", Action::Do, 1, conflict());
+    saga.reply("nod", Action::Do, 1, conflict());
     assert_eq!(saga.phase(), Phase::Stuck);
-    let resolve = Verb::Resolve { step: "approval".into(), outcome: Resolution::Left };
+    let resolve = Verb::Resolve { step: "nod".into(), outcome: Resolution::Left };
     assert_eq!(ask(&mut saga, resolve), Verdict::Stale, "nor where its service contradicts itself");
-    assert_eq!(ask(&mut saga, approve("approval")), Verdict::Applied);
+    assert_eq!(ask(&mut saga, approve("nod")), Verdict::Applied);
     assert_eq!(saga.phase(), Phase::Running);
     saga.check_fold();
 
@@ -146,35 +147,80 @@ fn nothing_but_an_approval_answers_a_step_that_waits_for_one() {
 
 #[test]
 fn behind_the_pivot_a_no_waits_for_another_word() {
-    for again in [true, false] {
+    let retry = || Verb::Retry { step: Some("w".into()), force: false };
+    for again in [approve("w"), Verb::Resume, retry()] {
         let mut saga = Driven::start("a; p after a pivot; w after p approval retriable; b after w retriable");
         saga.succeed("a p");
         saga.pass(60_000);
         assert_eq!((saga.phase(), saga.issued().len()), (Phase::Running, 3), "nobody gives up there");
         assert_eq!(ask(&mut saga, reject("w")), Verdict::Applied);
         assert_eq!(saga.phase(), Phase::Stuck, "nothing may be undone");
-        if again {
-            assert_eq!(ask(&mut saga, approve("w")), Verdict::Applied, "they have thought again");
-        } else {
-            assert_eq!(ask(&mut saga, Verb::Resume), Verdict::Applied);
-            saga.succeed("w");
+        assert_eq!(ask(&mut saga, again.clone()), Verdict::Applied, "they have thought again");
+        if again != approve("w") {
+            assert_eq!(saga.issued()[3..], ["do w 2"], "another question");
+            saga.reply("w", Action::Do, 2, success());
         }
         saga.succeed("b");
-        assert_eq!(saga.phase(), Phase::Completed, "again: {again}, {:?}", saga.issued());
+        assert_eq!(saga.phase(), Phase::Completed, "again: {again:?}, {:?}", saga.issued());
         saga.check_fold();
     }
 }
 
 #[test]
-fn a_held_notice_is_withdrawn_once_it_is_released() {
+fn a_held_notice_is_withdrawn_as_well() {
     let mut saga = Driven::start("a; w after a approval; b after a; c after w,b");
     saga.succeed("a");
     let place = saga.place("w").at();
     saga.held[place] = Some(saga.now);
     saga.reply("b", Action::Do, 1, refusal());
-    assert_eq!(saga.issued().len(), 3, "what is in flight settles first, and it is held");
-    saga.held[place] = None;
+    assert_eq!(saga.issued()[3..], ["undo a 1"], "nothing is sent for it");
+    saga.check_fold();
+}
+
+#[test]
+fn nothing_behind_an_approval_begins_before_it_is_given() {
+    let mut saga = Driven::start("nod approval; hop after nod; w after hop signal; pay after w");
+    for step in ["hop", "w"] {
+        let (step, reply) = (step.to_owned(), Json::empty_object());
+        assert_eq!(ask(&mut saga, Verb::Skip { step: step.clone(), reply: None }), Verdict::Stale);
+        assert_eq!(ask(&mut saga, Verb::Complete { step, reply }), Verdict::Stale);
+    }
+    let edit = |step: &str| Verb::Edit { step: step.into(), data: Json::empty_object() };
+    ask(&mut saga, approve("nod"));
+    assert_eq!(ask(&mut saga, Verb::Skip { step: "hop".into(), reply: None }), Verdict::Applied);
+    assert_eq!(saga.issued(), ["do nod 1", "do hop 1", "do w 1"]);
+    assert_eq!(ask(&mut saga, edit("pay")), Verdict::Applied);
+
+    let mut saga = Driven::start("a; nod after a approval; pay after nod");
+    assert_eq!(ask(&mut saga, edit("nod")), Verdict::Stale, "approvers see what the definition says");
+}
+
+#[test]
+fn two_who_answer_one_notice_differently_do_not_stop_a_saga_and_the_first_counts() {
+    for wait in ["approval", "signal"] {
+        let mut saga = Driven::start(&format!("p pivot; w after p {wait} retriable; b after w retriable"));
+        saga.succeed("p w");
+        for second in [refusal(), super::given::other_success()] {
+            assert_eq!(saga.reply("w", Action::Do, 1, second).verdict, Verdict::Duplicate);
+        }
+        assert_eq!((saga.phase(), saga.issued().len()), (Phase::Running, 3));
+    }
+}
+
+#[test]
+fn a_notice_that_stood_behind_a_stuck_step_begins_anew_instead_of_ending() {
+    let mut saga = Driven::start("a; w after a approval; b after a retriable stays; c after w,b");
+    saga.succeed("a");
+    saga.reply("b", Action::Do, 1, refusal());
+    assert_eq!(saga.phase(), Phase::Stuck);
+    saga.pass(60_000);
+    assert_eq!(ask(&mut saga, Verb::Retry { step: None, force: false }), Verdict::Applied);
     saga.pass(0);
-    assert_eq!(saga.issued()[3..], ["undo a 1"]);
+    assert_eq!(saga.phase(), Phase::Running, "nobody could be late meanwhile");
+    saga.reply("b", Action::Do, 2, success());
+    saga.pass(4_999);
+    assert_eq!(saga.phase(), Phase::Running);
+    saga.pass(1);
+    assert_eq!(saga.phase(), Phase::Compensating);
     saga.check_fold();
 }

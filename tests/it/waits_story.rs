@@ -61,6 +61,25 @@ impl Story {
         of_kind.map(|(record, event)| wire::received(record, &event).unwrap()).collect()
     }
 
+    /// An answer that was put aside becomes no approval by being bound or edited.
+    async fn no_record_that_a_person_made_approves(&mut self, key: &str) {
+        let mut notice = self.notices(APPROVAL).into_iter().find(|notice| &*notice.key == key).unwrap();
+        let (saga, id) = (notice.saga_id, notice.id);
+        notice.id = uuid::Uuid::from_u128(7);
+        self.busy.world.broker.publish(&wire::answer(&notice, "stranger", &yes()));
+        self.until("an orphan", |story| out(&story.straight(&["parked", "list", "--output", "name"])).trim() == "1")
+            .await;
+        let bind = ["parked", "bind", "1", "--saga", key, "--step", "approval", "--reason", "r", "--yes"];
+        let header = format!("ce_causationid={id}");
+        let edit = ["parked", "edit", "1", "--header", &header, "--reason", "r", "--yes"];
+        for words in [bind.as_slice(), &edit] {
+            for role in [Role::Operator, Role::Approver] {
+                ends(&self.at_server(role, words), 4, &format!("step approval of saga {saga} waits for an approval"));
+            }
+            ends(&self.straight(words), 4, "use sagabus approve or reject");
+        }
+    }
+
     async fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let until = wall_clock().plus_millis(30_000);
         while !is_so(self) {
@@ -94,6 +113,17 @@ fn served(story: &Story, role: Role, words: &[&str]) -> std::process::Command {
     at_server(&format!("http://{}", story.listening.address), story.listening.of(role), words)
 }
 
+fn yes() -> Answer {
+    Answer {
+        id: "by-service".into(),
+        outcome: Outcome::Success,
+        data: Json::parse(br#"{"approvedBy":"desk"}"#).unwrap(),
+        code: None,
+        retryable: false,
+        without_effect: false,
+    }
+}
+
 const APPROVAL: &str = "refund.approval.asked";
 const GOODS: &str = "refund.goods.awaited";
 
@@ -107,9 +137,16 @@ async fn a_refund_waits_for_a_person_and_for_goods_and_goes_on_by_the_word_of_wh
     story.until("three notices", |story| story.notices(APPROVAL).len() == 3).await;
     let explained = story.straight(&["explain", "k1", "--time-format", "iso"]);
     ends(&explained, 0, "waiting for an approval since");
-    ends(&explained, 0, "because approval was asked for on topic refund.events; next: patience ends");
+    ends(&explained, 0, "because approval was asked for on topic refund.events; next: the notice is sent again");
     ends(&explained, 0, "approval has failed, and the saga is undone");
     ends(&story.straight(&["show", "k1"]), 0, "approval");
+
+    let listed = ["waiting", "--where", "key=k1*", "--time-format", "iso"];
+    let (straight, at_server) = (story.straight(&listed), story.at_server(Role::Viewer, &listed));
+    ends(&straight, 0, r#""account":"masked""#);
+    assert_eq!(out(&straight), out(&at_server), "{}", error(&at_server));
+    ends(&story.at_server(Role::Approver, &listed), 0, r#"{"orderId":"k1","amount":100,"account":"a"}"#);
+    assert_eq!(out(&story.straight(&["waiting", "--output", "name"])).lines().count(), 3);
 
     let approve = ["approve", "k1", "approval", "--reason", "a good customer", "--yes"];
     ends(&story.at_server(Role::Operator, &approve), 1, "this needs the role approver");
@@ -118,6 +155,7 @@ async fn a_refund_waits_for_a_person_and_for_goods_and_goes_on_by_the_word_of_wh
         let refused = story.decided(|story| served(story, role, &around)).await;
         ends(&refused, 4, "step approval waits for an approval: use approve or reject");
     }
+    story.no_record_that_a_person_made_approves("k2").await;
     let tried = story.straight(&["approve", "k1", "approval", "--reason", "r", "--dry-run"]);
     ends(&tried, 0, "refund.goods.awaited");
     ends(&story.decided(|story| served(story, Role::Approver, &approve)).await, 0, "");
@@ -128,16 +166,8 @@ async fn a_refund_waits_for_a_person_and_for_goods_and_goes_on_by_the_word_of_wh
 
     // A service that asks people answers as any participant does.
     let notice = story.notices(APPROVAL).into_iter().find(|notice| &*notice.key == "k3").unwrap();
-    assert_eq!(notice.data.get(), r#"{"orderId":"k3","amount":100}"#);
-    let yes = Answer {
-        id: "by-service".into(),
-        outcome: Outcome::Success,
-        data: Json::parse(br#"{"approvedBy":"desk"}"#).unwrap(),
-        code: None,
-        retryable: false,
-        without_effect: false,
-    };
-    story.busy.world.broker.publish(&wire::answer(&notice, "desk", &yes));
+    assert_eq!(notice.data.get(), r#"{"orderId":"k3","amount":100,"account":"a"}"#);
+    story.busy.world.broker.publish(&wire::answer(&notice, "desk", &yes()));
 
     story.until("both wait for goods", |story| story.notices(GOODS).len() == 2).await;
     ends(&story.straight(&["explain", "k3"]), 0, "waiting for a signal");
@@ -153,10 +183,12 @@ async fn a_refund_waits_for_a_person_and_for_goods_and_goes_on_by_the_word_of_wh
         .seen
         .iter()
         .filter(|command| &*command.kind == "payment.refund")
-        .map(|command| command.data.text_member("by").unwrap())
+        .map(|command| command.data.get().to_owned())
         .collect();
     assert_eq!(by.len(), 2);
-    assert!(by.contains(&"desk".to_owned()) && by.iter().any(|by| by.contains("approver")), "{by:?}");
+    for word in [r#""approvedBy":"desk""#, "a good customer"] {
+        assert!(by.iter().any(|data| data.contains(word)), "{word}: {by:?}");
+    }
     ends(&story.straight(&["verify"]), 0, "");
     ends(&story.straight(&["replay", "verify"]), 0, "");
     let again = story.decided(|story| command(story, &approve)).await;

@@ -99,19 +99,32 @@ fn notices_are_answered_or_withdrawn(world: &Rc<World>, saga: Uuid, facts: &[Fac
     let waits = |step: StepIx| definition.step(step).waits;
     let mut notices = world.notices.borrow_mut();
     let open = notices.entry(saga).or_default();
+    let mut approved = world.approved.borrow_mut();
     for fact in facts {
         match fact {
-            Fact::Issued { step, .. } if waits(*step).is_some() => _ = open.insert(*step),
+            Fact::Issued { step, action: Action::Do, .. } => {
+                let before =
+                    |place: &StepIx| waits(*place) == Some(Wait::Approval) && !approved.contains(&(saga, *place));
+                if let Some(missing) = ancestors(definition, *step).into_iter().find(before) {
+                    world.violated(format!("saga {saga}: step {} without the approval of {}", step.0, missing.0));
+                }
+                if waits(*step).is_some() {
+                    open.insert(*step);
+                }
+            }
             Fact::Failed { step, answer: None, .. } if waits(*step).is_some() => {
                 let is_asked = facts.iter().any(|fact| matches!(fact, Fact::Operated { .. }));
                 if open.remove(step) && !is_asked {
                     world.saw("notice withdrawn");
                 }
             }
-            Fact::Succeeded { step, action: Action::Do, .. }
-            | Fact::Failed { step, action: Action::Do, .. }
-            | Fact::GivenUp { step, .. }
-            | Fact::Skipped { step, .. } => _ = open.remove(step),
+            Fact::Succeeded { step, action: Action::Do, .. } => {
+                open.remove(step);
+                approved.insert((saga, *step));
+            }
+            Fact::Failed { step, action: Action::Do, .. } | Fact::GivenUp { step, .. } | Fact::Skipped { step, .. } => {
+                _ = open.remove(step)
+            }
             Fact::Operated { operation } => {
                 let of_approval = operation.verb.step().and_then(|name| definition.place_of(name)).and_then(waits);
                 let goes_around = matches!(
@@ -129,11 +142,21 @@ fn notices_are_answered_or_withdrawn(world: &Rc<World>, saga: Uuid, facts: &[Fac
         }
     }
     let has_turned = facts.iter().any(|fact| matches!(fact, Fact::Turned { .. }));
-    let holds = world.database.holds();
-    let is_held = |step: &StepIx| holds.iter().any(|hold| hold.target.covers(&definition.name, definition.step(*step)));
-    if has_turned && !world.outage.borrow().has_lost_commits() && open.iter().any(|step| !is_held(step)) {
+    if has_turned && !world.outage.borrow().has_lost_commits() && !open.is_empty() {
         world.violated(format!("saga {saga} has turned, and its notices {open:?} wait on"));
     }
+}
+
+/// Every step that has to be done before this one.
+fn ancestors(definition: &Definition, step: StepIx) -> BTreeSet<StepIx> {
+    let mut left = definition.step(step).after.clone();
+    let mut found = BTreeSet::new();
+    while let Some(before) = left.pop() {
+        if found.insert(before) {
+            left.extend(&definition.step(before).after);
+        }
+    }
+    found
 }
 
 /// What the facts in the database say of commands.

@@ -103,6 +103,8 @@ pub(crate) struct World {
     pub(crate) undos_decided: RefCell<BTreeMap<(uuid::Uuid, StepIx), Vec<UndoDecided>>>,
     /// Steps of each saga that wait and command nobody, since their notice was decided.
     pub(crate) notices: RefCell<BTreeMap<uuid::Uuid, BTreeSet<StepIx>>>,
+    /// Those that were answered with success.
+    pub(crate) approved: RefCell<BTreeSet<(uuid::Uuid, StepIx)>>,
     /// Some step of some definition is one of those.
     pub(crate) has_waits: bool,
     /// Triggers that were written: topic and key.
@@ -151,6 +153,7 @@ impl World {
             contested: RefCell::default(),
             undos_decided: RefCell::default(),
             notices: RefCell::default(),
+            approved: RefCell::default(),
             has_waits,
             triggered: RefCell::default(),
             forgotten: RefCell::default(),

@@ -26,7 +26,7 @@ pub enum Purpose {
     Command,
     /// Answers of participants.
     Reply,
-    /// Ends of sagas.
+    /// Ends of sagas. Where steps wait, their notices go there too, and count as commands.
     Outcome,
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::core::Timestamp;
 use crate::operations::{
     self, Bar, CountJson, Cut, DiffLine, Explanation, Failure, FailureGroup, FoundJson, GraphFormat, JournalRow,
-    ListedJson, Opened, Places, Shown, Sight, TimeFormat, Times, Trouble,
+    ListedJson, Opened, Places, Shown, Sight, TimeFormat, Times, Trouble, WaitingJson,
 };
 use crate::store::{Console, SagaFilter};
 
@@ -115,6 +115,18 @@ impl Looking<'_> {
         match self {
             Self::Database { console, .. } => operations::stuck(console, filter, limit, Sight::Masked).await,
             Self::Server(server) => cut(server, which(Route::of(&["stuck"]), filter).with("limit", limit)).await,
+        }
+    }
+
+    /// As `operations::waiting`. A server looks at 1,000 at most.
+    pub(in crate::cli) async fn waiting(
+        &self,
+        filter: &SagaFilter,
+        limit: usize,
+    ) -> Result<(Vec<WaitingJson>, bool), Failure> {
+        match self {
+            Self::Database { console, .. } => operations::waiting(console, filter, limit, Sight::Masked).await,
+            Self::Server(server) => cut(server, which(Route::of(&["waiting"]), filter).with("limit", limit)).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Many of the same: sagas, counts, what went wrong.
 
 use crate::operations::{
-    CountJson, FailureGroup, HoldJson, HoldScope, ListedJson, Times, Trouble, millis_between, span,
+    CountJson, FailureGroup, HoldJson, HoldScope, ListedJson, Times, Trouble, WaitingJson, millis_between, span,
 };
 
 use super::{lines, or_dash, printable, table};
@@ -50,6 +50,25 @@ pub fn troubles(troubles: &[Trouble], times: Times) -> String {
             printable(or_dash(Some(trouble.message.as_str()).filter(|message| !message.is_empty()))),
             if trouble.applied.is_empty() { "-".to_owned() } else { trouble.applied.join(", ") },
             trouble.can.join(", "),
+        ]);
+    }
+    lines(&rows)
+}
+
+/// Steps that wait for somebody's word, a line each.
+pub fn waiting(waiting: &[WaitingJson], times: Times) -> String {
+    let mut rows = table(&["SAGA", "DEFINITION", "KEY", "STEP", "FOR", "SINCE", "UNTIL", "ASKED"]);
+    for one in waiting {
+        let asked = one.asked.as_ref().map(|asked| asked.get()).or(one.problem.as_deref());
+        rows.add_row([
+            one.saga_id.to_string(),
+            one.definition.clone(),
+            printable(&one.business_key),
+            or_dash(one.step.as_deref()).to_owned(),
+            or_dash(one.waits_for).to_owned(),
+            times.column(one.since.0),
+            one.until.map_or_else(|| "-".to_owned(), |at| times.column(at.0)),
+            printable(or_dash(asked)),
         ]);
     }
     lines(&rows)

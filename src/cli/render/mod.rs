@@ -29,6 +29,7 @@ pub use lists::hold_scope;
 pub use lists::holds;
 pub use lists::sagas;
 pub use lists::troubles;
+pub use lists::waiting;
 pub use live::lag;
 pub use live::top_body;
 pub use live::top_head;

@@ -29,6 +29,9 @@ fn go_on(draft: &mut Draft<'_>) {
         draft.enter(Phase::Compensating);
         undo(draft);
     } else {
+        if draft.saga.phase == Phase::Stuck {
+            wait::renew(draft);
+        }
         draft.enter(Phase::Running);
         go_forward(draft);
     }

@@ -54,7 +54,7 @@ fn carry_out(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), String>
         Verb::Resolve { step, outcome } => resolve::resolve(draft, step, *outcome),
         Verb::Signal { step, data } => wait::signal(draft, step, data.as_ref(), operation),
         Verb::Approve { step, reply } => wait::approve(draft, step, reply.as_ref(), operation),
-        Verb::Reject { step, code } => wait::reject(draft, step, code, operation),
+        Verb::Reject { step, code } => wait::reject(draft, step, code),
     }
 }
 
@@ -128,7 +128,10 @@ fn may_resume_block(draft: &Draft<'_>, block: &Block) -> Result<(), String> {
     let Block { step, action, kind, code } = block;
     let name = &draft.step(*step).name;
     match kind {
-        BlockKind::Conflict => Err(format!("what is true of step {name} has to be found out: use resolve")),
+        BlockKind::Conflict => {
+            wait::is_no_approval(draft, *step)?;
+            Err(format!("what is true of step {name} has to be found out: use resolve"))
+        }
         BlockKind::Undeliverable if &**code == "saga.rendering" => {
             Err(format!("the command of step {name} renders differently from what was issued: use resolve"))
         }
@@ -158,9 +161,11 @@ fn resume(draft: &mut Draft<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// True where nobody but a person has said how the command ended: it is asked again, with the same id and new patience.
+/// True where nobody but a person has said how the command ended: it is asked again, with the same id and new patience. To a notice
+/// that is an answer like any other.
 fn is_unanswered(draft: &Draft<'_>, step: StepIx, action: Action) -> bool {
-    action == Action::Do && matches!(draft.saga.step(step).forward, Forward::Failed(Some(_)))
+    let is_out = matches!(draft.saga.step(step).forward, Forward::Failed(Some(_)));
+    action == Action::Do && is_out && draft.step(step).waits.is_none()
 }
 
 /// Whether a new attempt of the step could be the right answer to all that blocks it in this direction.

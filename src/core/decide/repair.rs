@@ -117,6 +117,10 @@ fn failed_direction(draft: &Draft<'_>, step: StepIx) -> Option<Action> {
         (_, Backward::Exhausted(None)) if blocked(Action::Undo) => Some(Action::Undo),
         (Forward::Retrying(_), Backward::None) => Some(Action::Do),
         (Forward::Failed(None), Backward::None) if blocked(Action::Do) => Some(Action::Do),
+        // A person said no: asked again it is another question.
+        (Forward::Failed(Some(_)), Backward::None) if draft.step(step).waits.is_some() && blocked(Action::Do) => {
+            Some(Action::Do)
+        }
         (_, _) => None,
     }
 }
@@ -128,8 +132,18 @@ pub(super) fn edit(draft: &mut Draft<'_>, name: &str, data: &Json) -> Result<(),
     let Some(action) = next_direction(draft, step) else {
         return Err(format!("step {name} has no attempt before it whose data could be changed"));
     };
+    if action == Action::Do {
+        // Who approves sees what the definition says.
+        wait::is_no_approval(draft, step)?;
+    }
     draft.push(Fact::Edited { step, action, data: data.clone() });
     Ok(())
+}
+
+/// True where a next attempt may follow whose data nobody has to approve.
+fn may_edit(draft: &Draft<'_>, step: StepIx) -> bool {
+    let is_free = |action| action == Action::Undo || wait::is_no_approval(draft, step).is_ok();
+    next_direction(draft, step).is_some_and(is_free)
 }
 
 /// The direction of the step's next attempt, if one may follow.
@@ -151,6 +165,7 @@ fn next_direction(draft: &Draft<'_>, step: StepIx) -> Option<Action> {
 /// The step counts as skipped; successors read `reply`.
 pub(super) fn skip(draft: &mut Draft<'_>, name: &str, reply: Option<&Json>) -> Result<(), String> {
     let (step, _) = not_done(draft, name)?;
+    wait::is_approved(draft, step)?;
     draft.push(Fact::Skipped { step, reply: reply.cloned() });
     draft.unblock(step, Action::Do, |_| true);
     refuse_wish(draft, step);
@@ -197,18 +212,17 @@ pub(super) fn done_by_hand(draft: &mut Draft<'_>, step: StepIx, answer: Option<A
 /// Definite failure by hand. The late success of a command that was outstanding gets an undo of its own.
 pub(super) fn fail(draft: &mut Draft<'_>, name: &str, code: &str) -> Result<(), String> {
     let (step, flight) = not_done(draft, name)?;
-    let attempt = flight.map_or(0, |flight| flight.attempt);
-    not_done_by_hand(draft, step, attempt, code, "said by an operator".to_owned());
+    not_done_by_hand(draft, step, flight.map_or(0, |flight| flight.attempt), code, "said by an operator");
     Ok(())
 }
 
 /// The step's definite failure, said by a person.
-pub(super) fn not_done_by_hand(draft: &mut Draft<'_>, step: StepIx, attempt: u16, code: &str, message: String) {
+pub(super) fn not_done_by_hand(draft: &mut Draft<'_>, step: StepIx, attempt: u16, code: &str, message: &str) {
     draft.push(Fact::Failed { step, action: Action::Do, attempt, answer: None });
     draft.unblock(step, Action::Do, |_| true);
     if draft.saga.turned.is_none() {
         let cause = draft.saga.wish.unwrap_or(Cause::Step(step));
-        outcome::over(draft, step, cause, code, message);
+        outcome::over(draft, step, cause, code, message.to_owned());
     }
 }
 
@@ -238,8 +252,8 @@ pub(super) fn allowed(draft: &Draft<'_>) -> Vec<&'static str> {
         ("compensate", may_turn),
         ("republish", any(&|step| !outstanding(draft, step).is_empty() && !draft.is_held(step))),
         ("retry", any(&|step| may_retry(draft, step, false).is_ok())),
-        ("edit", is_open && any(&|step| next_direction(draft, step).is_some())),
-        ("skip", may_settle),
+        ("edit", is_open && any(&|step| may_edit(draft, step))),
+        ("skip", any(&|step| may_say(draft, step).and_then(|_| wait::is_approved(draft, step)).is_ok())),
         ("complete", any(&|step| may_complete(draft, step).is_ok())),
         ("fail", may_settle),
         ("resolve", any(&|step| resolve::may_resolve(draft, step).is_ok())),
@@ -286,6 +300,7 @@ pub(super) fn may_settle(draft: &Draft<'_>, step: StepIx) -> Result<Option<Fligh
 /// A step whose undo is due cannot be called done: the undo would take the effect away again.
 fn may_complete(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
     may_say(draft, step)?;
+    wait::is_approved(draft, step)?;
     if draft.saga.step(step).is_undoing() {
         return Err(format!("step {} is being undone: it can be skipped", draft.step(step).name));
     }

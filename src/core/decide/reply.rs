@@ -85,10 +85,12 @@ fn answered(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Refusal {
         .answers
         .iter()
         .filter(|given| given.action == target.action && given.attempt == target.attempt);
-    let read_only = target.action == Action::Do && draft.step(target.step).kind == StepKind::ReadOnly;
+    let leaves_nothing = target.action == Action::Do && !draft.step(target.step).has_effect();
     let first = kept.clone().next();
     match kept.find(|given| given.answer.says_the_same(&answer) && !defect!("duplicate taken as new")) {
-        _ if read_only => Refusal::new(Verdict::Duplicate, "read-only", "the first answer of a read-only step stays"),
+        _ if leaves_nothing => {
+            Refusal::new(Verdict::Duplicate, "read-only", "the first answer of a step without effect stays")
+        }
         Some(known) if first == Some(known) || known.believed => {
             Refusal::new(Verdict::Duplicate, "known-answer", "the same was said before")
         }
@@ -199,8 +201,7 @@ fn done_after_all(draft: &mut Draft<'_>, target: Target, answer: Answer) -> Resu
 /// True for a step that must not have happened where a saga turns, and that nothing can undo: a person has to know of it.
 fn stays(draft: &Draft<'_>, step: StepIx) -> bool {
     let rule = draft.step(step);
-    let has_effect = rule.kind != StepKind::ReadOnly && rule.waits.is_none();
-    rule.kind == StepKind::Pivot || rule.behind_pivot && has_effect && rule.undo == Undo::Nothing
+    rule.kind == StepKind::Pivot || rule.behind_pivot && rule.has_effect() && rule.undo == Undo::Nothing
 }
 
 fn late(draft: &mut Draft<'_>, target: Target, answer: Answer, code: &'static str, message: &str) -> Refusal {

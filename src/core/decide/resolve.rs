@@ -14,6 +14,9 @@ use super::wait;
 pub(super) fn resolve(draft: &mut Draft<'_>, name: &str, found: Resolution) -> Result<(), String> {
     let step = find(draft, name)?;
     may_resolve(draft, step)?;
+    if found != Resolution::Undone {
+        wait::is_approved(draft, step)?;
+    }
     let undo_failed = draft.saga.is_final() || draft.saga.blocks_of(step, Action::Undo).next().is_some();
     for action in [Action::Do, Action::Undo] {
         draft.unblock(step, action, |_| true);
@@ -89,7 +92,7 @@ fn found_undone(draft: &mut Draft<'_>, step: StepIx) {
                 draft.push(undone_by_hand);
             }
             // Otherwise a late success gets an undo of its own.
-            not_done_by_hand(draft, step, attempt, "saga.resolved_undone", "said by an operator".to_owned());
+            not_done_by_hand(draft, step, attempt, "saga.resolved_undone", "said by an operator");
         }
     }
 }

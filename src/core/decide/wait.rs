@@ -38,12 +38,13 @@ pub(super) fn approve(
     repair::succeed_by_hand(draft, step, &reply, operation.id)
 }
 
-/// A person's no: a definite failure, with the person's reason.
-pub(super) fn reject(draft: &mut Draft<'_>, name: &str, code: &str, operation: &Operation) -> Result<(), String> {
+/// A person's no: a definite failure.
+pub(super) fn reject(draft: &mut Draft<'_>, name: &str, code: &str) -> Result<(), String> {
     let step = repair::find(draft, name)?;
     may_answer(draft, step, Wait::Approval)?;
     let attempt = draft.saga.step(step).attempts;
-    repair::not_done_by_hand(draft, step, attempt, code, operation.reason.clone());
+    // The reason is the audit's: what went wrong is announced to whoever reads the outcome topic.
+    repair::not_done_by_hand(draft, step, attempt, code, "said by an approver");
     Ok(())
 }
 
@@ -71,6 +72,26 @@ pub(super) fn may_answer(draft: &Draft<'_>, step: StepIx, answer: Wait) -> Resul
     }
 }
 
+/// Nobody says how a step ended, or what is sent, that comes after an approval which is not given.
+pub(super) fn is_approved(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
+    let missing = |before: &StepIx| {
+        draft.step(*before).waits == Some(Wait::Approval) && draft.saga.step(*before).forward != Forward::Succeeded
+    };
+    let mut left = draft.step(step).after.clone();
+    let mut seen = Vec::new();
+    while let Some(before) = left.pop().filter(|_| !defect!("approval gone around behind it")) {
+        if missing(&before) {
+            let (name, approval) = (&draft.step(step).name, &draft.step(before).name);
+            return Err(format!("step {name} comes after {approval}, which is not approved"));
+        }
+        if !seen.contains(&before) {
+            seen.push(before);
+            left.extend(&draft.step(before).after);
+        }
+    }
+    Ok(())
+}
+
 /// An approval is given or refused by who may: no other verb goes around it.
 pub(super) fn is_no_approval(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
     let rule = draft.step(step);
@@ -85,13 +106,23 @@ fn approval_only(name: &Arc<str>) -> String {
     format!("step {name} waits for an approval: use approve or reject")
 }
 
+/// While a saga was stuck nothing was given up: what waits for somebody's word begins anew then, instead of ending at once.
+pub(super) fn renew(draft: &mut Draft<'_>) {
+    for step in draft.definition().places() {
+        let Forward::Issued(flight) = &draft.saga.step(step).forward else { continue };
+        if draft.step(step).waits.is_some() && flight.patience_ends <= draft.now {
+            draft.push(Fact::Renewed { step, action: Action::Do });
+        }
+    }
+}
+
 /// A saga that has turned waits for nobody: steps that only wait are over at once, and what is said of them later is too late.
 pub(super) fn withdraw(draft: &mut Draft<'_>) {
     for step in draft.definition().places() {
         let state = draft.saga.step(step);
         let (is_open, attempt) = (matches!(state.forward, Forward::Issued(_) | Forward::Unclear), state.attempts);
         let waits = is_open && draft.step(step).waits.is_some();
-        if waits && !draft.is_held(step) && !defect!("notice not withdrawn") {
+        if waits && !defect!("notice not withdrawn") {
             draft.push(Fact::Failed { step, action: Action::Do, attempt, answer: None });
             draft.unblock(step, Action::Do, |_| true);
         }

@@ -47,7 +47,8 @@ pub fn scaffold(language: Language, definition: &Definition, step: StepIx) -> Re
     };
     for kind in [Some(&*step.command_type), undo_type].into_iter().flatten() {
         if !is_plain(kind) {
-            let message = format!("type {kind:?} has more than letters, digits and . _ : / -");
+            let message =
+                format!("type {kind:?} has more than letters, digits and . _ : / -: give the command a plainer one");
             return Err(ScaffoldError { step: step.name.to_string(), message });
         }
     }
