@@ -17,7 +17,7 @@ use super::verify::{Busy, mixed};
 const NOBODY: &str = "0199d3a0-0000-7000-8000-00000000dead";
 
 /// Every route with the least role that it lets in, and whether it needs a token for all definitions.
-const ROUTES: [(&str, &str, Role, bool); 39] = [
+const ROUTES: [(&str, &str, Role, bool); 40] = [
     ("GET", "/v1/sagas", Role::Viewer, false),
     ("GET", "/v1/sagas/count", Role::Viewer, false),
     ("GET", "/v1/sagas/{id}", Role::Viewer, false),
@@ -28,6 +28,7 @@ const ROUTES: [(&str, &str, Role, bool); 39] = [
     ("GET", "/v1/sagas/{id}/difference", Role::Viewer, false),
     ("GET", "/v1/find", Role::Viewer, false),
     ("GET", "/v1/stuck", Role::Viewer, false),
+    ("GET", "/v1/waiting", Role::Viewer, false),
     ("GET", "/v1/failure-groups", Role::Viewer, false),
     ("GET", "/v1/failure-groups/{id}", Role::Viewer, false),
     ("GET", "/v1/definitions", Role::Viewer, false),

@@ -154,3 +154,22 @@ async fn the_batch_statement_never_scans_a_table_whole() {
     let after = database.count("SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_user_tables WHERE relname IN ('saga', 'journal_default')").await;
     assert_eq!(after, before, "no statement of the batch reads saga or journal from end to end");
 }
+
+/// Open sagas are few among those that are stored, and the first ones that are looked for.
+#[tokio::test]
+async fn a_list_of_open_sagas_reads_none_that_has_ended() {
+    let database = TestDatabase::migrated("open_list").await;
+    let stored = "INSERT INTO saga (id, definition_hash, definition_name, business_key, phase, started_at, finished_at) \
+        SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, sha256('d'), 'd', n::text, CASE WHEN n < 5 THEN 2 ELSE 4 END, \
+        now(), CASE WHEN n < 5 THEN NULL ELSE now() END FROM generate_series(1, 30000) AS n; ANALYZE saga";
+    database.run(stored).await;
+    let mut connection = database.connect().await;
+    let list = include_str!("../../src/store/postgres/sql/saga_select_list_open.sql");
+    let prepared = format!("PREPARE list AS {list}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(prepared)).execute(&mut connection).await.unwrap();
+    let asked =
+        "EXPLAIN EXECUTE list(2, NULL, NULL, NULL, NULL, NULL, 101, NULL, 'ffffffff-ffff-ffff-ffff-ffffffffffff')";
+    let plan: Vec<(String,)> = sqlx::query_as(asked).persistent(false).fetch_all(&mut connection).await.unwrap();
+    let plan = plan.into_iter().map(|(line,)| line).collect::<Vec<_>>().join("\n");
+    assert!(plan.contains("saga_open_by_definition"), "{plan}");
+}

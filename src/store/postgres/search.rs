@@ -12,6 +12,7 @@ use super::console::{Console, ConsoleError, failed};
 use super::rows::{SagaColumns, moment, saga_row, sha256, timestamp};
 
 const SAGA_SELECT_LIST: &str = include_str!("sql/saga_select_list.sql");
+const SAGA_SELECT_LIST_OPEN: &str = include_str!("sql/saga_select_list_open.sql");
 const SAGA_SELECT_PHASES: &str = include_str!("sql/saga_select_phases.sql");
 const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
 const SAGA_SELECT_TROUBLED: &str = include_str!("sql/saga_select_troubled.sql");
@@ -91,7 +92,8 @@ impl Console {
     pub async fn list(&self, filter: &SagaFilter, limit: usize) -> Result<Vec<ListedSaga>, ConsoleError> {
         let attempt = failed("list sagas");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let query = sqlx::query_as(SAGA_SELECT_LIST)
+        let is_open = filter.phase.is_some_and(|phase| !phase.is_final());
+        let query = sqlx::query_as(if is_open { SAGA_SELECT_LIST_OPEN } else { SAGA_SELECT_LIST })
             .bind(filter.phase.map(Phase::number))
             .bind(filter.definition.as_deref())
             .bind(filter.key_prefix.as_deref())
