@@ -21,7 +21,7 @@ use super::moments::{Moment, TimeFormat, Times};
 use super::opened::{Opened, open, reader};
 use super::parked::{ParkedJson, parked_json};
 use super::read::{ListedJson, listed_saga};
-use super::sight::Sight;
+use super::sight::{Sight, listed_for};
 use super::words::{Word, words};
 
 /// Sagas whose triggers are read by one statement.
@@ -126,11 +126,36 @@ pub async fn find(
         }
     }
     for id in ids {
-        let opened = open(console, id).await?.seen(sight);
+        let opened = match open(console, id).await {
+            Ok(opened) => opened.seen(sight),
+            Err(failure) if failure.exit == Exit::Failed => {
+                found.sagas.extend(unreadable(console, id, &failure.message, sight).await?);
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         let times = Times { format, now: opened.now };
         found.sagas.push(glance(&opened, &clue, times));
     }
     if found.sagas.is_empty() && found.parked.is_empty() { Err(nothing(text, &clue, newest)) } else { Ok(found) }
+}
+
+/// A saga whose journal cannot be read is shown as that, by its row alone.
+async fn unreadable(console: &Console, id: Uuid, why: &str, sight: Sight) -> Result<Vec<FoundSaga>, Failure> {
+    let rows = console.find(&[&id.to_string()], None).await?;
+    let hashes: Vec<String> = rows.iter().map(|found| found.row.definition_hash.to_string()).collect();
+    let listed = listed_for(console, &rows, sight).await?;
+    let glance = |(saga, definition_hash): (ListedJson, String)| FoundSaga {
+        phase_since: saga.finished_at.unwrap_or(saga.started_at),
+        saga,
+        definition_hash,
+        done: Vec::new(),
+        why: format!("nobody can say why: {why}"),
+        trace_id: None,
+        command: None,
+        can: Vec::new(),
+    };
+    Ok(listed.into_iter().zip(hashes).map(glance).collect())
 }
 
 /// A topic, partition and offset.

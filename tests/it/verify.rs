@@ -420,3 +420,15 @@ async fn a_check_that_takes_too_long_is_given_up_where_a_limit_is_set() {
     let given_up = console.journal_gaps(None, 1).await.unwrap_err();
     assert!(given_up.source.to_string().contains("57014"), "{}", given_up.source);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_saga_whose_journal_cannot_be_read_is_found_and_says_so() {
+    let mut busy = Busy::start("verify_unreadable", Box::new(|_| Behaviour::Answers)).await;
+    busy.trigger("k1");
+    busy.until_ended(1).await;
+    busy.database.run("UPDATE journal SET facts = '\\x00' WHERE seq = 2").await;
+    let found = super::cli::sagabus(Some(&busy.database.url), &["find", "k1"]);
+    let said = super::cli::out(&found);
+    assert_eq!(super::cli::code(&found), 0, "{}", super::cli::error(&found));
+    assert!(said.contains("nobody can say why: journal of saga") && said.contains("completed"), "{said}");
+}
