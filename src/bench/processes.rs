@@ -46,15 +46,17 @@ impl Clocks {
         clocks
     }
 
-    /// What was spent since `before` by the processes that are there now; by one that began meanwhile, all of its time.
+    /// What was spent since `before`; by a process that began meanwhile, all of its time.
     pub(super) fn since(&self, before: &Self) -> Spent {
         let spent = |now: &HashMap<u32, f64>, then: &HashMap<u32, f64>| {
             now.iter().map(|(id, seconds)| seconds - then.get(id).copied().unwrap_or_default()).sum()
         };
+        // What a session of Postgres had spent goes over to its parent when it ends.
+        let sum = |clocks: &HashMap<u32, f64>| clocks.values().sum::<f64>();
         Spent {
             engine: spent(&self.engine, &before.engine),
             own: spent(&self.own, &before.own),
-            postgres: spent(&self.postgres, &before.postgres),
+            postgres: sum(&self.postgres) - sum(&before.postgres),
             broker: spent(&self.broker, &before.broker),
             broker_written: spent(&self.broker_written, &before.broker_written),
         }
@@ -95,10 +97,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_ended_takes_nothing_away_and_one_that_began_counts_whole() {
+    fn a_session_that_ended_is_counted_once_and_one_that_began_whole() {
         let of = |postgres: &[(u32, f64)]| Clocks { postgres: postgres.iter().copied().collect(), ..Clocks::default() };
-        let spent = of(&[(1, 12.0), (3, 2.0)]).since(&of(&[(1, 10.0), (2, 50.0)]));
-        assert_eq!(spent, Spent { postgres: 4.0, ..Spent::default() });
+        let spent = of(&[(1, 63.0), (3, 2.0)]).since(&of(&[(1, 10.0), (2, 50.0)]));
+        assert_eq!(spent, Spent { postgres: 5.0, ..Spent::default() }, "of the 53 of its parent 50 are old");
     }
 
     #[test]
