@@ -107,6 +107,19 @@ fn a_notice_that_a_service_contradicts_itself_about_stops_no_saga_that_turns() {
 }
 
 #[test]
+fn a_saga_that_turns_while_it_is_paused_waits_for_nobody_either() {
+    let mut saga = Driven::start("a; w after a approval; b after a; c after w,b");
+    saga.succeed("a");
+    ask(&mut saga, Verb::Pause);
+    saga.reply("b", Action::Do, 1, refusal());
+    assert!(matches!(saga.saga.step(saga.place("w")).forward, Forward::Failed(Some(_))));
+    assert_eq!(saga.phase(), Phase::Paused);
+    ask(&mut saga, Verb::Resume);
+    assert_eq!(saga.issued()[3..], ["undo a 1"]);
+    saga.check_fold();
+}
+
+#[test]
 fn a_person_who_cancels_waits_for_no_notice() {
     let mut saga = Driven::start(LARGE);
     saga.succeed("order");

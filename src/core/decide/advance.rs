@@ -15,11 +15,14 @@ pub(super) fn advance(draft: &mut Draft<'_>) {
 }
 
 fn go_on(draft: &mut Draft<'_>) {
-    if draft.saga.is_final() || draft.saga.phase == Phase::Paused {
+    if draft.saga.is_final() {
         return;
     }
     if draft.saga.turned.is_some() {
         wait::withdraw(draft);
+    }
+    if draft.saga.phase == Phase::Paused {
+        return;
     }
     if !draft.saga.blocks.is_empty() {
         draft.enter(Phase::Stuck);
