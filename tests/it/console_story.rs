@@ -1,12 +1,13 @@
 //! The story of OPERATIONS.md section 1 on a real Postgres: a stuck compensation is found by whatever is at hand, explained and resolved.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use sagabus::core::Action;
 use sagabus::engine::wall_clock;
 use serde_json::Value;
 
 use super::cli::{code, error, out, sagabus};
+use super::story::beside;
 use super::verify::{Busy, mixed};
 
 /// Looks, while nothing else happens.
@@ -19,18 +20,9 @@ pub(super) fn look(busy: &Busy, arguments: &[&str]) -> Value {
 
 /// Asks for an action, while the engine is at work.
 pub(super) async fn act(busy: &mut Busy, arguments: &[&str]) -> Output {
-    let mut child: Child = Command::new(env!("CARGO_BIN_EXE_sagabus"))
-        .args(arguments)
-        .env("SAGABUS_DATABASE_URL", &busy.database.url)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    while child.try_wait().unwrap().is_none() {
-        busy.turn().await;
-    }
-    child.wait_with_output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sagabus"));
+    command.args(arguments).env("SAGABUS_DATABASE_URL", &busy.database.url);
+    beside(busy, command).await
 }
 
 async fn until(busy: &mut Busy, phase: &str) {

@@ -1,48 +1,15 @@
 //! A participant is held for a while on a real Postgres: at the console, straight and at a server, while an engine runs.
 
-use std::process::Output;
-
-use sagabus::engine::wall_clock;
 use sagabus::operations::Role;
 
 use super::cli::{code, error, out, sagabus};
-use super::remote::at_server;
+use super::story::{Story, ends};
 use super::support::database::TestDatabase;
-use super::support::listening::Listening;
 use super::support::participants::Behaviour;
 use super::verify::Busy;
 
-struct Story {
-    busy: Busy,
-    listening: Listening,
-}
-
-impl Story {
-    fn straight(&self, arguments: &[&str]) -> Output {
-        sagabus(Some(&self.busy.database.url), arguments)
-    }
-
-    fn at_server(&self, role: Role, arguments: &[&str]) -> Output {
-        let server = format!("http://{}", self.listening.address);
-        at_server(&server, self.listening.of(role), arguments).output().unwrap()
-    }
-
-    async fn until(&mut self, statement: &str, count: i64) {
-        let until = wall_clock().plus_millis(30_000);
-        while self.busy.database.count(statement).await < count {
-            assert!(wall_clock() < until, "{statement}: {count}");
-            self.busy.turn().await;
-        }
-    }
-
-    fn seen(&self, step: &str) -> usize {
-        self.busy.world.participants.seen.iter().filter(|command| &*command.step == step).count()
-    }
-}
-
-fn ends(output: &Output, exit: i32, word: &str) {
-    let said = format!("{}{}", out(output), error(output));
-    assert!(code(output) == exit && said.contains(word), "exit {} instead of {exit}, {word}: {said}", code(output));
+fn seen(story: &Story, step: &str) -> usize {
+    story.busy.world.participants.seen.iter().filter(|command| &*command.step == step).count()
 }
 
 const WAITS: &str = "SELECT count(*) FROM saga WHERE wake_at > '8999-01-01'";
@@ -50,9 +17,7 @@ const ENDED: &str = "SELECT count(*) FROM saga WHERE finished_at IS NOT NULL";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_participant_is_held_explained_and_released_and_nothing_of_it_was_sent_meanwhile() {
-    let busy = Busy::start("hold_story", Box::new(|_| Behaviour::Answers)).await;
-    let listening = Listening::guarded(&busy.database).await;
-    let mut story = Story { busy, listening };
+    let mut story = Story::begin(Busy::start("hold_story", Box::new(|_| Behaviour::Answers)).await).await;
     ends(&story.straight(&["hold", "list"]), 0, "HOLD");
     let hold = ["hold", "participant", "risk", "--reason", "maintenance", "--yes"];
     story.busy.turn().await;
@@ -87,8 +52,8 @@ async fn a_participant_is_held_explained_and_released_and_nothing_of_it_was_sent
     for key in ["k1", "k2"] {
         story.busy.trigger(key);
     }
-    story.until(WAITS, 2).await;
-    assert_eq!((story.seen("clearing"), story.seen("risk")), (2, 0));
+    story.until_counted(WAITS, 2).await;
+    assert_eq!((seen(&story, "clearing"), seen(&story, "risk")), (2, 0));
     let explained = story.straight(&["explain", "k1"]);
     ends(&explained, 0, "waiting for a person to release it");
     ends(&explained, 0, "holds participant risk (h1): maintenance; nothing of risk is sent");
@@ -115,8 +80,8 @@ async fn a_participant_is_held_explained_and_released_and_nothing_of_it_was_sent
     let release = ["hold", "release", "h1", "--reason", "it is over", "--yes"];
     ends(&story.at_server(Role::Operator, &release), 0, "h1  released participant risk");
     ends(&story.straight(&release), 3, "h1 is not in force");
-    story.until(ENDED, 2).await;
-    assert_eq!(story.seen("risk"), 2);
+    story.until_counted(ENDED, 2).await;
+    assert_eq!(seen(&story, "risk"), 2);
     ends(&story.straight(&["verify"]), 0, "");
     ends(&story.straight(&["replay", "verify"]), 0, "");
     let told = "SELECT count(*) FROM audit WHERE target = 'participant risk' AND outcome = 'decided'";

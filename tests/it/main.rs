@@ -58,6 +58,7 @@ mod seeing_kafka;
 mod service;
 mod statement_errors;
 mod store_conformance;
+mod story;
 mod support;
 mod verify;
 mod waits;
