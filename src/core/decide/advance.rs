@@ -130,7 +130,7 @@ pub fn waits_for(definition: &Definition, saga: &Saga, step: StepIx) -> Vec<Step
 }
 
 /// Every step that depends on this one, in file order.
-fn behind(definition: &Definition, step: StepIx) -> Vec<StepIx> {
+pub(super) fn behind(definition: &Definition, step: StepIx) -> Vec<StepIx> {
     let mut is_behind = vec![false; definition.steps.len()];
     for place in &definition.order {
         let after = &definition.step(*place).after;

@@ -133,6 +133,7 @@ fn may_resume_block(draft: &Draft<'_>, block: &Block) -> Result<(), String> {
             Err(format!("what is true of step {name} has to be found out: use resolve"))
         }
         BlockKind::Undeliverable if &**code == "saga.rendering" => {
+            wait::is_no_approval(draft, *step)?;
             Err(format!("the command of step {name} renders differently from what was issued: use resolve"))
         }
         BlockKind::Failed if *action == Action::Do && draft.saga.step(*step).backward != Backward::None => {

@@ -129,21 +129,18 @@ fn failed_direction(draft: &Draft<'_>, step: StepIx) -> Option<Action> {
 pub(super) fn edit(draft: &mut Draft<'_>, name: &str, data: &Json) -> Result<(), String> {
     is_open(draft)?;
     let step = find(draft, name)?;
-    let Some(action) = next_direction(draft, step) else {
-        return Err(format!("step {name} has no attempt before it whose data could be changed"));
-    };
-    if action == Action::Do {
-        // Who approves sees what the definition says.
-        wait::is_no_approval(draft, step)?;
-    }
+    let action = may_edit(draft, step)?;
     draft.push(Fact::Edited { step, action, data: data.clone() });
     Ok(())
 }
 
-/// True where a next attempt may follow whose data nobody has to approve.
-fn may_edit(draft: &Draft<'_>, step: StepIx) -> bool {
-    let is_free = |action| action == Action::Undo || wait::is_no_approval(draft, step).is_ok();
-    next_direction(draft, step).is_some_and(is_free)
+/// The direction of the step's next attempt, if its data may be changed: who approves sees what the definition says.
+fn may_edit(draft: &Draft<'_>, step: StepIx) -> Result<Action, String> {
+    match next_direction(draft, step) {
+        Some(Action::Do) => wait::is_no_approval(draft, step).map(|()| Action::Do),
+        Some(Action::Undo) => Ok(Action::Undo),
+        None => Err(format!("step {} has no attempt before it whose data could be changed", draft.step(step).name)),
+    }
 }
 
 /// The direction of the step's next attempt, if one may follow.
@@ -164,8 +161,8 @@ fn next_direction(draft: &Draft<'_>, step: StepIx) -> Option<Action> {
 
 /// The step counts as skipped; successors read `reply`.
 pub(super) fn skip(draft: &mut Draft<'_>, name: &str, reply: Option<&Json>) -> Result<(), String> {
-    let (step, _) = not_done(draft, name)?;
-    wait::is_approved(draft, step)?;
+    let step = find(draft, name)?;
+    may_skip(draft, step)?;
     draft.push(Fact::Skipped { step, reply: reply.cloned() });
     draft.unblock(step, Action::Do, |_| true);
     refuse_wish(draft, step);
@@ -211,7 +208,8 @@ pub(super) fn done_by_hand(draft: &mut Draft<'_>, step: StepIx, answer: Option<A
 
 /// Definite failure by hand. The late success of a command that was outstanding gets an undo of its own.
 pub(super) fn fail(draft: &mut Draft<'_>, name: &str, code: &str) -> Result<(), String> {
-    let (step, flight) = not_done(draft, name)?;
+    let step = find(draft, name)?;
+    let flight = may_say(draft, step)?;
     not_done_by_hand(draft, step, flight.map_or(0, |flight| flight.attempt), code, "said by an operator");
     Ok(())
 }
@@ -252,20 +250,14 @@ pub(super) fn allowed(draft: &Draft<'_>) -> Vec<&'static str> {
         ("compensate", may_turn),
         ("republish", any(&|step| !outstanding(draft, step).is_empty() && !draft.is_held(step))),
         ("retry", any(&|step| may_retry(draft, step, false).is_ok())),
-        ("edit", is_open && any(&|step| may_edit(draft, step))),
-        ("skip", any(&|step| may_say(draft, step).and_then(|_| wait::is_approved(draft, step)).is_ok())),
+        ("edit", is_open && any(&|step| may_edit(draft, step).is_ok())),
+        ("skip", any(&|step| may_skip(draft, step).is_ok())),
         ("complete", any(&|step| may_complete(draft, step).is_ok())),
         ("fail", may_settle),
         ("resolve", any(&|step| resolve::may_resolve(draft, step).is_ok())),
         ("abandon", is_open),
     ];
     verbs.into_iter().filter(|(_, may)| *may).map(|(verb, _)| verb).collect()
-}
-
-/// The step called `name`, if a person may still say how it ended; with its outstanding command.
-fn not_done(draft: &Draft<'_>, name: &str) -> Result<(StepIx, Option<Flight>), String> {
-    let step = find(draft, name)?;
-    Ok((step, may_say(draft, step)?))
 }
 
 /// As `may_settle`, for any person who may repair.
@@ -297,10 +289,15 @@ pub(super) fn may_settle(draft: &Draft<'_>, step: StepIx) -> Result<Option<Fligh
     }
 }
 
+/// Whether what comes after the step may begin without it.
+fn may_skip(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
+    may_say(draft, step)?;
+    wait::is_approved(draft, step)
+}
+
 /// A step whose undo is due cannot be called done: the undo would take the effect away again.
 fn may_complete(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
-    may_say(draft, step)?;
-    wait::is_approved(draft, step)?;
+    may_skip(draft, step)?;
     if draft.saga.step(step).is_undoing() {
         return Err(format!("step {} is being undone: it can be skipped", draft.step(step).name));
     }

@@ -8,6 +8,7 @@ use super::super::fact::Fact;
 use super::super::input::Operation;
 use super::super::json::Json;
 use super::super::saga::{Action, Forward};
+use super::advance::behind;
 use super::draft::Draft;
 use super::repair;
 
@@ -18,8 +19,7 @@ pub(super) fn signal(
     data: Option<&Json>,
     operation: &Operation,
 ) -> Result<(), String> {
-    let step = repair::find(draft, name)?;
-    may_answer(draft, step, Wait::Signal)?;
+    let step = awaited(draft, name, Wait::Signal)?;
     let data = data.cloned().unwrap_or_else(Json::empty_object);
     repair::succeed_by_hand(draft, step, &data, operation.id)
 }
@@ -31,8 +31,7 @@ pub(super) fn approve(
     reply: Option<&Json>,
     operation: &Operation,
 ) -> Result<(), String> {
-    let step = repair::find(draft, name)?;
-    may_answer(draft, step, Wait::Approval)?;
+    let step = awaited(draft, name, Wait::Approval)?;
     let said = || serde_json::json!({ "approvedBy": operation.who, "reason": operation.reason }).to_string();
     let reply = reply.cloned().unwrap_or_else(|| Json::parse(said().as_bytes()).expect("it was written as JSON"));
     repair::succeed_by_hand(draft, step, &reply, operation.id)
@@ -40,12 +39,17 @@ pub(super) fn approve(
 
 /// A person's no: a definite failure.
 pub(super) fn reject(draft: &mut Draft<'_>, name: &str, code: &str) -> Result<(), String> {
-    let step = repair::find(draft, name)?;
-    may_answer(draft, step, Wait::Approval)?;
+    let step = awaited(draft, name, Wait::Approval)?;
     let attempt = draft.saga.step(step).attempts;
     // The reason is the audit's: what went wrong is announced to whoever reads the outcome topic.
     repair::not_done_by_hand(draft, step, attempt, code, "said by an approver");
     Ok(())
+}
+
+/// The step called `name`, if it waits for this.
+fn awaited(draft: &Draft<'_>, name: &str, answer: Wait) -> Result<StepIx, String> {
+    let step = repair::find(draft, name)?;
+    may_answer(draft, step, answer).map(|()| step)
 }
 
 /// Whether the step waits for this. One whose notice was refused, or answered with a no that could not turn the saga, still does.
@@ -72,24 +76,21 @@ pub(super) fn may_answer(draft: &Draft<'_>, step: StepIx, answer: Wait) -> Resul
     }
 }
 
-/// Nobody says how a step ended, or what is sent, that comes after an approval which is not given.
+/// Nobody says how a step ended that comes after an approval which is not given.
 pub(super) fn is_approved(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
-    let missing = |before: &StepIx| {
-        draft.step(*before).waits == Some(Wait::Approval) && draft.saga.step(*before).forward != Forward::Succeeded
+    let definition = draft.definition();
+    let is_missing = |place: &StepIx| {
+        let is_approval = definition.step(*place).waits == Some(Wait::Approval);
+        is_approval && draft.saga.step(*place).forward != Forward::Succeeded
     };
-    let mut left = draft.step(step).after.clone();
-    let mut seen = Vec::new();
-    while let Some(before) = left.pop().filter(|_| !defect!("approval gone around behind it")) {
-        if missing(&before) {
-            let (name, approval) = (&draft.step(step).name, &draft.step(before).name);
-            return Err(format!("step {name} comes after {approval}, which is not approved"));
+    let mut missing = definition.places().filter(is_missing);
+    match missing.find(|approval| behind(definition, *approval).contains(&step)) {
+        Some(approval) if !defect!("approval gone around behind it") => {
+            let (name, approval) = (&draft.step(step).name, &draft.step(approval).name);
+            Err(format!("step {name} comes after {approval}, which is not approved"))
         }
-        if !seen.contains(&before) {
-            seen.push(before);
-            left.extend(&draft.step(before).after);
-        }
+        Some(_) | None => Ok(()),
     }
-    Ok(())
 }
 
 /// An approval is given or refused by who may: no other verb goes around it.
