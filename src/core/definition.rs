@@ -52,6 +52,11 @@ impl Definition {
         &self.steps[step.at()]
     }
 
+    /// The steps that command a participant: the others wait.
+    pub fn commanding(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.waits.is_none())
+    }
+
     /// Places of all steps in file order.
     pub fn places(&self) -> impl DoubleEndedIterator<Item = StepIx> + use<> {
         let count = u16::try_from(self.steps.len()).expect("a definition has at most 500 steps");

@@ -66,7 +66,7 @@ pub(super) fn mixed_topics(definition: &Definition) -> Vec<String> {
     if outcome_topic == trigger_topic {
         found.push(format!("outcomeTopic and the trigger's topic are both {trigger_topic}"));
     }
-    for step in definition.steps.iter().filter(|step| step.waits.is_none()) {
+    for step in definition.commanding() {
         if [reply_topic, outcome_topic].contains(&&step.command_topic) {
             found.push(format!("the commands of step {} go to {}, where others write", step.name, step.command_topic));
         }

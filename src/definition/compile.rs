@@ -112,8 +112,8 @@ impl Bench<'_> {
         let step_of = |name: &str| at.get(name).and_then(|place| u16::try_from(*place).ok()).map(StepIx);
         let (mut steps, mut rendered) = (Vec::new(), Vec::new());
         for (place, (name, location, file)) in model.steps.0.iter().enumerate() {
-            let message = self.message(*location, name, file, kinds[place]);
-            let (timeout_ms, patience_ms) = self.waits(file, &model.defaults);
+            let message = self.message(*location, name, file, (kinds[place], behind_pivot[place]));
+            let (timeout_ms, patience_ms) = self.pace(file, &model.defaults);
             let topic = self.command_topic(*location, name, file, model);
             steps.push(Step {
                 name: name.as_str().into(),

@@ -19,12 +19,7 @@ impl Bench<'_> {
         behind_pivot: bool,
     ) -> Undo {
         match (&file.compensate, kind) {
-            (_, StepKind::Retriable) if file.wait.is_some() && !behind_pivot => {
-                let message = format!("step {name} waits, and never fails although the saga still may");
-                self.find(at, message, "a no could then end nothing: leave kind out, or put it behind the pivot");
-                Undo::Nothing
-            }
-            // What else it may not have is found where it waits.
+            // What it may not have is found where it waits.
             _ if file.wait.is_some() => Undo::Nothing,
             (Some(CompensateFile::Command(_)), _)
                 if behind_pivot || matches!(kind, StepKind::Pivot | StepKind::ReadOnly) =>

@@ -37,7 +37,13 @@ pub(super) fn kind(step: &StepFile) -> StepKind {
 
 impl Bench<'_> {
     /// The step's command or notice; nothing where it says neither, which is found.
-    pub(super) fn message<'f>(&mut self, at: Location, name: &str, file: &'f StepFile, kind: StepKind) -> Message<'f> {
+    pub(super) fn message<'f>(
+        &mut self,
+        at: Location,
+        name: &str,
+        file: &'f StepFile,
+        (kind, behind_pivot): (StepKind, bool),
+    ) -> Message<'f> {
         let Some(message) = file.message() else {
             let hint = "say command: {type: ...}, or wait: {for: approval} when it commands nobody";
             self.find(at, format!("step {name} neither commands nor waits"), hint);
@@ -48,13 +54,13 @@ impl Bench<'_> {
             self.kind_of_message(at, undo.kind);
         }
         if file.wait.is_some() {
-            self.waiting(at, name, file, kind);
+            self.waiting(at, name, file, (kind, behind_pivot));
         }
         message
     }
 
     /// A step that waits has no participant, and nothing that belongs to one.
-    fn waiting(&mut self, at: Location, name: &str, file: &StepFile, kind: StepKind) {
+    fn waiting(&mut self, at: Location, name: &str, file: &StepFile, (kind, behind_pivot): (StepKind, bool)) {
         let said = [
             ("a command", file.command.is_some()),
             ("a participant", file.participant.is_some()),
@@ -67,6 +73,9 @@ impl Bench<'_> {
         if matches!(kind, StepKind::Compensatable | StepKind::Pivot) {
             let hint = "it has no effect: leave kind out, or behind a pivot say kind: retriable";
             self.find(at, format!("step {name} waits, and is compensatable or a pivot"), hint);
+        } else if kind == StepKind::Retriable && !behind_pivot {
+            let message = format!("step {name} waits, and never fails although the saga still may");
+            self.find(at, message, "a no could then end nothing: leave kind out, or put it behind the pivot");
         }
     }
 
@@ -90,7 +99,7 @@ impl Bench<'_> {
     }
 
     /// After which time without an answer the step's command is sent again, and how long it is waited for in all.
-    pub(super) fn waits(&mut self, file: &StepFile, defaults: &ClocksFile) -> (u64, u64) {
+    pub(super) fn pace(&mut self, file: &StepFile, defaults: &ClocksFile) -> (u64, u64) {
         if file.wait.is_some() {
             let patience = self.millis(&[&file.patience], WAITS_MS);
             return (self.millis(&[&file.timeout], DAY_MS.min(patience)), patience);

@@ -130,7 +130,7 @@ impl Stage {
         let services_stop = Arc::new(AtomicBool::new(false));
         let command_topics = examples
             .iter()
-            .flat_map(|(_, plan)| plan.definition().steps.iter().filter(|step| step.waits.is_none()))
+            .flat_map(|(_, plan)| plan.definition().commanding())
             .map(|step| step.command_topic.to_string());
         let services = spawn_services(&kafka, command_topics.collect(), services_url, Arc::clone(&services_stop))?;
         let (engine, health) = spawn_engine(&kafka, &engine_url, Arc::clone(&stop))?;

@@ -112,7 +112,7 @@ impl Topics {
         for (topic, carries) in own {
             self.inputs.entry(topic.to_string()).or_default().insert(carries);
         }
-        for step in definition.steps.iter().filter(|step| step.waits.is_none()) {
+        for step in definition.commanding() {
             let participants = self.commands.entry(step.command_topic.to_string()).or_default();
             participants.insert(step.participant.to_string());
         }

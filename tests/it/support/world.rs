@@ -84,8 +84,7 @@ impl<S: Store, C: Clock + Clone> World<S, C> {
                 broker.create(topic, 2);
                 partitions.extend([(Arc::clone(topic), 0), (Arc::clone(topic), 1)]);
             }
-            let commanded = definition.steps.iter().filter(|step| step.waits.is_none());
-            command_topics.extend(commanded.map(|step| Arc::clone(&step.command_topic)));
+            command_topics.extend(definition.commanding().map(|step| Arc::clone(&step.command_topic)));
         }
         command_topics.sort();
         command_topics.dedup();
