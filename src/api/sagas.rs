@@ -161,7 +161,7 @@ pub(super) async fn count_sagas(
     Extension(caller): Extension<Caller>,
     Asked(asked): Asked<Which>,
 ) -> Result<Response, Problem> {
-    let filter = operations::filter(&asked.conditions()?, wall_clock()).within(caller.definitions.as_deref());
+    let filter = operations::filter_for(&caller, &asked.conditions()?, wall_clock());
     Ok(json(&operations::count(&door.desk.reading, &filter).await?))
 }
 
@@ -196,8 +196,8 @@ pub(super) async fn stuck(
     Extension(caller): Extension<Caller>,
     Asked(asked): Asked<WhichCut>,
 ) -> Result<Response, Problem> {
+    let filter = operations::filter_for(&caller, &asked.conditions()?, wall_clock());
     let limit = size("limit", asked.limit)?;
-    let filter = operations::filter(&asked.conditions()?, wall_clock()).within(caller.definitions.as_deref());
     let (items, is_cut) = operations::stuck(&door.desk.reading, &filter, limit, caller.sight()).await?;
     Ok(json(&Cut { items, is_cut }))
 }
@@ -209,8 +209,8 @@ pub(super) async fn waiting(
     Extension(caller): Extension<Caller>,
     Asked(asked): Asked<WhichCut>,
 ) -> Result<Response, Problem> {
+    let filter = operations::filter_for(&caller, &asked.conditions()?, wall_clock());
     let limit = size("limit", asked.limit)?;
-    let filter = operations::filter(&asked.conditions()?, wall_clock()).within(caller.definitions.as_deref());
     let (items, is_cut) = operations::waiting(&door.desk.reading, &filter, limit, caller.sight()).await?;
     Ok(json(&Cut { items, is_cut }))
 }

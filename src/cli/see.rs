@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::core::Phase;
 use crate::operations::{Exit, Failure, GraphFormat, Times, parse_phase};
@@ -199,6 +200,21 @@ impl WhichArguments {
     }
 }
 
+impl ListArguments {
+    /// Prints what was found, and says whether there is more.
+    fn print<T: Serialize>(
+        &self,
+        (found, is_cut): &(Vec<T>, bool),
+        now: Times,
+        name: impl Fn(&T) -> String,
+        table: impl FnOnce(&[T], Times) -> String,
+    ) {
+        output::cut(*is_cut, self.limit);
+        let times = self.times.seen_from(now.now);
+        output::many(self.output.output, found, name, |found| table(found, times));
+    }
+}
+
 /// Looks, and prints what was seen.
 pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitCode, Failure> {
     let looking = reach.looking().await?;
@@ -209,11 +225,8 @@ pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitC
             output::one(output.output, &found, |found| render::found(found, times.seen_from(now.now)));
         }
         SeeVerb::List(list) => {
-            let filter = list.which.filter(now);
-            let (found, is_cut) = looking.list(&filter, list.limit).await?;
-            output::cut(is_cut, list.limit);
-            let times = list.times.seen_from(now.now);
-            output::many(list.output.output, &found, |saga| saga.id.to_string(), |found| render::sagas(found, times));
+            let found = looking.list(&list.which.filter(now), list.limit).await?;
+            list.print(&found, now, |saga| saga.id.to_string(), render::sagas);
         }
         SeeVerb::Count { which, output } => {
             let found = looking.count(&which.filter(now)).await?;
@@ -237,28 +250,12 @@ pub(super) async fn run(reach: &Reach, verb: SeeVerb, who: &str) -> Result<ExitC
             output::one(output.output, &seen.what, |bars| render::timeline(bars, seen.now));
         }
         SeeVerb::Stuck(list) => {
-            let filter = list.which.filter(now);
-            let (found, is_cut) = looking.stuck(&filter, list.limit).await?;
-            output::cut(is_cut, list.limit);
-            let times = list.times.seen_from(now.now);
-            output::many(
-                list.output.output,
-                &found,
-                |found| found.saga_id.to_string(),
-                |found| render::troubles(found, times),
-            );
+            let found = looking.stuck(&list.which.filter(now), list.limit).await?;
+            list.print(&found, now, |found| found.saga_id.to_string(), render::troubles);
         }
         SeeVerb::Waiting(list) => {
-            let filter = list.which.filter(now);
-            let (found, is_cut) = looking.waiting(&filter, list.limit).await?;
-            output::cut(is_cut, list.limit);
-            let times = list.times.seen_from(now.now);
-            output::many(
-                list.output.output,
-                &found,
-                |found| found.saga_id.to_string(),
-                |found| render::waiting(found, times),
-            );
+            let found = looking.waiting(&list.which.filter(now), list.limit).await?;
+            list.print(&found, now, |found| found.saga_id.to_string(), render::waiting);
         }
         SeeVerb::Failures { show, list } => failures(&looking, show, list).await?,
         SeeVerb::Diff { a, b, output } => {

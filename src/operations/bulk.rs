@@ -13,7 +13,7 @@ use crate::store::{Console, NewItem, NewPlan, SagaFilter};
 use super::dry_run::{CommandJson, dry_run};
 use super::failure::{Exit, Failure};
 use super::job::operation_id;
-use super::opened::{HeldSteps, Plans, folded};
+use super::opened::{Plans, look_at};
 use super::sight::Sight;
 use super::trouble::{Trouble, failures, group_id};
 use super::verify::PAGE;
@@ -210,29 +210,23 @@ pub(super) async fn draft(
         let hint = "sagabus list and sagabus failures show what there is";
         return Err(Failure::new(Exit::NotFound, "no saga is selected", hint));
     }
-    let mut plans = Plans::default();
-    let (holds, mut items) = (console.holds().await?, Vec::new());
-    for page in ids.chunks(PAGE) {
-        for snapshot in console.snapshots(page).await? {
-            let plan = plans.get(console, snapshot.row.definition_hash).await?;
-            let plan = plan.map_err(|why| Failure::new(Exit::Failed, why, ""));
-            let read = plan.and_then(|plan| {
-                let (_, saga) = folded(plan.definition(), &snapshot)?;
-                let held = HeldSteps::of(&holds, plan.definition());
-                Ok(plan_item(held.rules(&plan), &saga, verb, snapshot.now))
-            });
-            // A saga that cannot be read is refused as that, and the rest goes on.
-            let seq = snapshot.seqs.last().copied().map_or(0, |seq| u32::try_from(seq).unwrap_or_default());
-            let unreadable = |failure: Failure| NewItem {
-                saga_id: snapshot.row.id,
-                seq,
-                effect: "null".to_owned(),
-                leaves_stuck: false,
-                refusal: Some(failure.message),
-            };
-            items.push(read.unwrap_or_else(unreadable));
-        }
-    }
+    let mut items = Vec::new();
+    look_at(console, &ids, &mut Plans::default(), Sight::Whole, |snapshot, opened| {
+        // A saga that cannot be read is refused as that, and the rest goes on.
+        let seq = snapshot.seqs.last().copied().map_or(0, |seq| u32::try_from(seq).unwrap_or_default());
+        let unreadable = |why: String| NewItem {
+            saga_id: snapshot.row.id,
+            seq,
+            effect: "null".to_owned(),
+            leaves_stuck: false,
+            refusal: Some(why),
+        };
+        items.push(match opened {
+            Ok(opened) => plan_item(opened.rules(), &opened.saga, verb, opened.now),
+            Err(why) => unreadable(why),
+        });
+    })
+    .await?;
     Ok(Draft::new(verb.clone(), items))
 }
 

@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 use crate::core::{Phase, Timestamp};
 use crate::store::{ParkedFilter, SagaFilter};
 
+use super::access::Caller;
+
 /// What may stand before the `=`.
 const NAMES: [&str; 6] = ["phase", "definition", "key", "code", "started-after", "started-before"];
 
@@ -228,6 +230,11 @@ pub fn filter(conditions: &[Condition], now: Timestamp) -> SagaFilter {
         }
     }
     filter
+}
+
+/// The same for somebody for whom only some definitions exist.
+pub fn filter_for(caller: &Caller, conditions: &[Condition], now: Timestamp) -> SagaFilter {
+    filter(conditions, now).within(caller.definitions.as_deref())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::blocking::read;
 use super::explain::Explanation;
 use super::failure::{Exit, Failure};
 use super::moments::{Moment, TimeFormat, Times};
-use super::opened::{Opened, open, reader};
+use super::opened::{Opened, Plans, look_at, reader};
 use super::parked::{ParkedJson, parked_json};
 use super::read::{ListedJson, listed_saga};
 use super::sight::{Sight, listed_for};
@@ -125,17 +125,14 @@ pub async fn find(
             Clue::Nothing => {}
         }
     }
-    for id in ids {
-        let opened = match open(console, id).await {
-            Ok(opened) => opened.seen(sight),
-            Err(failure) if failure.exit == Exit::Failed => {
-                found.sagas.extend(unreadable(console, id, &failure.message, sight).await?);
-                continue;
-            }
-            Err(failure) => return Err(failure),
-        };
-        let times = Times { format, now: opened.now };
-        found.sagas.push(glance(&opened, &clue, times));
+    let mut unread = Vec::new();
+    look_at(console, &ids, &mut Plans::default(), sight, |snapshot, opened| match opened {
+        Ok(opened) => found.sagas.push(glance(&opened, &clue, Times { format, now: opened.now })),
+        Err(why) => unread.push((snapshot.row.id, why)),
+    })
+    .await?;
+    for (id, why) in unread {
+        found.sagas.extend(unreadable(console, id, &why, sight).await?);
     }
     if found.sagas.is_empty() && found.parked.is_empty() { Err(nothing(text, &clue, newest)) } else { Ok(found) }
 }

@@ -140,6 +140,7 @@ pub use filter::Conditions;
 pub use filter::ParkedCondition;
 pub use filter::When;
 pub use filter::filter;
+pub use filter::filter_for;
 pub use filter::parked_filter;
 pub use filter::parse_phase;
 pub use find::FoundJson;

@@ -9,7 +9,7 @@ use crate::core::{Definition, Rules, Saga, Sha256, Timestamp, Transition, fold};
 use crate::definition::{Compiled, Source};
 use crate::engine::Reader;
 use crate::replay;
-use crate::store::{Console, HoldRow, SagaRow, Snapshot, held_steps};
+use crate::store::{Console, HoldRow, Snapshot, held_steps};
 
 use super::explain::{Explanation, explain};
 use super::failure::{Exit, Failure};
@@ -84,7 +84,7 @@ pub async fn open(console: &Console, id: Uuid) -> Result<Opened, Failure> {
 }
 
 /// The journal of a saga that was read, and its fold.
-pub(super) fn folded(definition: &Definition, snapshot: &Snapshot) -> Result<(Vec<Transition>, Saga), Failure> {
+fn folded(definition: &Definition, snapshot: &Snapshot) -> Result<(Vec<Transition>, Saga), Failure> {
     let failed = |error: String| {
         let hint = "sagabus verify tells more";
         Failure::new(Exit::Failed, format!("journal of saga {}: {error}", snapshot.row.id), hint)
@@ -128,7 +128,8 @@ impl Plans {
     }
 }
 
-/// Reads these sagas page by page, and shows each as somebody may see it, or why it cannot be read.
+/// Reads these sagas page by page, and shows each that is there as somebody may see it, or why it cannot be read. Within a page the newest
+/// comes first.
 ///
 /// # Errors
 /// The database does not answer.
@@ -137,7 +138,7 @@ pub(super) async fn look_at(
     ids: &[Uuid],
     plans: &mut Plans,
     sight: Sight,
-    mut show: impl FnMut(&SagaRow, Result<Opened, String>),
+    mut show: impl FnMut(&Snapshot, Result<Opened, String>),
 ) -> Result<(), Failure> {
     let holds = console.holds().await?;
     for page in ids.chunks(PAGE) {
@@ -148,7 +149,7 @@ pub(super) async fn look_at(
                 let held = HeldSteps::of(&holds, plan.definition());
                 Ok(Opened { plan, saga, journal, now: snapshot.now, held }.seen(sight))
             });
-            show(&snapshot.row, opened);
+            show(&snapshot, opened);
         }
     }
     Ok(())

@@ -97,13 +97,13 @@ pub async fn top(console: &Console, lookout: Option<&mut Lookout>) -> Result<Top
         None => Ok(None),
         Some(lookout) => lookout.engines().await.map(Some).map_err(|failure| failure.message),
     };
-    Ok(TopJson { held, ..seen(&open, &moved, parked, writers, inputs) })
+    Ok(seen((&open, &moved), parked, held, writers, inputs))
 }
 
 fn seen(
-    open: &[OpenSagas],
-    moved: &[MovedSagas],
+    (open, moved): (&[OpenSagas], &[MovedSagas]),
     parked: u64,
+    held: Vec<String>,
     writers: Writers,
     inputs: Result<Option<Vec<InputLag>>, String>,
 ) -> TopJson {
@@ -117,7 +117,7 @@ fn seen(
         writers_silent: writers.silent,
         parked,
         stuck: open.iter().filter(|open| open.phase == Phase::Stuck).map(|open| open.sagas).sum(),
-        held: Vec::new(),
+        held,
         inputs,
         inputs_unknown,
         lately_seconds: LATELY_SECONDS,
@@ -197,7 +197,7 @@ mod tests {
             moved("order", Phase::Compensated, 0, 5),
         ];
         let writers = Writers { alive: 2, silent: 0, now: Timestamp::from_millis(9_000) };
-        let seen = seen(&open, &moved, 7, writers, Ok(None));
+        let seen = seen((&open, &moved), 7, Vec::new(), writers, Ok(None));
         assert_eq!((seen.stuck, seen.parked, seen.definitions.len()), (2, 7, 2));
         let (order, trade) = (&seen.definitions[0], &seen.definitions[1]);
         assert_eq!((&*order.definition, order.ended_per_second, &order.oldest), ("order", 0.5, &None));

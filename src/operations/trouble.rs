@@ -238,9 +238,9 @@ async fn troubles_of(
     sight: Sight,
 ) -> Result<Vec<Trouble>, Failure> {
     let mut found = Vec::new();
-    look_at(console, ids, plans, sight, |row, opened| match opened {
+    look_at(console, ids, plans, sight, |snapshot, opened| match opened {
         Ok(opened) => found.extend(troubles(opened.rules(), &opened.saga, &opened.journal, opened.now)),
-        Err(message) => found.push(unreadable(row, message)),
+        Err(message) => found.push(unreadable(&snapshot.row, message)),
     })
     .await?;
     Ok(found)

@@ -1,5 +1,7 @@
 //! Sagas that wait for somebody's word: steps that command nobody, and whose notice is not answered yet.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -13,9 +15,6 @@ use super::moments::Moment;
 use super::opened::{Opened, Plans, look_at};
 use super::sight::{Sight, command_data};
 use super::words::{Word, maybe_word};
-
-/// Definitions that are looked at.
-const DEFINITIONS: usize = 10_000;
 
 /// A step that waits, as programs read it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -68,28 +67,26 @@ pub async fn waiting(
     let ids: Vec<Uuid> = found.iter().take(limit).map(|saga| saga.row.id).collect();
     let mut waiting = Vec::new();
     // Masked where it is shown: what hides it is learnt from the saga as it is.
-    look_at(console, &ids, &mut plans, Sight::Whole, |row, opened| match opened {
+    look_at(console, &ids, &mut plans, Sight::Whole, |snapshot, opened| match opened {
         Ok(opened) => waiting.extend(opened.definition().places().filter_map(|step| notice(&opened, step, sight))),
-        Err(message) => waiting.push(unreadable(row, message)),
+        Err(message) => waiting.push(unreadable(&snapshot.row, message)),
     })
     .await?;
     waiting.sort_by_key(|one| one.since);
     Ok((waiting, found.len() > limit))
 }
 
-/// Definitions with open sagas and a step that waits, or that nobody can read.
+/// Definitions in force, or with open sagas, that have a step that waits, or that nobody can read.
 async fn names(console: &Console, plans: &mut Plans) -> Result<Vec<String>, Failure> {
-    let mut names = Vec::new();
-    for listed in console.definitions(DEFINITIONS).await?.into_iter().filter(|listed| listed.open_sagas > 0) {
-        let plan = plans.get(console, listed.hash).await?;
+    let (catalogue, mut names) = (console.catalogue().await?, BTreeSet::new());
+    for row in catalogue.active.into_iter().chain(catalogue.pinned) {
+        let plan = plans.get(console, row.hash).await?;
         if plan.is_ok_and(|plan| plan.definition().steps.iter().all(|step| step.waits.is_none())) {
             continue;
         }
-        names.push(listed.name);
+        names.insert(row.name.to_string());
     }
-    names.sort();
-    names.dedup();
-    Ok(names)
+    Ok(names.into_iter().collect())
 }
 
 fn notice(opened: &Opened, step: StepIx, sight: Sight) -> Option<WaitingJson> {
