@@ -1,19 +1,18 @@
 //! What happened to a saga: the only thing that is stored. The state is a fold over facts (`evolve`).
 //!
 //! Facts that came from an input carry that input's content, so that a journal reads back as inputs (the replay tool does).
-//! Facts are stored as MessagePack (`Transition::encode`): variants by name, fields by position. So a variant is never renamed, and a
-//! field is never removed and only added behind the others, with a default.
+//! Facts are stored by their places, without a name (`Transition::encode`): a new variant comes behind the others, and the fields of what is
+//! stored never change. What has to say more is a variant of its own; `rows_never_change_from_version_to_version` holds this.
 
 #![expect(missing_docs, reason = "the fields of a variant are explained by the variant")]
 
 use std::sync::Arc;
 
-use rmp_serde::decode;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::definition::StepIx;
 use super::hash::Sha256;
+use super::id_text;
 use super::input::{Operation, Trigger};
 use super::json::Json;
 use super::phase::Phase;
@@ -22,6 +21,9 @@ use super::time::Timestamp;
 
 /// Room for most rows, so that they are not moved while they are written.
 const ROW_BYTES: usize = 512;
+
+/// The first byte of a row: how the rest is to be read.
+const FORMAT: u8 = 1;
 
 /// One journal row: what one input, or one turn of the dispatcher, did to a saga.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,9 +44,9 @@ impl Transition {
     /// The row of these facts, decided at `now`, as it is stored.
     pub fn encode_parts(now: Timestamp, facts: &[Fact]) -> Vec<u8> {
         let mut row = Vec::with_capacity(ROW_BYTES);
+        row.push(FORMAT);
         // Fields are told apart by their places: this is a `Transition` that owns nothing.
-        rmp_serde::encode::write(&mut row, &(now, facts)).expect("facts are plain data");
-        row
+        postcard::to_extend(&(now, facts), row).expect("facts are plain data")
     }
 
     /// A stored row.
@@ -52,12 +54,16 @@ impl Transition {
     /// # Errors
     /// A row that this version cannot read, or not to its end.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
-        let transition = Self::deserialize(&mut reader).map_err(|error| DecodeError(error.to_string()))?;
-        match IgnoredAny::deserialize(&mut reader) {
-            // No byte is left to be the next value's marker.
-            Err(decode::Error::InvalidMarkerRead(_)) => Ok(transition),
-            Ok(_) | Err(_) => Err(DecodeError("more bytes behind its end".to_owned())),
+        let wrong = |what: &str| DecodeError(what.to_owned());
+        let packed = match bytes {
+            [FORMAT, packed @ ..] => packed,
+            [format, ..] => return Err(DecodeError(format!("rows of format {format} are of another version"))),
+            [] => return Err(wrong("an empty row")),
+        };
+        match postcard::take_from_bytes(packed) {
+            Ok((transition, [])) => Ok(transition),
+            Ok(_) => Err(wrong("more bytes behind its end")),
+            Err(error) => Err(DecodeError(error.to_string())),
         }
     }
 }
@@ -203,6 +209,7 @@ impl Fact {
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// The reply's `ce_id`.
+    #[serde(with = "id_text")]
     pub id: Arc<str>,
     /// What it says of the effect.
     pub outcome: Outcome,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::definition::StepIx;
 use super::fact::Answer;
+use super::id_text;
 use super::json::Json;
 use super::saga::Action;
 use super::time::Timestamp;
@@ -62,7 +63,7 @@ pub struct Trigger {
     /// The record's timestamp: part of the saga's id.
     pub timestamp: Timestamp,
     /// Its `ce_id`, when it had one.
-    #[serde(default)]
+    #[serde(default, with = "id_text::optional")]
     pub id: Option<Arc<str>>,
     /// Its `ce_type`.
     #[serde(rename = "type")]
@@ -78,6 +79,12 @@ pub struct Trigger {
 }
 
 impl Trigger {
+    /// How a topic, partition and offset are written within the journal row of a trigger that came from there: what else is in a row may
+    /// hold the same bytes.
+    pub fn stored_place(place: (&str, i32, i64)) -> Vec<u8> {
+        postcard::to_stdvec(&place).expect("a text and two numbers")
+    }
+
     /// The trace that it belonged to: the second part of `traceparent`, 128 bits.
     pub fn trace_id(&self) -> Option<Uuid> {
         let trace = self.traceparent.as_deref()?.split('-').nth(1)?;

@@ -10,6 +10,7 @@ mod effects;
 mod evolve;
 mod fact;
 mod hash;
+mod id_text;
 mod ids;
 mod input;
 mod json;

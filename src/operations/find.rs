@@ -24,9 +24,6 @@ use super::read::{ListedJson, listed_saga};
 use super::sight::{Sight, listed_for};
 use super::words::{Word, words};
 
-/// Sagas whose triggers are read by one statement.
-const PAGE: usize = 1_000;
-
 /// What was found, as programs read it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -181,26 +178,15 @@ async fn led_to(console: &Console, record: &Record) -> Result<Vec<Uuid>, Failure
     Ok(console.phases(&ids, &keys).await?.into_iter().map(|(id, ..)| id).collect())
 }
 
-/// Sagas whose trigger came from there, among the newest.
+/// Sagas whose trigger came from there, among the newest: several where it started one of each of several definitions.
 async fn triggered(console: &Console, place: Place<'_>, newest: usize) -> Result<Vec<Uuid>, Failure> {
     let came_from = |trigger: &Trigger| (&*trigger.topic, trigger.partition, trigger.offset) == place;
-    let (mut before, mut left) = (Uuid::max(), newest);
-    while left > 0 {
-        let page = console.first_rows(before, PAGE.min(left), place.0.as_bytes()).await?;
-        let Some((last, _)) = page.last() else { break };
-        (before, left) = (*last, left - page.len());
-        let fits = |facts: &Vec<u8>| {
-            let first = Transition::decode(facts).ok().and_then(|row| row.facts.into_iter().next());
-            matches!(first, Some(Fact::Started { trigger, .. }) if came_from(&trigger))
-        };
-        let found: Vec<Uuid> =
-            page.iter().filter(|(_, facts)| facts.as_ref().is_some_and(fits)).map(|(id, _)| *id).collect();
-        // A trigger may have started several sagas, one of each definition; their ids are of the same moment.
-        if !found.is_empty() {
-            return Ok(found);
-        }
-    }
-    Ok(Vec::new())
+    let fits = |facts: &[u8]| {
+        let first = Transition::decode(facts).ok().and_then(|row| row.facts.into_iter().next());
+        matches!(first, Some(Fact::Started { trigger, .. }) if came_from(&trigger))
+    };
+    let rows = console.first_rows(newest, &Trigger::stored_place(place)).await?;
+    Ok(rows.into_iter().filter(|(_, facts)| fits(facts)).map(|(id, _)| id).collect())
 }
 
 fn nothing(text: &str, clue: &Clue, newest: usize) -> Failure {

@@ -50,6 +50,7 @@ mod repairs;
 mod replay;
 mod retention;
 mod retention_periods;
+mod rows;
 mod rules;
 mod scaffold;
 mod scenarios;

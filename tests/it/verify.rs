@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sagabus::bus::{From, MemoryBus};
-use sagabus::core::{Action, Answer, Fact, Json, Operation, Outcome, Phase, StepIx, Timestamp, Transition, Verb};
+use sagabus::core::{Action, Answer, Fact, Json, Operation, Outcome, Phase, Transition, Verb};
 use sagabus::definition::{Compiled, Source};
 use sagabus::engine::{Engine, Settings, SystemClock, wall_clock};
 use sagabus::operations::{self, Check, Places, VerifyReport};
@@ -198,32 +198,57 @@ fn corruption(statement: &str, finds: &'static [(Check, u64)], named: &'static [
     Corruption { statement: statement.to_owned(), finds, named }
 }
 
-/// `expression` is of FACTS, the bytes as hexadecimal digits.
-fn facts_replaced(key: &str, expression: &str) -> String {
-    let facts = expression.replace("FACTS", "encode(facts, 'hex')");
-    format!(
-        "UPDATE journal SET facts = decode({facts}, 'hex') WHERE saga_id = (SELECT id FROM saga WHERE business_key = '{key}')"
-    )
+/// Puts other facts in the place of a saga's.
+async fn rewritten(database: &TestDatabase, key: &str, change: impl Fn(&mut Fact)) -> String {
+    let saga = format!("saga_id = (SELECT id FROM saga WHERE business_key = '{key}')");
+    let query = sqlx::AssertSqlSafe(format!("SELECT seq, facts FROM journal WHERE {saga}"));
+    let rows: Vec<(i32, Vec<u8>)> = sqlx::query_as(query).fetch_all(&mut database.connect().await).await.unwrap();
+    let update = |(seq, facts): (i32, Vec<u8>)| {
+        let mut row = Transition::decode(&facts).unwrap();
+        row.facts.iter_mut().for_each(&change);
+        format!("UPDATE journal SET facts = '\\x{}' WHERE {saga} AND seq = {seq}; ", const_hex::encode(row.encode()))
+    };
+    rows.into_iter().map(update).collect()
 }
 
-/// A fact's bytes within a row.
-fn hex(step: u16, action: Action) -> String {
-    let stored = |facts| Transition { now: Timestamp::ZERO, facts }.encode();
-    // Behind them lies an array of no facts, or of this one.
-    let bytes = stored(vec![Fact::Ready { step: StepIx(step), action }]).split_off(stored(Vec::new()).len());
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+async fn of_facts(database: &TestDatabase) -> Vec<Corruption> {
+    use Check::*;
+    let beyond = |fact: &mut Fact| {
+        if let Fact::Ready { step, .. } = fact {
+            step.0 += 95;
+        }
+    };
+    // `order` and `clearing` change their places on the way back.
+    let swapped = |fact: &mut Fact| match fact {
+        Fact::Ready { step, action: Action::Undo }
+        | Fact::Issued { step, action: Action::Undo, .. }
+        | Fact::Succeeded { step, action: Action::Undo, .. }
+            if step.0 < 2 =>
+        {
+            step.0 = 1 - step.0
+        }
+        _ => {}
+    };
+    vec![
+        corruption(
+            &rewritten(database, "good-6", beyond).await,
+            &[(FoldDifferences, 1)],
+            &[r#"Some("good-6") fold the journal"#, "names a step that"],
+        ),
+        corruption(
+            &rewritten(database, "refused-0", swapped).await,
+            &[(CompensationOrderViolations, 1)],
+            &["compensation_order_violations", "order is undone before clearing, which depends on it"],
+        ),
+    ]
 }
 
 fn of_sagas() -> Vec<Corruption> {
     use Check::*;
-    let (order, clearing) = (hex(0, Action::Undo), hex(1, Action::Undo));
-    let swapped =
-        format!("replace(replace(replace(FACTS, '{order}', 'x'), '{clearing}', '{order}'), 'x', '{clearing}')");
     let cut = "DELETE FROM journal WHERE saga_id = (SELECT id FROM saga WHERE business_key = 'good-0') AND seq = 2";
     let emptied = "DELETE FROM journal WHERE saga_id = (SELECT id FROM saga WHERE business_key = 'good-1')";
-    let garbage = facts_replaced("good-5", "'78' || FACTS");
-    let (last, none) = (hex(4, Action::Do), hex(99, Action::Do));
-    let beyond = facts_replaced("good-6", &format!("replace(FACTS, '{last}', '{none}')"));
+    let garbage =
+        "UPDATE journal SET facts = 'x' || facts WHERE saga_id = (SELECT id FROM saga WHERE business_key = 'good-5')";
     let later = "UPDATE saga SET wake_at = clock_timestamp() + interval '1 day' WHERE business_key = 'silent-2'";
     vec![
         corruption(
@@ -254,17 +279,11 @@ fn of_sagas() -> Vec<Corruption> {
             &[(FoldDifferences, 1)],
             &[r#"Some("another") business key"#],
         ),
-        corruption(&garbage, &[(FoldDifferences, 1)], &[r#"Some("good-5") journal: row 1"#]),
-        corruption(&beyond, &[(FoldDifferences, 1)], &[r#"Some("good-6") fold the journal"#, "names a step that"]),
+        corruption(garbage, &[(FoldDifferences, 1)], &[r#"Some("good-5") journal: row 1"#]),
         corruption(
             "UPDATE saga SET definition_hash = sha256('x') WHERE business_key = 'good-7'",
             &[(FoldDifferences, 1)],
             &[r#"Some("good-7") definition"#],
-        ),
-        corruption(
-            &facts_replaced("refused-0", &swapped),
-            &[(CompensationOrderViolations, 1)],
-            &["compensation_order_violations", "order is undone before clearing, which depends on it"],
         ),
     ]
 }
@@ -351,7 +370,8 @@ async fn each_corruption_is_found_and_named() {
         said(&before)
     );
 
-    for Corruption { statement, finds, named } in of_sagas().into_iter().chain(of_places()) {
+    let of_facts = of_facts(&busy.database).await;
+    for Corruption { statement, finds, named } in of_sagas().into_iter().chain(of_facts).chain(of_places()) {
         busy.database.run(&statement).await;
         let after = busy.verify().await;
         let text = said(&after).join("\n");

@@ -13,6 +13,7 @@ use super::rows::{SagaColumns, moment, saga_row, sha256, timestamp};
 
 const SAGA_SELECT_LIST: &str = include_str!("sql/saga_select_list.sql");
 const SAGA_SELECT_LIST_OPEN: &str = include_str!("sql/saga_select_list_open.sql");
+const SAGA_SELECT_REACH: &str = include_str!("sql/saga_select_reach.sql");
 const SAGA_SELECT_PHASES: &str = include_str!("sql/saga_select_phases.sql");
 const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
 const SAGA_SELECT_TROUBLED: &str = include_str!("sql/saga_select_troubled.sql");
@@ -50,6 +51,8 @@ pub struct SagaFilter {
     pub within: Option<Vec<String>>,
     /// Older than this id: where the page before it ended.
     pub before: Option<Uuid>,
+    /// Not older than this id: where a page stops looking.
+    pub down_to: Option<Uuid>,
 }
 
 impl SagaFilter {
@@ -57,6 +60,12 @@ impl SagaFilter {
     #[must_use]
     pub fn within(self, definitions: Option<&[String]>) -> Self {
         Self { within: definitions.map(<[String]>::to_vec), ..self }
+    }
+
+    /// Whether many sagas may have to be passed over for one that fits: open ones have an index of their own.
+    pub fn may_pass_over(&self) -> bool {
+        let everything = Self { before: self.before, down_to: self.down_to, ..Self::default() };
+        *self != everything && self.phase.is_none_or(Phase::is_final)
     }
 }
 
@@ -102,9 +111,20 @@ impl Console {
             .bind(filter.started_before.map(moment))
             .bind(limit)
             .bind(filter.within.as_deref())
-            .bind(filter.before.unwrap_or(Uuid::max()));
+            .bind(filter.before.unwrap_or(Uuid::max()))
+            .bind(filter.down_to.unwrap_or_default());
         let found: Vec<ListedColumns> = query.fetch_all(&self.pool).await.map_err(&attempt)?;
         found.into_iter().map(listed).collect::<Result<_, _>>().map_err(attempt)
+    }
+
+    /// How far `sagas` reach that are older than `before`: the oldest of them; `None` where no more are left behind them.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn reach(&self, before: Option<Uuid>, sagas: u32) -> Result<Option<Uuid>, ConsoleError> {
+        let query = sqlx::query_as(SAGA_SELECT_REACH).bind(before.unwrap_or(Uuid::max())).bind(i64::from(sagas) - 1);
+        let found: Option<(Uuid,)> = query.fetch_optional(&self.pool).await.map_err(failed("look how far to look"))?;
+        Ok(found.map(|(id,)| id))
     }
 
     /// Sagas by definition and phase.
@@ -192,18 +212,13 @@ impl Console {
         Ok(found.into_iter().map(|(id,)| id).collect())
     }
 
-    /// A page of sagas older than `before`, newest first, each with its first journal row if that holds these bytes.
+    /// The first journal rows that hold these bytes, of the newest sagas, newest first.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn first_rows(
-        &self,
-        before: Uuid,
-        limit: usize,
-        holding: &[u8],
-    ) -> Result<Vec<(Uuid, Option<Vec<u8>>)>, ConsoleError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = sqlx::query_as(JOURNAL_SELECT_FIRST).bind(before).bind(limit).bind(holding);
+    pub async fn first_rows(&self, newest: usize, holding: &[u8]) -> Result<Vec<(Uuid, Vec<u8>)>, ConsoleError> {
+        let newest = i64::try_from(newest).unwrap_or(i64::MAX);
+        let query = sqlx::query_as(JOURNAL_SELECT_FIRST).bind(newest).bind(holding);
         query.fetch_all(&self.pool).await.map_err(failed("look through triggers"))
     }
 }
