@@ -16,11 +16,14 @@ use super::sight::listed_for;
 /// Bytes of a token: 8 of the digest of what is asked, 8 of the moment of the first page, 16 of the last id.
 const TOKEN_BYTES: usize = 32;
 
+/// Sagas that are looked at for a page: some 20 ms. Where few of them fit, or none, the next page goes on behind them.
+const LOOKED_AT: u32 = 20_000;
+
 /// A page, as programs read it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
-    /// What is on it.
+    /// What is on it. It may be empty although a page follows: a page is what was looked at in some milliseconds.
     pub items: Vec<T>,
     /// What leads to the next page; null on the last one.
     pub next_page_token: Option<String>,
@@ -127,10 +130,14 @@ pub async fn page_of_sagas(
     let within = caller.definitions.as_deref();
     let asked = format!("sagas {conditions:?} {within:?}");
     let here = PageToken::begin(&asked, crate::engine::wall_clock()).go_on(token)?;
-    let filter = SagaFilter { before: here.last, ..filter(conditions, here.now).within(within) };
+    let mut filter = SagaFilter { before: here.last, ..filter(conditions, here.now).within(within) };
+    if filter.may_pass_over() {
+        filter.down_to = console.reach(filter.before, LOOKED_AT).await?;
+    }
     let found = console.list(&filter, size).await?;
     let Page { items, next_page_token } = Page::of(found, size, |last| here.after(last.row.id));
-    Ok(Page { items: listed_for(console, &items, caller.sight()).await?, next_page_token })
+    let behind = filter.down_to.map(|last| here.after(last).text());
+    Ok(Page { items: listed_for(console, &items, caller.sight()).await?, next_page_token: next_page_token.or(behind) })
 }
 
 #[cfg(test)]
