@@ -167,8 +167,8 @@ async fn a_list_of_open_sagas_reads_none_that_has_ended() {
     let list = include_str!("../../src/store/postgres/sql/saga_select_list_open.sql");
     let prepared = format!("PREPARE list AS {list}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(prepared)).execute(&mut connection).await.unwrap();
-    let asked =
-        "EXPLAIN EXECUTE list(2, NULL, NULL, NULL, NULL, NULL, 101, NULL, 'ffffffff-ffff-ffff-ffff-ffffffffffff')";
+    let asked = "EXPLAIN EXECUTE list(2, NULL, NULL, NULL, NULL, NULL, 101, NULL, \
+        'ffffffff-ffff-ffff-ffff-ffffffffffff', '00000000-0000-0000-0000-000000000000')";
     let plan: Vec<(String,)> = sqlx::query_as(asked).persistent(false).fetch_all(&mut connection).await.unwrap();
     let plan = plan.into_iter().map(|(line,)| line).collect::<Vec<_>>().join("\n");
     assert!(plan.contains("saga_open_by_definition"), "{plan}");
