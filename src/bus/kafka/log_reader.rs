@@ -1,5 +1,6 @@
 //! A stretch of one partition's log, read apart from any group: for people who look back.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::core::Timestamp;
 use crate::wire::Record;
 
 use super::super::BusError;
+use super::lost::let_go;
 use super::reader::copy;
 use super::settings::KafkaSettings;
 
@@ -21,6 +23,9 @@ use super::settings::KafkaSettings;
 const ASK_AT_MOST: Duration = Duration::from_secs(10);
 /// How long is waited for a record before it is looked whether any is left.
 const POLL: Duration = Duration::from_millis(100);
+
+/// What is fetched at once: mostly one record is looked for, and whatever came with it has to be unpacked first.
+const FETCH_BYTES: &str = "65536";
 
 /// A place in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +38,27 @@ pub enum LogPlace {
 
 /// Reads a stretch of one partition. Blocking: it belongs on a thread of its own.
 pub struct LogReader {
-    reader: BaseConsumer,
+    reader: Reader,
     topic: Arc<str>,
     next: i64,
     end: i64,
+}
+
+/// A client that is closed where nobody waits for it: that may take it a tenth of a second.
+struct Reader(Option<BaseConsumer>);
+
+impl Deref for Reader {
+    type Target = BaseConsumer;
+
+    fn deref(&self) -> &BaseConsumer {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let_go(self.0.take());
+    }
 }
 
 impl std::fmt::Debug for LogReader {
@@ -61,7 +83,9 @@ impl LogReader {
             attempted: format!("read partition {topic}/{partition}"),
             message: error.to_string(),
         };
-        let reader = BaseConsumer::from_config(&settings.lookup()).map_err(failed)?;
+        let mut config = settings.lookup();
+        config.set("fetch.message.max.bytes", FETCH_BYTES);
+        let reader = Reader(Some(BaseConsumer::from_config(&config).map_err(failed)?));
         let (low, high) = reader.fetch_watermarks(topic, partition, ASK_AT_MOST).map_err(failed)?;
         let offset = |place: Option<LogPlace>, otherwise: i64| match place {
             None => Ok(otherwise),
