@@ -49,14 +49,14 @@ pub(super) async fn store(url: &str, sagas: u64) -> Result<(), BenchError> {
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 pub(super) async fn idle(stage: &mut Stage, url: &str, sagas: u64) -> Result<f64, BenchError> {
     let mut connection = PgConnection::connect(url).await.map_err(failed("reach the database"))?;
-    let before = resident_bytes(stage.process());
+    let before = resident_bytes(&stage.processes());
     blocking(stage, move |load| load.begin_idle(sagas)).await?;
     let until = Instant::now() + BEGIN_WAIT;
     loop {
         let query = sqlx::query_as(UNENDED_COUNT).fetch_one(&mut connection);
         let (open,): (i64,) = query.await.map_err(failed("count open sagas"))?;
         if u64::try_from(open).unwrap_or_default() >= sagas {
-            let grown = resident_bytes(stage.process()).saturating_sub(before);
+            let grown = resident_bytes(&stage.processes()).saturating_sub(before);
             return Ok(grown as f64 / sagas.max(1) as f64);
         }
         if Instant::now() > until {

@@ -24,11 +24,11 @@ pub(super) struct Spent {
 }
 
 impl Clocks {
-    /// Those of the engine `engine`, of this process, and of every Postgres and Java process of this machine.
-    pub(super) fn now(engine: u32) -> Self {
+    /// Those of the engines, of this process, and of every Postgres and Java process of this machine.
+    pub(super) fn now(engines: &[u32]) -> Self {
         let own = std::process::id();
         let mut clocks = Self {
-            engine: [(engine, seconds(engine, false))].into(),
+            engine: engines.iter().map(|engine| (*engine, seconds(*engine, false))).collect(),
             own: [(own, seconds(own, false))].into(),
             ..Self::default()
         };
@@ -85,8 +85,12 @@ fn written_bytes(id: u32) -> f64 {
     text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap_or(0.0)
 }
 
-/// Resident memory of a process, in bytes; 0 when it is gone.
-pub(super) fn resident_bytes(id: u32) -> u64 {
+/// Resident memory of these processes, in bytes; 0 of one that is gone.
+pub(super) fn resident_bytes(processes: &[u32]) -> u64 {
+    processes.iter().copied().map(resident).sum()
+}
+
+fn resident(id: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).map_or(0, |kib: u64| kib * 1_024)
@@ -106,8 +110,8 @@ mod tests {
     #[test]
     fn this_process_has_memory_and_time() {
         let own = std::process::id();
-        assert!(resident_bytes(own) > 1_000_000);
-        assert!(Clocks::now(own).own.contains_key(&own));
+        assert!(resident_bytes(&[own]) > 1_000_000);
+        assert!(Clocks::now(&[own]).own.contains_key(&own));
         let (file, before) = (std::env::temp_dir().join(format!("sagabus-written-{own}")), written_bytes(own));
         fs::write(&file, vec![1; 1 << 20]).unwrap();
         let written = written_bytes(own) - before;

@@ -11,7 +11,7 @@ use super::figures::Figures;
 use super::load::Measured;
 use super::processes::Spent;
 use super::run::Offered;
-use super::stage::EngineKind;
+use super::stage::{EngineKind, Width};
 
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +21,10 @@ pub struct Report {
     pub case: &'static str,
     /// On which engine.
     pub engine: &'static str,
+    /// On how many of them, a process each.
+    pub engines: u32,
+    /// Partitions of each topic.
+    pub partitions: i32,
     /// Sagas that were to begin a second; `None`: a closed loop.
     pub offered_per_second: Option<f64>,
     /// Sagas that have ended, each of five steps.
@@ -79,6 +83,7 @@ impl Report {
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub(super) fn new(
         (case, engine, offered): (Case, EngineKind, Offered),
+        width: Width,
         measured: &Measured,
         (spent, figures, resident): (Spent, Figures, u64),
     ) -> Self {
@@ -89,6 +94,8 @@ impl Report {
         Self {
             case: case.name,
             engine: engine.name(),
+            engines: width.engines,
+            partitions: width.partitions,
             offered_per_second: match offered {
                 Offered::InFlight { .. } => None,
                 Offered::Rate { rate, .. } => Some(rate),
@@ -139,8 +146,14 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:.0} sagas/s   {} sagas of five steps in {:.1} s   case {}, engine {}",
-            self.sagas_per_second, self.sagas, self.seconds, self.case, self.engine
+            "{:.0} sagas/s   {} sagas of five steps in {:.1} s   case {}, engine {}{}, {} partitions",
+            self.sagas_per_second,
+            self.sagas,
+            self.seconds,
+            self.case,
+            self.engine,
+            if self.engines > 1 { format!(" {} times", self.engines) } else { String::new() },
+            self.partitions
         )?;
         if self.is_hopeless {
             writeln!(f, "given up     it was far behind the rate that was offered")?;

@@ -10,7 +10,7 @@ use super::case::Case;
 use super::load::{Load, Measured, Pace, Strike};
 use super::processes::{Clocks, resident_bytes};
 use super::report::Report;
-use super::stage::{EngineKind, Stage, locked};
+use super::stage::{Engine, EngineKind, Stage, Width, locked};
 use super::{BenchError, failed, past};
 
 /// Sagas that warm up: the broker's machine code is made while it works.
@@ -50,13 +50,15 @@ pub struct BenchOptions {
     pub case: Case,
     /// On which engine.
     pub engine: EngineKind,
+    /// On how many of them.
+    pub width: Width,
     /// How many.
     pub offered: Offered,
     /// So many sagas that have ended lie in the database before.
     pub stored: u64,
     /// So many sagas are open meanwhile, and nobody answers them.
     pub idle: u64,
-    /// The engine is killed so long after the beginning, and started again at once.
+    /// The engines are killed so long after the beginning, and started again at once.
     pub kill_after: Option<Duration>,
 }
 
@@ -65,7 +67,7 @@ pub struct BenchOptions {
 /// # Errors
 /// Kafka or Postgres is not there, or the engine does not start.
 pub async fn run(places: &Places, options: &BenchOptions, program: &Path) -> Result<Report, BenchError> {
-    let mut stage = Stage::set(places, program, options.case, options.engine).await?;
+    let mut stage = Stage::set(places, program, (options.case, options.engine), options.width).await?;
     warm_up(&mut stage).await?;
     let url = places.database_url().map_err(failed("find the database"))?;
     if options.stored > 0 {
@@ -98,18 +100,18 @@ pub(super) async fn measure(
     };
     let look = failed("read the database's figures");
     let strike = kill_after.map(|after| {
-        let engine = stage.engine();
-        Strike { after, act: Box::new(move || locked(&engine).strike()) }
+        let engines = stage.engines();
+        Strike { after, act: Box::new(move || locked(&engines).iter_mut().for_each(Engine::strike)) }
     });
-    let (cpu, before) = (Clocks::now(stage.process()), stage.watch.look().await.map_err(&look)?);
+    let (cpu, before) = (Clocks::now(&stage.processes()), stage.watch.look().await.map_err(&look)?);
     let measured = blocking(stage, move |load| load.run(&pace, strike)).await?;
-    let spent = Clocks::now(stage.process()).since(&cpu);
+    let spent = Clocks::now(&stage.processes()).since(&cpu);
     let figures = stage.watch.look().await.map_err(look)?.since(before);
-    let resident = resident_bytes(stage.process());
+    let resident = resident_bytes(&stage.processes());
     if measured.is_hopeless && !blocking(stage, |load| load.drain(DRAIN)).await? {
         return Err(BenchError { attempted: "drain", message: "sagas of an earlier load do not end".to_owned() });
     }
-    Ok(Report::new((stage.case, engine, offered), &measured, (spent, figures, resident)))
+    Ok(Report::new((stage.case, engine, offered), stage.width, &measured, (spent, figures, resident)))
 }
 
 /// Runs the generator on a thread where it may block.

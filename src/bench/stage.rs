@@ -17,7 +17,19 @@ use super::load::Load;
 use super::participants::answer;
 use super::{BenchError, failed};
 
-const PARTITIONS: i32 = 4;
+/// How wide a system is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Width {
+    /// Engines of one group, a process each.
+    pub engines: u32,
+    /// Partitions of each topic.
+    pub partitions: i32,
+}
+
+impl Width {
+    /// What is measured where nothing else is said.
+    pub const USUAL: Self = Self { engines: 1, partitions: 4 };
+}
 
 /// Which engine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +84,8 @@ pub(super) struct Stage {
     pub(super) load: Option<Load>,
     pub(super) watch: Watch,
     pub(super) case: Case,
-    engine: Arc<Mutex<Engine>>,
+    engines: Arc<Mutex<Vec<Engine>>>,
+    pub(super) width: Width,
     folder: PathBuf,
     stop: Arc<AtomicBool>,
     answering: Option<JoinHandle<()>>,
@@ -83,7 +96,12 @@ impl Stage {
     ///
     /// # Errors
     /// Kafka or Postgres is not there, or the engine does not start.
-    pub(super) async fn set(places: &Places, program: &Path, case: Case, kind: EngineKind) -> Result<Self, BenchError> {
+    pub(super) async fn set(
+        places: &Places,
+        program: &Path,
+        (case, kind): (Case, EngineKind),
+        width: Width,
+    ) -> Result<Self, BenchError> {
         let name = format!("bench-{}", crate::engine::wall_clock().micros() / 1_000_000);
         let url = places.database_url().map_err(failed("find the database"))?;
         let kafka = places.kafka(None).map_err(failed("find Kafka"))?.for_group(&name);
@@ -91,25 +109,29 @@ impl Stage {
         let folder = write_definition(&name, case).map_err(failed("write the definition"))?;
         let plans = read_folder(&folder).map_err(failed("read the definition"))?;
         let needs = operations::needs_of(plans.iter().map(|(_, plan)| plan));
-        operations::ensure(places, &needs, PARTITIONS).await.map_err(failed("make topics"))?;
+        operations::ensure(places, &needs, width.partitions).await.map_err(failed("make topics"))?;
         let load = Load::new(&kafka, &name, case).map_err(failed("make Kafka clients"))?;
         let watch = Watch::connect(url).await.map_err(failed("reach the database"))?;
-        let engine = Engine::start(engine_command(places, program, &folder, (&name, kind)));
-        let engine = Arc::new(Mutex::new(engine.map_err(failed("start an engine"))?));
+        let mut engines = Vec::new();
+        for number in 1..=width.engines {
+            let engine = Engine::start(engine_command(places, program, &folder, (&name, number, kind)));
+            engines.push(engine.map_err(failed("start an engine"))?);
+        }
+        let engines = Arc::new(Mutex::new(engines));
         let stop = Arc::new(AtomicBool::new(false));
         let answering = spawn_participants(kafka.for_group(&format!("{name}-services")), &name, Arc::clone(&stop));
         let answering = Some(answering.map_err(failed("start a thread"))?);
-        Ok(Self { load: Some(load), watch, case, engine, folder, stop, answering })
+        Ok(Self { load: Some(load), watch, case, engines, width, folder, stop, answering })
     }
 
-    /// The engine.
-    pub(super) fn engine(&self) -> Arc<Mutex<Engine>> {
-        Arc::clone(&self.engine)
+    /// The engines.
+    pub(super) fn engines(&self) -> Arc<Mutex<Vec<Engine>>> {
+        Arc::clone(&self.engines)
     }
 
-    /// The number of the engine's process.
-    pub(super) fn process(&self) -> u32 {
-        locked(&self.engine).child.id()
+    /// The numbers of the engines' processes.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        locked(&self.engines).iter().map(|engine| engine.child.id()).collect()
     }
 }
 
@@ -119,7 +141,7 @@ impl Drop for Stage {
         if let Some(answering) = self.answering.take() {
             _ = answering.join();
         }
-        locked(&self.engine).kill();
+        locked(&self.engines).iter_mut().for_each(Engine::kill);
         _ = std::fs::remove_dir_all(&self.folder);
     }
 }
@@ -131,15 +153,22 @@ fn write_definition(name: &str, case: Case) -> std::io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// The engine, for oneself.
-pub(super) fn locked(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
-    engine.lock().expect("nobody panics with the engine in hand")
+/// The engines, for oneself.
+pub(super) fn locked(engines: &Mutex<Vec<Engine>>) -> MutexGuard<'_, Vec<Engine>> {
+    engines.lock().expect("nobody panics with the engines in hand")
 }
 
-fn engine_command(places: &Places, program: &Path, folder: &Path, (name, kind): (&str, EngineKind)) -> Command {
+fn engine_command(
+    places: &Places,
+    program: &Path,
+    folder: &Path,
+    (name, number, kind): (&str, u32, EngineKind),
+) -> Command {
     let mut command = Command::new(program);
     match kind {
-        EngineKind::Sagabus => command.args(["serve", "--dev", "--from", "earliest", "--instance", name]),
+        EngineKind::Sagabus => {
+            command.args(["serve", "--dev", "--from", "earliest", "--instance"]).arg(format!("{name}-{number}"))
+        }
         EngineKind::Naive => command.args(["bench", "naive"]),
     };
     command.args(["--group", name, "--definitions"]).arg(folder);

@@ -11,10 +11,11 @@ use super::arrivals::Spread;
 use super::capacity::{Capacity, capacity};
 use super::case::Case;
 use super::machine::Machine;
+use super::model::Model;
 use super::plot::{cpu_by_load, latency_by_load};
 use super::report::Report;
 use super::run::{Offered, measure, warm_up};
-use super::stage::{EngineKind, Stage};
+use super::stage::{EngineKind, Stage, Width};
 use super::{BenchError, failed};
 
 /// Sagas a second that the search begins with.
@@ -22,6 +23,11 @@ const FIRST_RATE: f64 = 1_000.0;
 const FIRST_RATE_NAIVE: f64 = 100.0;
 /// Sagas a second of a system that has little to do.
 const QUIET_RATE: f64 = 200.0;
+
+/// Engines of a system that is given all that it can do, and partitions of its topics.
+const ENGINES: [u32; 2] = [1, 2];
+const PARTITIONS: [i32; 4] = [1, 2, 4, 8];
+const EVERYTHING: Offered = Offered::InFlight { sagas: 40_000, inflight: 2_000 };
 
 /// How long each part takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +52,10 @@ pub struct Suite {
     pub loads: Vec<Report>,
     /// Every other case, at half of what it holds.
     pub cases: Vec<Report>,
+    /// All that it can, on one and two engines, with one to eight partitions a topic.
+    pub widths: Vec<Report>,
+    /// What a saga costs by how full batches are, fitted to `loads` and `widths`.
+    pub model: Option<Model>,
 }
 
 impl Suite {
@@ -83,11 +93,11 @@ pub async fn suite(
     let success = Case::ALL[0];
     let length = options.length;
     let naive = {
-        let mut stage = Stage::set(places, program, success, EngineKind::Naive).await?;
+        let mut stage = Stage::set(places, program, (success, EngineKind::Naive), Width::USUAL).await?;
         warm_up(&mut stage).await?;
         capacity(&mut stage, EngineKind::Naive, (FIRST_RATE_NAIVE, length)).await?
     };
-    let mut stage = Stage::set(places, program, success, EngineKind::Sagabus).await?;
+    let mut stage = Stage::set(places, program, (success, EngineKind::Sagabus), Width::USUAL).await?;
     warm_up(&mut stage).await?;
     let ours = capacity(&mut stage, EngineKind::Sagabus, (FIRST_RATE, length)).await?;
     let held = ours.sagas_per_second;
@@ -101,14 +111,26 @@ pub async fn suite(
     drop(stage);
     let mut cases = Vec::new();
     for case in Case::ALL.into_iter().skip(1) {
-        let mut stage = Stage::set(places, program, case, EngineKind::Sagabus).await?;
+        let mut stage = Stage::set(places, program, (case, EngineKind::Sagabus), Width::USUAL).await?;
         warm_up(&mut stage).await?;
         let offered = Offered::Rate { rate: (held / 2.0).max(1.0), length, spread: Spread::Poisson };
         let report = measure(&mut stage, EngineKind::Sagabus, offered, None).await?;
         told(&report);
         cases.push(report);
     }
+    let mut widths = Vec::new();
+    for (engines, partitions) in
+        ENGINES.into_iter().flat_map(|engines| PARTITIONS.map(|partitions| (engines, partitions)))
+    {
+        let width = Width { engines, partitions };
+        let mut stage = Stage::set(places, program, (success, EngineKind::Sagabus), width).await?;
+        warm_up(&mut stage).await?;
+        let report = measure(&mut stage, EngineKind::Sagabus, EVERYTHING, None).await?;
+        told(&report);
+        widths.push(report);
+    }
+    let model = Model::fitted(loads.iter().chain(&widths));
     let machine_after = measured().await?;
     let has_drifted = !machine_after.agrees(machine_before);
-    Ok(Suite { machine_before, machine_after, has_drifted, capacities: vec![ours, naive], loads, cases })
+    Ok(Suite { machine_before, machine_after, has_drifted, capacities: vec![ours, naive], loads, cases, widths, model })
 }

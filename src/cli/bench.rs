@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::bench::{self, BenchError, BenchOptions, Case, EngineKind, Offered, Report, Spread, SuiteOptions};
+use crate::bench::{self, BenchError, BenchOptions, Case, EngineKind, Offered, Report, Spread, SuiteOptions, Width};
 use crate::operations::{Exit, Failure, Places};
 
 use super::arguments::{OutputArguments, duration};
@@ -17,7 +17,7 @@ pub(super) enum BenchVerb {
     /// One load on one engine: sagas a second, latency, CPU by process, what Postgres did.
     #[command(after_help = "Examples: sagabus bench run --inflight 2000, sagabus bench run --rate 500 --case failures")]
     Run(RunArguments),
-    /// Everything: what each engine holds, latency by load, every case. Some forty minutes.
+    /// Everything: what each engine holds, latency by load, every case, one and two engines. Some forty minutes.
     #[command(after_help = "Example: sagabus bench suite --length 10s --to bench")]
     Suite(SuiteArguments),
     /// The textbook design, run by the bench.
@@ -37,6 +37,12 @@ pub(super) struct RunArguments {
     /// Which engine: the textbook design has a transaction for each message, an outbox and a relay.
     #[arg(long, value_enum, default_value_t = EngineArgument::Sagabus)]
     engine: EngineArgument,
+    /// So many engines of one group, a process each.
+    #[arg(long, default_value_t = Width::USUAL.engines, value_parser = clap::value_parser!(u32).range(1..=16), value_name = "N")]
+    engines: u32,
+    /// So many partitions of each topic.
+    #[arg(long, default_value_t = Width::USUAL.partitions, value_parser = clap::value_parser!(i32).range(1..=64), value_name = "P")]
+    partitions: i32,
     /// Sagas in all (closed loop).
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     sagas: u64,
@@ -55,7 +61,7 @@ pub(super) struct RunArguments {
     /// So many sagas are open meanwhile, and nobody answers them.
     #[arg(long, default_value_t = 0, value_name = "N")]
     idle: u64,
-    /// Kill the engine so long after the beginning, and start it again at once under its name (open loop).
+    /// Kill the engines so long after the beginning, and start them again at once under their names (open loop).
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "rate")]
     kill_after: Option<Duration>,
     /// How arrivals are spread (open loop).
@@ -145,6 +151,7 @@ impl RunArguments {
         BenchOptions {
             case: self.case,
             engine,
+            width: Width { engines: self.engines, partitions: self.partitions },
             offered,
             stored: self.stored,
             idle: self.idle,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::bench::{Capacity, Report, Suite};
+use crate::bench::{Capacity, Model, Report, Share, Suite};
 
 use super::{lines, table};
 
@@ -22,6 +22,12 @@ pub fn suite(suite: &Suite) -> String {
         _ = writeln!(text, "{gain:.1} times the textbook design\n");
     }
     text += &loads(suite.loads.iter().chain(&suite.cases));
+    text += "\n";
+    text += &widths(&suite.widths);
+    if let Some(model) = &suite.model {
+        text += "\n";
+        text += &shares(model);
+    }
     let (before, after) = (suite.machine_before, suite.machine_after);
     _ = writeln!(
         text,
@@ -32,6 +38,51 @@ pub fn suite(suite: &Suite) -> String {
         text += "NOT COMPARABLE: the machine gave a fifth more or less at the end than at the beginning\n";
     }
     text
+}
+
+/// All that systems of several widths can do.
+fn widths(reports: &[Report]) -> String {
+    let mut rows = table(&[
+        "ENGINES",
+        "PARTITIONS",
+        "SAGAS/S",
+        "ENGINE",
+        "SERVICES",
+        "POSTGRES",
+        "BROKER",
+        "ALL",
+        "COMMITS/1,000",
+    ]);
+    for report in reports {
+        let cpu =
+            [report.engine_cpu, report.participants_cpu, report.postgres_cpu, report.broker_cpu, report.all_cpu()];
+        let mut row =
+            vec![report.engines.to_string(), report.partitions.to_string(), format!("{:.0}", report.sagas_per_second)];
+        row.extend(cpu.map(|seconds| format!("{seconds:.3}")));
+        row.push(format!("{:.0}", report.transactions_per_thousand));
+        rows.add_row(row);
+    }
+    lines(&rows)
+}
+
+/// What each group of processes spends for a saga, and for a commit.
+fn shares(model: &Model) -> String {
+    let mut rows = table(&["MODEL", "CPU S/1,000 SAGAS", "CPU MS/COMMIT", "OFF BY"]);
+    let groups = [
+        ("engine", model.engine),
+        ("services", model.participants),
+        ("postgres", model.postgres),
+        ("broker", model.broker),
+    ];
+    for (name, Share { seconds_per_thousand_sagas, millis_per_commit, error_percent }) in groups {
+        let figures = [
+            format!("{seconds_per_thousand_sagas:.3}"),
+            format!("{millis_per_commit:.2}"),
+            format!("{error_percent:.0} %"),
+        ];
+        rows.add_row([name.to_owned()].into_iter().chain(figures));
+    }
+    lines(&rows)
 }
 
 fn loads<'a>(reports: impl Iterator<Item = &'a Report>) -> String {
