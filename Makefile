@@ -15,7 +15,7 @@ TESTS ?=
 tools := $(shell scripts/prerequisites tools-folder)
 export PATH := $(tools)/bin:$(PATH)
 
-.PHONY: help dev test test-real chaos lint sim defects bench instructions fuzz mutants participants services clean-services
+.PHONY: help dev test test-real chaos lint sim defects bench instructions times fuzz mutants participants services clean-services
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -58,6 +58,9 @@ bench: ## measures what an engine gives, on a fresh Kafka and Postgres, some for
 
 instructions: ## counts the instructions of the parts of the line, under valgrind, and fails where one takes more than its limit
 	@scripts/instructions $(ARGS)
+
+times: ## times the parts of the line: ARGS=decide for some of them
+	@scripts/times $(ARGS)
 
 fuzz: ## looks for inputs that break something, 30 seconds a target: SECONDS=300 ARGS="journals records"
 	@scripts/fuzz $(or $(SECONDS),30) $(ARGS)

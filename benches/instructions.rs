@@ -7,8 +7,9 @@ use std::sync::Arc;
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use sagabus::core::{Decision, Saga};
 use sagabus::definition::Compiled;
+use sagabus::dispatch::{Ready, choose};
 use sagabus::wire::{Outgoing, Record};
-use sagabus_benches::{Line, chain, decided, encoded, folded, read, records, reply_record};
+use sagabus_benches::{Line, chain, decided, encoded, folded, may_go, read, records, reply_record};
 
 const PATH: &str = "\"${trigger.data}\"";
 const CEL: &str = "{total: \"${trigger.data.amount * 2 + 1}\"}";
@@ -47,6 +48,13 @@ fn decide(plan: Arc<Compiled>) -> Vec<Decision> {
 #[bench::cel(args = (CEL), setup = plan)]
 fn decide_with_expressions(plan: Arc<Compiled>) -> Vec<Decision> {
     black_box(decided(black_box(&plan)))
+}
+
+// The order in which 500 commands go out.
+#[library_benchmark(config = limit(1_000_000))]
+#[bench::batch(args = (), setup = may_go)]
+fn dispatch(ready: Vec<Ready>) -> Vec<Ready> {
+    black_box(choose(black_box(ready)))
 }
 
 // Six journal rows.
@@ -90,7 +98,7 @@ fn line(line: Line) -> usize {
 
 library_benchmark_group!(
     name = parts,
-    benchmarks = [decide, decide_with_expressions, encode, fold, emit, decode, line]
+    benchmarks = [decide, decide_with_expressions, dispatch, encode, fold, emit, decode, line]
 );
 
 main!(library_benchmark_groups = parts);

@@ -10,10 +10,14 @@ use sagabus::core::{
     command_id, decide, effects, fold, issue_all, saga_id, start,
 };
 use sagabus::definition::{Compiled, Source};
+use sagabus::dispatch::Ready;
 use sagabus::engine::{Clock, Engine, Settings, Stop};
 use sagabus::store::{DefinitionRow, MemoryDatabase, MemoryStore};
 use sagabus::wire::{self, Event, Outgoing, Record};
+use uuid::Uuid;
 
+/// Commands of a full batch.
+const READY: u32 = 500;
 /// Sagas that go down the whole line.
 const SAGAS: usize = 100;
 
@@ -75,6 +79,17 @@ pub fn decided(plan: &Compiled) -> Vec<Decision> {
         decisions.push(issue_all(rules, decide(rules, saga, &Input::Reply(reply), NOW)));
     }
     decisions
+}
+
+/// Commands that may go out, of as many sagas as a full batch has, not in their order; every tenth is an undo.
+pub fn may_go() -> Vec<Ready> {
+    let ready = |number: u32| Ready {
+        saga_id: Uuid::from_u128(u128::from(number.wrapping_mul(0x9e37_79b9))),
+        started_at: NOW.plus_millis(u64::from(number * 7_919 % READY)),
+        step: StepIx(0),
+        action: if number.is_multiple_of(10) { Action::Undo } else { Action::Do },
+    };
+    (0..READY).map(ready).collect()
 }
 
 /// The rows of a journal, as they are stored.

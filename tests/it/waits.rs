@@ -1,6 +1,6 @@
 //! Steps that wait and command nobody, by the rules.
 
-use sagabus::core::{Action, Fact, Forward, Json, Phase, Resolution, Verb, Verdict};
+use sagabus::core::{Action, Fact, Forward, Json, Phase, Resolution, Verb, Verdict, Wait};
 
 use super::given::{Driven, ask, busy, conflict, refusal, success};
 
@@ -32,6 +32,15 @@ fn an_approval_lets_the_saga_go_on_and_successors_read_who_gave_it() {
     saga.succeed("pay");
     assert_eq!(saga.phase(), Phase::Completed);
     saga.check_fold();
+}
+
+#[test]
+fn what_waits_commands_nobody_and_has_its_name_in_files_and_in_sentences() {
+    let saga = Driven::start("order; nod after order approval; w after nod signal; pay after w");
+    let commanding: Vec<&str> = saga.definition.commanding().map(|step| &*step.name).collect();
+    assert_eq!(commanding, ["order", "pay"]);
+    let said = [Wait::Approval, Wait::Signal].map(|wait| (wait.name(), wait.phrase()));
+    assert_eq!(said, [("approval", "an approval"), ("signal", "a signal")]);
 }
 
 #[test]
