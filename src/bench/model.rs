@@ -34,10 +34,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// The model that fits best; `None` of less than two different loads.
+    /// The model that fits best; `None` of less than two different loads, or where a group's processes are not of this machine.
     pub(super) fn fitted<'a>(reports: impl Iterator<Item = &'a Report> + Clone) -> Option<Self> {
         let share = |figure: fn(&Report) -> f64| {
-            let points = reports.clone().map(|report| (report.transactions_per_thousand / 1_000.0, figure(report)));
+            let points = reports
+                .clone()
+                .filter(|report| !report.is_hopeless)
+                .map(|report| (report.transactions_per_thousand / 1_000.0, figure(report)));
             fit(&points.collect::<Vec<_>>())
         };
         Some(Self {
@@ -59,9 +62,10 @@ fn fit(points: &[(f64, f64)]) -> Option<Share> {
     let (one, commits) = (sum(|one, _| one), sum(|_, commits| commits));
     let (one_one, one_commits, commits_commits) =
         (sum(|one, _| one * one), sum(|one, commits| one * commits), sum(|_, commits| commits * commits));
-    // Of two equations; they are one where all loads have the same commits.
+    // Of two equations; they are one where all loads have the same commits, and none where somebody spent nothing.
     let determinant = one_one * commits_commits - one_commits * one_commits;
-    if points.len() < 2 || determinant <= 1e-9 * one_one * commits_commits {
+    let is_one = determinant > 1e-9 * one_one * commits_commits;
+    if points.len() < 2 || !is_one {
         return None;
     }
     let base = (one * commits_commits - commits * one_commits) / determinant;
@@ -83,5 +87,7 @@ mod tests {
         assert!((share.millis_per_commit - 1.0).abs() < 1e-9 && share.error_percent < 1e-6, "{share:?}");
         assert_eq!(fit(&[(0.1, 0.2)]), None);
         assert_eq!(fit(&[]), None);
+        assert_eq!(fit(&[(0.1, 0.2), (0.1, 0.3)]), None, "the same commits");
+        assert_eq!(fit(&[(0.1, 0.0), (0.2, 0.0)]), None, "processes that nobody sees");
     }
 }

@@ -43,7 +43,7 @@ pub struct Report {
     pub latency_p99_ms: f64,
     /// See `latency_p50_ms`.
     pub latency_max_ms: f64,
-    /// CPU seconds per 1,000 sagas: the engine's process.
+    /// CPU seconds per 1,000 sagas: the engines' processes.
     pub engine_cpu: f64,
     /// Participants and generator.
     pub participants_cpu: f64,
@@ -57,7 +57,7 @@ pub struct Report {
     pub kafka_bytes_per_saga: f64,
     /// How often the write-ahead log was forced to the disk, for 1,000 sagas.
     pub syncs_per_thousand: f64,
-    /// Transactions for 1,000 sagas.
+    /// Transactions for 1,000 sagas, those that only look among them.
     pub transactions_per_thousand: f64,
     /// Statements for 1,000 sagas; `None`: the server does not count them.
     pub statements_per_thousand: Option<f64>,
@@ -65,7 +65,7 @@ pub struct Report {
     pub hot_percent: f64,
     /// Rows that nobody sees and vacuum has not removed.
     pub dead_rows: i64,
-    /// The engine's resident memory at the end.
+    /// The engines' resident memory at the end.
     pub engine_resident_bytes: u64,
     /// What each idle saga takes of the engine's memory.
     pub bytes_per_idle_saga: Option<f64>,

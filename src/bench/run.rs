@@ -1,4 +1,4 @@
-//! One load on one engine: warm-up, measurement.
+//! One load: warm-up, measurement.
 
 use std::path::Path;
 use std::time::Duration;
@@ -108,6 +108,9 @@ pub(super) async fn measure(
     let spent = Clocks::now(&stage.processes()).since(&cpu);
     let figures = stage.watch.look().await.map_err(look)?.since(before);
     let resident = resident_bytes(&stage.processes());
+    if !stage.all_live() {
+        return Err(BenchError { attempted: "measure", message: "an engine has ended: its log says why".to_owned() });
+    }
     if measured.is_hopeless && !blocking(stage, |load| load.drain(DRAIN)).await? {
         return Err(BenchError { attempted: "drain", message: "sagas of an earlier load do not end".to_owned() });
     }

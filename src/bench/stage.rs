@@ -1,4 +1,4 @@
-//! Everything that a run needs: topics, schema, definition, an engine in a process of its own, participants, a generator.
+//! Everything that a run needs: topics, schema, definition, engines in processes of their own, participants, a generator.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -50,7 +50,7 @@ impl EngineKind {
     }
 }
 
-/// The engine's process, and how it is started.
+/// An engine's process, and how it is started. It ends with this.
 #[derive(Debug)]
 pub(super) struct Engine {
     command: Command,
@@ -58,6 +58,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
+    /// Whether its process is there.
+    fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     fn start(mut command: Command) -> std::io::Result<Self> {
         let child = command.spawn()?;
         Ok(Self { command, child })
@@ -78,6 +83,12 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// A stage that is set. What it started ends with it.
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -92,7 +103,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Sets the stage. `program` is this binary: the engine runs as a process of its own, so that its CPU is told apart.
+    /// Sets the stage. `program` is this binary: each engine runs as a process of its own, so that its CPU is told apart.
     ///
     /// # Errors
     /// Kafka or Postgres is not there, or the engine does not start.
@@ -129,6 +140,11 @@ impl Stage {
         Arc::clone(&self.engines)
     }
 
+    /// Whether every engine's process is there.
+    pub(super) fn all_live(&self) -> bool {
+        locked(&self.engines).iter_mut().all(Engine::lives)
+    }
+
     /// The numbers of the engines' processes.
     pub(super) fn processes(&self) -> Vec<u32> {
         locked(&self.engines).iter().map(|engine| engine.child.id()).collect()
@@ -141,7 +157,7 @@ impl Drop for Stage {
         if let Some(answering) = self.answering.take() {
             _ = answering.join();
         }
-        locked(&self.engines).iter_mut().for_each(Engine::kill);
+        locked(&self.engines).clear();
         _ = std::fs::remove_dir_all(&self.folder);
     }
 }

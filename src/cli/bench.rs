@@ -14,7 +14,7 @@ use super::{output, render};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BenchVerb {
-    /// One load on one engine: sagas a second, latency, CPU by process, what Postgres did.
+    /// One load: sagas a second, latency, CPU by process, what Postgres did.
     #[command(after_help = "Examples: sagabus bench run --inflight 2000, sagabus bench run --rate 500 --case failures")]
     Run(RunArguments),
     /// Everything: what each engine holds, latency by load, every case, one and two engines. Some forty minutes.
@@ -37,7 +37,7 @@ pub(super) struct RunArguments {
     /// Which engine: the textbook design has a transaction for each message, an outbox and a relay.
     #[arg(long, value_enum, default_value_t = EngineArgument::Sagabus)]
     engine: EngineArgument,
-    /// So many engines of one group, a process each.
+    /// So many engines of one group, a process each; of the textbook design there is one.
     #[arg(long, default_value_t = Width::USUAL.engines, value_parser = clap::value_parser!(u32).range(1..=16), value_name = "N")]
     engines: u32,
     /// So many partitions of each topic.
@@ -118,6 +118,10 @@ pub(super) async fn run(places: &Places, verb: BenchVerb) -> Result<ExitCode, Fa
     match verb {
         BenchVerb::Run(arguments) => {
             let format = arguments.output.output;
+            if arguments.engine == EngineArgument::Naive && arguments.engines > 1 {
+                let hint = "its relays would each send what lies in the outbox";
+                return Err(Failure::new(Exit::Usage, "--engines: of the textbook design there is one", hint));
+            }
             let report = bench::run(places, &arguments.options(), &program).await.map_err(failed)?;
             output::one(format, &report, Report::to_string);
         }

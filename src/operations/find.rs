@@ -24,6 +24,9 @@ use super::read::{ListedJson, listed_saga};
 use super::sight::{Sight, listed_for};
 use super::words::{Word, words};
 
+/// Sagas whose triggers are looked through by one statement.
+const PAGE: u32 = 10_000;
+
 /// What was found, as programs read it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -185,8 +188,17 @@ async fn triggered(console: &Console, place: Place<'_>, newest: usize) -> Result
         let first = Transition::decode(facts).ok().and_then(|row| row.facts.into_iter().next());
         matches!(first, Some(Fact::Started { trigger, .. }) if came_from(&trigger))
     };
-    let rows = console.first_rows(newest, &Trigger::stored_place(place)).await?;
-    Ok(rows.into_iter().filter(|(_, facts)| fits(facts)).map(|(id, _)| id).collect())
+    let (mut before, mut left) = (Some(Uuid::max()), u32::try_from(newest).unwrap_or(u32::MAX));
+    while let Some(id) = before.filter(|_| left > 0) {
+        let sagas = left.min(PAGE);
+        let rows = console.first_rows(id, sagas, &Trigger::stored_place(place)).await?;
+        let found: Vec<Uuid> = rows.into_iter().filter(|(_, facts)| fits(facts)).map(|(id, _)| id).collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        (before, left) = (console.nth_older(Some(id), sagas).await?, left - sagas);
+    }
+    Ok(Vec::new())
 }
 
 fn nothing(text: &str, clue: &Clue, newest: usize) -> Failure {

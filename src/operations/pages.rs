@@ -17,13 +17,13 @@ use super::sight::listed_for;
 const TOKEN_BYTES: usize = 32;
 
 /// Sagas that are looked at for a page: some 20 ms. Where few of them fit, or none, the next page goes on behind them.
-const LOOKED_AT: u32 = 20_000;
+const LOOKED_AT: u32 = 50_000;
 
 /// A page, as programs read it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
-    /// What is on it. It may be empty although a page follows: a page is what was looked at in some milliseconds.
+    /// What is on it.
     pub items: Vec<T>,
     /// What leads to the next page; null on the last one.
     pub next_page_token: Option<String>,
@@ -132,12 +132,17 @@ pub async fn page_of_sagas(
     let here = PageToken::begin(&asked, crate::engine::wall_clock()).go_on(token)?;
     let mut filter = SagaFilter { before: here.last, ..filter(conditions, here.now).within(within) };
     if filter.may_pass_over() {
-        filter.down_to = console.reach(filter.before, LOOKED_AT).await?;
+        filter.down_to = console.nth_older(filter.before, LOOKED_AT).await?.map(begin_of_millisecond);
     }
     let found = console.list(&filter, size).await?;
     let Page { items, next_page_token } = Page::of(found, size, |last| here.after(last.row.id));
     let behind = filter.down_to.map(|last| here.after(last).text());
     Ok(Page { items: listed_for(console, &items, caller.sight()).await?, next_page_token: next_page_token.or(behind) })
+}
+
+/// The least id of a saga's millisecond. Of a saga that somebody may not see a token tells no more than that.
+fn begin_of_millisecond(id: Uuid) -> Uuid {
+    Uuid::from_u128(id.as_u128() >> 80 << 80)
 }
 
 #[cfg(test)]
@@ -158,6 +163,12 @@ mod tests {
         assert!(other.message.contains("another list"), "{other}");
         let by_number = PageToken::begin("x", now).after_number(12).text();
         assert_eq!(begun.go_on(Some(&by_number)).unwrap().number(), Some(12));
+    }
+
+    #[test]
+    fn of_a_saga_that_is_passed_over_a_token_tells_the_millisecond() {
+        let id: Uuid = "0199d3a0-7c1e-7b52-9a41-6f0c2d9e11aa".parse().unwrap();
+        assert_eq!(begin_of_millisecond(id).to_string(), "0199d3a0-7c1e-0000-0000-000000000000");
     }
 
     #[test]

@@ -157,6 +157,28 @@ async fn the_batch_statement_never_scans_a_table_whole() {
 
 /// Open sagas are few among those that are stored, and the first ones that are looked for.
 #[tokio::test]
+async fn rows_of_an_older_build_and_its_engines_are_not_left_to_a_newer_one() {
+    let database = TestDatabase::migrated("older_rows").await;
+    let refused = async || {
+        let error = migrate(&database.url).await.expect_err("it is refused");
+        let mut source: Option<&dyn std::error::Error> = Some(&error);
+        std::iter::from_fn(|| source.inspect(|error| source = error.source()))
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(": ")
+    };
+    database.run("DELETE FROM _sqlx_migrations WHERE version >= 12").await;
+    database
+        .run("INSERT INTO journal (saga_id, seq, at, writer, facts) VALUES (gen_random_uuid(), 1, now(), 1, '\\x92')")
+        .await;
+    assert!(refused().await.contains("replay export --reveal"), "{}", refused().await);
+    database.run("DELETE FROM journal; INSERT INTO writer (age, incarnation) VALUES (1, gen_random_uuid())").await;
+    assert!(refused().await.contains("an engine of an older build runs"), "{}", refused().await);
+    database.run("UPDATE writer SET heartbeat_at = now() - interval '2 minutes'").await;
+    migrate(&database.url).await.expect("nothing is in its way");
+}
+
+#[tokio::test]
 async fn a_list_of_open_sagas_reads_none_that_has_ended() {
     let database = TestDatabase::migrated("open_list").await;
     let stored = "INSERT INTO saga (id, definition_hash, definition_name, business_key, phase, started_at, finished_at) \

@@ -24,8 +24,8 @@ const ASK_AT_MOST: Duration = Duration::from_secs(10);
 /// How long is waited for a record before it is looked whether any is left.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What is fetched at once: mostly one record is looked for, and whatever came with it has to be unpacked first.
-const FETCH_BYTES: &str = "65536";
+/// What is fetched where a single record is looked for: whatever comes with it has to be unpacked first.
+const ONE_RECORD_BYTES: &str = "65536";
 
 /// A place in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,10 @@ impl LogReader {
             message: error.to_string(),
         };
         let mut config = settings.lookup();
-        config.set("fetch.message.max.bytes", FETCH_BYTES);
+        if matches!((from, to), (Some(LogPlace::Offset(from)), Some(LogPlace::Offset(to))) if to <= from.saturating_add(1))
+        {
+            config.set("fetch.message.max.bytes", ONE_RECORD_BYTES);
+        }
         let reader = Reader(Some(BaseConsumer::from_config(&config).map_err(failed)?));
         let (low, high) = reader.fetch_watermarks(topic, partition, ASK_AT_MOST).map_err(failed)?;
         let offset = |place: Option<LogPlace>, otherwise: i64| match place {

@@ -289,7 +289,7 @@ pub(super) fn may_settle(draft: &Draft<'_>, step: StepIx) -> Result<Option<Fligh
     }
 }
 
-/// Whether what comes after the step may begin without it.
+/// Whether a person may say that what comes after the step may begin.
 fn may_skip(draft: &Draft<'_>, step: StepIx) -> Result<(), String> {
     may_say(draft, step)?;
     wait::is_approved(draft, step)

@@ -13,7 +13,7 @@ use super::rows::{SagaColumns, moment, saga_row, sha256, timestamp};
 
 const SAGA_SELECT_LIST: &str = include_str!("sql/saga_select_list.sql");
 const SAGA_SELECT_LIST_OPEN: &str = include_str!("sql/saga_select_list_open.sql");
-const SAGA_SELECT_REACH: &str = include_str!("sql/saga_select_reach.sql");
+const SAGA_SELECT_NTH_OLDER: &str = include_str!("sql/saga_select_nth_older.sql");
 const SAGA_SELECT_PHASES: &str = include_str!("sql/saga_select_phases.sql");
 const SAGA_SELECT_FIND: &str = include_str!("sql/saga_select_find.sql");
 const SAGA_SELECT_TROUBLED: &str = include_str!("sql/saga_select_troubled.sql");
@@ -117,12 +117,12 @@ impl Console {
         found.into_iter().map(listed).collect::<Result<_, _>>().map_err(attempt)
     }
 
-    /// How far `sagas` reach that are older than `before`: the oldest of them; `None` where no more are left behind them.
+    /// The oldest of the `n` sagas that are next older than `before`; `None` where fewer are left.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn reach(&self, before: Option<Uuid>, sagas: u32) -> Result<Option<Uuid>, ConsoleError> {
-        let query = sqlx::query_as(SAGA_SELECT_REACH).bind(before.unwrap_or(Uuid::max())).bind(i64::from(sagas) - 1);
+    pub async fn nth_older(&self, before: Option<Uuid>, n: u32) -> Result<Option<Uuid>, ConsoleError> {
+        let query = sqlx::query_as(SAGA_SELECT_NTH_OLDER).bind(before.unwrap_or(Uuid::max())).bind(i64::from(n) - 1);
         let found: Option<(Uuid,)> = query.fetch_optional(&self.pool).await.map_err(failed("look how far to look"))?;
         Ok(found.map(|(id,)| id))
     }
@@ -212,13 +212,17 @@ impl Console {
         Ok(found.into_iter().map(|(id,)| id).collect())
     }
 
-    /// The first journal rows that hold these bytes, of the newest sagas, newest first.
+    /// The first journal rows that hold these bytes, of so many sagas next older than `before`, newest first.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn first_rows(&self, newest: usize, holding: &[u8]) -> Result<Vec<(Uuid, Vec<u8>)>, ConsoleError> {
-        let newest = i64::try_from(newest).unwrap_or(i64::MAX);
-        let query = sqlx::query_as(JOURNAL_SELECT_FIRST).bind(newest).bind(holding);
+    pub async fn first_rows(
+        &self,
+        before: Uuid,
+        sagas: u32,
+        holding: &[u8],
+    ) -> Result<Vec<(Uuid, Vec<u8>)>, ConsoleError> {
+        let query = sqlx::query_as(JOURNAL_SELECT_FIRST).bind(before).bind(i64::from(sagas)).bind(holding);
         query.fetch_all(&self.pool).await.map_err(failed("look through triggers"))
     }
 }
