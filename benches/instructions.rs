@@ -51,21 +51,21 @@ fn decide_with_expressions(plan: Arc<Compiled>) -> Vec<Decision> {
 }
 
 // The order in which 500 commands go out.
-#[library_benchmark(config = limit(1_000_000))]
+#[library_benchmark(config = limit(224_000))]
 #[bench::batch(args = (), setup = may_go)]
 fn dispatch(ready: Vec<Ready>) -> Vec<Ready> {
     black_box(choose(black_box(ready)))
 }
 
 // Six journal rows.
-#[library_benchmark(config = limit(25_150))]
+#[library_benchmark(config = limit(22_300))]
 #[bench::life(args = (), setup = life)]
 fn encode(life: (Arc<Compiled>, Vec<Decision>)) -> Vec<Vec<u8>> {
     black_box(encoded(black_box(&life.1)))
 }
 
 // Six journal rows are read back and folded.
-#[library_benchmark(config = limit(53_700))]
+#[library_benchmark(config = limit(39_500))]
 #[bench::stored(args = (), setup = stored)]
 fn fold(stored: (Arc<Compiled>, Vec<Vec<u8>>)) -> Saga {
     black_box(folded(black_box(&stored.0), black_box(&stored.1)))
