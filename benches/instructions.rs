@@ -9,10 +9,7 @@ use sagabus::core::{Decision, Saga};
 use sagabus::definition::Compiled;
 use sagabus::dispatch::{Ready, choose};
 use sagabus::wire::{Outgoing, Record};
-use sagabus_benches::{Line, chain, decided, encoded, folded, may_go, read, records, reply_record};
-
-const PATH: &str = "\"${trigger.data}\"";
-const CEL: &str = "{total: \"${trigger.data.amount * 2 + 1}\"}";
+use sagabus_benches::{CEL, Line, PATH, chain, decided, encoded, folded, may_go, read, records, reply_record};
 
 /// Not more instructions than this.
 fn limit(instructions: u64) -> LibraryBenchmarkConfig {

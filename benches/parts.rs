@@ -18,6 +18,10 @@ use uuid::Uuid;
 
 /// Commands of a full batch.
 const READY: u32 = 500;
+/// Data of a command that are a plain path.
+pub const PATH: &str = "\"${trigger.data}\"";
+/// Data of a command that an expression makes.
+pub const CEL: &str = "{total: \"${trigger.data.amount * 2 + 1}\"}";
 /// Sagas that go down the whole line.
 const SAGAS: usize = 100;
 
@@ -169,7 +173,7 @@ pub struct Line {
 impl Line {
     /// With the triggers of 100 sagas; the engine has looked at its definitions.
     pub fn begin() -> Self {
-        let (source, plan) = chain("\"${trigger.data}\"");
+        let (source, plan) = chain(PATH);
         let (broker, database) = (MemoryBroker::default(), MemoryDatabase::default());
         database.set_now(NOW);
         broker.set_now(NOW);
@@ -217,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_measured_does_what_it_says() {
-        let (_, plan) = chain("\"${trigger.data}\"");
+        let (_, plan) = chain(PATH);
         let decisions = decided(&plan);
         assert_eq!(decisions.last().map(|decision| decision.saga.phase), Some(Phase::Completed));
         assert_eq!(folded(&plan, &encoded(&decisions)).phase, Phase::Completed);

@@ -2,14 +2,11 @@
 
 use divan::{Bencher, counter::ItemsCount};
 use sagabus::dispatch::choose;
-use sagabus_benches::{Line, chain, decided, encoded, folded, may_go, read, records, reply_record};
+use sagabus_benches::{CEL, Line, PATH, chain, decided, encoded, folded, may_go, read, records, reply_record};
 
 /// As the binary that is shipped.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const PATH: &str = "\"${trigger.data}\"";
-const CEL: &str = "{total: \"${trigger.data.amount * 2 + 1}\"}";
 
 fn main() {
     divan::main();

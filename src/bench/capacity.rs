@@ -9,7 +9,7 @@ use super::arrivals::Spread;
 use super::report::Report;
 use super::run::{Offered, measure};
 use super::search::Search;
-use super::stage::{EngineKind, Stage};
+use super::stage::Stage;
 
 /// What the 99th percentile of a rate that holds stays under.
 const P99_MAX_MS: f64 = 250.0;
@@ -36,15 +36,11 @@ pub struct Capacity {
 ///
 /// # Errors
 /// Kafka or Postgres is not there any more.
-pub(super) async fn capacity(
-    stage: &mut Stage,
-    engine: EngineKind,
-    (first, length): (f64, Duration),
-) -> Result<Capacity, BenchError> {
+pub(super) async fn capacity(stage: &mut Stage, (first, length): (f64, Duration)) -> Result<Capacity, BenchError> {
     let mut search = Search::new(first, PRECISION);
-    let mut found = Capacity { engine: engine.name(), sagas_per_second: 0.0, report: None, tried: Vec::new() };
+    let mut found = Capacity { engine: stage.kind.name(), sagas_per_second: 0.0, report: None, tried: Vec::new() };
     while let Some(rate) = search.next() {
-        let report = measure(stage, engine, Offered::Rate { rate, length, spread: Spread::Poisson }, None).await?;
+        let report = measure(stage, Offered::Rate { rate, length, spread: Spread::Poisson }, None).await?;
         let holds = holds(&report, rate);
         tracing::info!(rate, p99 = report.latency_p99_ms, behind = report.behind, holds, "tried");
         search.tried(rate, holds);

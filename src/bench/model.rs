@@ -64,8 +64,8 @@ fn fit(points: &[(f64, f64)]) -> Option<Share> {
         (sum(|one, _| one * one), sum(|one, commits| one * commits), sum(|_, commits| commits * commits));
     // Of two equations; they are one where all loads have the same commits, and none where somebody spent nothing.
     let determinant = one_one * commits_commits - one_commits * one_commits;
-    let is_one = determinant > 1e-9 * one_one * commits_commits;
-    if points.len() < 2 || !is_one {
+    let is_solvable = determinant > 1e-9 * one_one * commits_commits;
+    if points.len() < 2 || !is_solvable {
         return None;
     }
     let base = (one * commits_commits - commits * one_commits) / determinant;
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_on_a_line_is_found_and_what_is_one_load_fits_none() {
+    fn what_lies_on_a_line_is_found_and_what_is_solvable_load_fits_none() {
         let share = fit(&[(0.01, 0.11), (0.1, 0.2), (2.0, 2.1)]).unwrap();
         assert!((share.seconds_per_thousand_sagas - 0.1).abs() < 1e-9, "{share:?}");
         assert!((share.millis_per_commit - 1.0).abs() < 1e-9 && share.error_percent < 1e-6, "{share:?}");

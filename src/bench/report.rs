@@ -6,12 +6,11 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::case::Case;
 use super::figures::Figures;
 use super::load::Measured;
 use super::processes::Spent;
 use super::run::Offered;
-use super::stage::{EngineKind, Width};
+use super::stage::Stage;
 
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -82,8 +81,8 @@ pub struct Report {
 impl Report {
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub(super) fn new(
-        (case, engine, offered): (Case, EngineKind, Offered),
-        width: Width,
+        stage: &Stage,
+        offered: Offered,
         measured: &Measured,
         (spent, figures, resident): (Spent, Figures, u64),
     ) -> Self {
@@ -92,10 +91,10 @@ impl Report {
         let thousands = count / 1_000.0;
         let latency = |quantile| measured.latency.value_at_quantile(quantile) as f64 / 1_000.0;
         Self {
-            case: case.name,
-            engine: engine.name(),
-            engines: width.engines,
-            partitions: width.partitions,
+            case: stage.case.name,
+            engine: stage.kind.name(),
+            engines: stage.width.engines,
+            partitions: stage.width.partitions,
             offered_per_second: match offered {
                 Offered::InFlight { .. } => None,
                 Offered::Rate { rate, .. } => Some(rate),

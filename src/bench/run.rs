@@ -62,6 +62,13 @@ pub struct BenchOptions {
     pub kill_after: Option<Duration>,
 }
 
+impl BenchOptions {
+    /// This load on Sagabus, on a system that is new.
+    pub(super) fn of(case: Case, width: Width, offered: Offered) -> Self {
+        Self { case, engine: EngineKind::Sagabus, width, offered, stored: 0, idle: 0, kill_after: None }
+    }
+}
+
 /// Sets a stage, warms it up, measures one load.
 ///
 /// # Errors
@@ -74,7 +81,7 @@ pub async fn run(places: &Places, options: &BenchOptions, program: &Path) -> Res
         past::store(url, options.stored).await?;
     }
     let idle = if options.idle > 0 { Some(past::idle(&mut stage, url, options.idle).await?) } else { None };
-    let mut report = measure(&mut stage, options.engine, options.offered, options.kill_after).await?;
+    let mut report = measure(&mut stage, options.offered, options.kill_after).await?;
     report.bytes_per_idle_saga = idle;
     Ok(report)
 }
@@ -90,7 +97,6 @@ pub(super) async fn warm_up(stage: &mut Stage) -> Result<(), BenchError> {
 /// Measures one load on a stage that is warm. What an open loop that was given up has left is waited for, and not measured.
 pub(super) async fn measure(
     stage: &mut Stage,
-    engine: EngineKind,
     offered: Offered,
     kill_after: Option<Duration>,
 ) -> Result<Report, BenchError> {
@@ -114,7 +120,7 @@ pub(super) async fn measure(
     if measured.is_hopeless && !blocking(stage, |load| load.drain(DRAIN)).await? {
         return Err(BenchError { attempted: "drain", message: "sagas of an earlier load do not end".to_owned() });
     }
-    Ok(Report::new((stage.case, engine, offered), stage.width, &measured, (spent, figures, resident)))
+    Ok(Report::new(stage, offered, &measured, (spent, figures, resident)))
 }
 
 /// Runs the generator on a thread where it may block.

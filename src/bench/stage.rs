@@ -95,6 +95,7 @@ pub(super) struct Stage {
     pub(super) load: Option<Load>,
     pub(super) watch: Watch,
     pub(super) case: Case,
+    pub(super) kind: EngineKind,
     engines: Arc<Mutex<Vec<Engine>>>,
     pub(super) width: Width,
     folder: PathBuf,
@@ -132,7 +133,7 @@ impl Stage {
         let stop = Arc::new(AtomicBool::new(false));
         let answering = spawn_participants(kafka.for_group(&format!("{name}-services")), &name, Arc::clone(&stop));
         let answering = Some(answering.map_err(failed("start a thread"))?);
-        Ok(Self { load: Some(load), watch, case, engines, width, folder, stop, answering })
+        Ok(Self { load: Some(load), watch, case, kind, engines, width, folder, stop, answering })
     }
 
     /// The engines.

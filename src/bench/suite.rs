@@ -14,7 +14,7 @@ use super::machine::Machine;
 use super::model::Model;
 use super::plot::{cpu_by_load, latency_by_load};
 use super::report::Report;
-use super::run::{Offered, measure, warm_up};
+use super::run::{BenchOptions, Offered, measure, run, warm_up};
 use super::stage::{EngineKind, Stage, Width};
 use super::{BenchError, failed};
 
@@ -95,26 +95,24 @@ pub async fn suite(
     let naive = {
         let mut stage = Stage::set(places, program, (success, EngineKind::Naive), Width::USUAL).await?;
         warm_up(&mut stage).await?;
-        capacity(&mut stage, EngineKind::Naive, (FIRST_RATE_NAIVE, length)).await?
+        capacity(&mut stage, (FIRST_RATE_NAIVE, length)).await?
     };
     let mut stage = Stage::set(places, program, (success, EngineKind::Sagabus), Width::USUAL).await?;
     warm_up(&mut stage).await?;
-    let ours = capacity(&mut stage, EngineKind::Sagabus, (FIRST_RATE, length)).await?;
+    let ours = capacity(&mut stage, (FIRST_RATE, length)).await?;
     let held = ours.sagas_per_second;
     let mut loads = Vec::new();
     for rate in [QUIET_RATE].into_iter().chain((1..=9).map(|tenths| held * f64::from(tenths) / 10.0)) {
         let offered = Offered::Rate { rate: rate.max(1.0), length, spread: Spread::Poisson };
-        let report = measure(&mut stage, EngineKind::Sagabus, offered, None).await?;
+        let report = measure(&mut stage, offered, None).await?;
         told(&report);
         loads.push(report);
     }
     drop(stage);
     let mut cases = Vec::new();
     for case in Case::ALL.into_iter().skip(1) {
-        let mut stage = Stage::set(places, program, (case, EngineKind::Sagabus), Width::USUAL).await?;
-        warm_up(&mut stage).await?;
         let offered = Offered::Rate { rate: (held / 2.0).max(1.0), length, spread: Spread::Poisson };
-        let report = measure(&mut stage, EngineKind::Sagabus, offered, None).await?;
+        let report = run(places, &BenchOptions::of(case, Width::USUAL, offered), program).await?;
         told(&report);
         cases.push(report);
     }
@@ -123,9 +121,7 @@ pub async fn suite(
         ENGINES.into_iter().flat_map(|engines| PARTITIONS.map(|partitions| (engines, partitions)))
     {
         let width = Width { engines, partitions };
-        let mut stage = Stage::set(places, program, (success, EngineKind::Sagabus), width).await?;
-        warm_up(&mut stage).await?;
-        let report = measure(&mut stage, EngineKind::Sagabus, EVERYTHING, None).await?;
+        let report = run(places, &BenchOptions::of(success, width, EVERYTHING), program).await?;
         told(&report);
         widths.push(report);
     }

@@ -188,17 +188,19 @@ async fn triggered(console: &Console, place: Place<'_>, newest: usize) -> Result
         let first = Transition::decode(facts).ok().and_then(|row| row.facts.into_iter().next());
         matches!(first, Some(Fact::Started { trigger, .. }) if came_from(&trigger))
     };
-    let (mut before, mut left) = (Some(Uuid::max()), u32::try_from(newest).unwrap_or(u32::MAX));
-    while let Some(id) = before.filter(|_| left > 0) {
+    let stored = Trigger::stored_place(place);
+    let (mut before, mut left) = (Uuid::max(), u32::try_from(newest).unwrap_or(u32::MAX));
+    loop {
         let sagas = left.min(PAGE);
-        let rows = console.first_rows(id, sagas, &Trigger::stored_place(place)).await?;
+        let rows = console.first_rows(before, sagas, &stored).await?;
         let found: Vec<Uuid> = rows.into_iter().filter(|(_, facts)| fits(facts)).map(|(id, _)| id).collect();
-        if !found.is_empty() {
+        left -= sagas;
+        if !found.is_empty() || left == 0 {
             return Ok(found);
         }
-        (before, left) = (console.nth_older(Some(id), sagas).await?, left - sagas);
+        let Some(last) = console.nth_older(Some(before), sagas).await? else { return Ok(found) };
+        before = last;
     }
-    Ok(Vec::new())
 }
 
 fn nothing(text: &str, clue: &Clue, newest: usize) -> Failure {

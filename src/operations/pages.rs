@@ -9,7 +9,7 @@ use crate::store::{Console, SagaFilter};
 
 use super::access::Caller;
 use super::failure::{Exit, Failure};
-use super::filter::{Condition, filter};
+use super::filter::{Condition, filter_for};
 use super::read::ListedJson;
 use super::sight::listed_for;
 
@@ -127,10 +127,9 @@ pub async fn page_of_sagas(
     size: usize,
     token: Option<&str>,
 ) -> Result<Page<ListedJson>, Failure> {
-    let within = caller.definitions.as_deref();
-    let asked = format!("sagas {conditions:?} {within:?}");
+    let asked = format!("sagas {conditions:?} {:?}", caller.definitions);
     let here = PageToken::begin(&asked, crate::engine::wall_clock()).go_on(token)?;
-    let mut filter = SagaFilter { before: here.last, ..filter(conditions, here.now).within(within) };
+    let mut filter = SagaFilter { before: here.last, ..filter_for(caller, conditions, here.now) };
     if filter.may_pass_over() {
         filter.down_to = console.nth_older(filter.before, LOOKED_AT).await?.map(begin_of_millisecond);
     }
