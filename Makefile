@@ -15,7 +15,7 @@ TESTS ?=
 tools := $(shell scripts/prerequisites tools-folder)
 export PATH := $(tools)/bin:$(PATH)
 
-.PHONY: help dev test test-real chaos lint sim defects bench instructions times fuzz mutants participants services clean-services
+.PHONY: help dev test test-real chaos lint sim defects bench instructions times api fuzz mutants participants services clean-services
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -61,6 +61,9 @@ instructions: ## counts the instructions of the parts of the line, under valgrin
 
 times: ## times the parts of the line: ARGS=decide for some of them
 	@scripts/times $(ARGS)
+
+api: ## asks every route of the HTTP API what its document allows and forbids (schemathesis): ARGS="--max-examples 500"
+	@scripts/api $(ARGS)
 
 fuzz: ## looks for inputs that break something, 30 seconds a target: SECONDS=300 ARGS="journals records"
 	@scripts/fuzz $(or $(SECONDS),30) $(ARGS)
