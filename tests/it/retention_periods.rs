@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sagabus::core::{Phase, Sha256, Timestamp, saga_id};
 use sagabus::engine::wall_clock;
+use sagabus::operations::RetentionOptions;
 use sagabus::store::{
     Change, Console, DroppedPeriod, Fence, JournalRow, Keeper, MadePeriod, PostgresStore, RemovalOrder, SagaKey,
     SagaRow, Store, StoreError,
@@ -122,6 +123,13 @@ async fn large_default(database: &TestDatabase) {
         .await;
 }
 
+/// Periods of about a day, of which the present one ends in so many minutes, whatever time of day it is.
+fn periods_of_which_one_ends_in(minutes: u64) -> RetentionOptions {
+    let end = wall_clock().plus_millis(minutes * 60_000).millis_since(Timestamp::ZERO);
+    let days = end / 86_400_000;
+    RetentionOptions { period: Duration::from_millis(end / days), ..options(None, 1) }
+}
+
 #[tokio::test]
 async fn a_large_default_partition_is_not_looked_through_while_others_wait() {
     let database = TestDatabase::migrated("retention_large").await;
@@ -136,7 +144,7 @@ async fn a_large_default_partition_is_not_looked_through_while_others_wait() {
     let blocked = store.commit(&fence, &born(0, day.0.plus_millis(1))).await;
     assert!(matches!(blocked, Err(StoreError::Contention(_))), "{blocked:?}");
     fence.batch = store.commit(&fence, &born(1, wall_clock())).await.unwrap().batch;
-    let report = retain(&database.url, &options(None, 1)).await;
+    let report = retain(&database.url, &periods_of_which_one_ends_in(12 * 60)).await;
     assert_eq!(
         (report.made, report.occupied, report.busy),
         (9, 1, 0),
@@ -156,6 +164,17 @@ async fn a_large_default_partition_is_not_looked_through_while_others_wait() {
 }
 
 #[tokio::test]
+async fn a_period_that_begins_before_a_proof_could_end_is_not_closed_for_one() {
+    let database = TestDatabase::migrated("retention_near").await;
+    let (mut store, fence) = writer(&database.url).await;
+    large_default(&database).await;
+    store.commit(&fence, &born(0, wall_clock())).await.unwrap();
+    let report = retain(&database.url, &periods_of_which_one_ends_in(20)).await;
+    let told = "the present one and the next stay in the default partition of the journal";
+    assert_eq!((report.made, report.occupied, report.busy), (8, 2, 0), "{told}");
+}
+
+#[tokio::test]
 async fn a_day_that_cannot_be_proven_free_leaves_the_others_their_tables_and_nothing_closed() {
     let database = TestDatabase::migrated("retention_unproven").await;
     let (mut store, mut fence) = writer(&database.url).await;
@@ -164,7 +183,7 @@ async fn a_day_that_cannot_be_proven_free_leaves_the_others_their_tables_and_not
     // A trigger with a timestamp three days ahead.
     fence.batch = store.commit(&fence, &born(0, in_days(3))).await.unwrap().batch;
     for _ in 0..2 {
-        let report = retain(&database.url, &options(None, 1)).await;
+        let report = retain(&database.url, &periods_of_which_one_ends_in(12 * 60)).await;
         assert_eq!((report.occupied, report.busy), (2, 0), "today and that day lie in the default partition");
         let left = "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%is_cleared'";
         assert_eq!(database.count(left).await, 0);
