@@ -153,8 +153,7 @@ impl Load {
     pub(super) fn begin_idle(&mut self, sagas: u64) {
         for chunk in (0..sagas).step_by(POLL_MAX) {
             let numbers = chunk..sagas.min(chunk + POLL_MAX as u64);
-            let records =
-                numbers.flat_map(|number| self.case.records(&self.name, IDLE_FROM + number, true).1).collect();
+            let records = numbers.flat_map(|number| self.case.records(&self.name, IDLE_FROM + number, true).1);
             self.next_tag += 1;
             self.producer.emit(self.next_tag, records);
             while self.producer.unacknowledged() > 0 {

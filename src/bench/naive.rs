@@ -229,7 +229,7 @@ async fn relay(kafka: &KafkaSettings, url: &str) -> Result<(), BenchError> {
         }
         let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
         tag += 1;
-        producer.emit(tag, found.into_iter().filter_map(|row| outgoing(&mut names, row)).collect());
+        producer.emit(tag, found.into_iter().filter_map(|row| outgoing(&mut names, row)));
         while producer.unacknowledged() > 0 {
             if producer.delivered().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;

@@ -264,16 +264,16 @@ impl Bus for MemoryBus {
         self.starts = starts.into_iter().collect();
     }
 
-    fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
+    fn emit(&mut self, tag: Tag, records: impl IntoIterator<Item = Outgoing>) {
         if self.is_cut_off || self.broker.lock().is_away {
             return;
         }
-        for (index, record) in records.iter().enumerate() {
+        for (index, record) in records.into_iter().enumerate() {
             if record.value.get().len() > RECORD_MAX {
                 let error = "the record is too large".to_owned();
-                self.deliveries.push(Delivery::Refused { tag, index, error });
+                self.deliveries.push(Delivery::Refused { tag, index, error, record: Box::new(record) });
             } else {
-                self.broker.publish(record);
+                self.broker.publish(&record);
                 self.deliveries.push(Delivery::Acknowledged { tag, index });
             }
         }

@@ -57,8 +57,8 @@ pub trait Bus {
     /// Reads these partitions, and no others, from these offsets.
     fn start(&mut self, starts: Vec<(Partition, i64)>);
 
-    /// Sends a batch. Never waits.
-    fn emit(&mut self, tag: Tag, records: Vec<Outgoing>);
+    /// Sends a batch, each record as it is made. Never waits.
+    fn emit(&mut self, tag: Tag, records: impl IntoIterator<Item = Outgoing>);
 
     /// What the broker has said of sent records since the last call.
     fn delivered(&mut self) -> Vec<Delivery>;
@@ -138,6 +138,8 @@ pub enum Delivery {
         index: usize,
         /// The broker's words.
         error: String,
+        /// What was refused.
+        record: Box<Outgoing>,
     },
 }
 

@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
-use crate::core::{Definition, Phase, Saga, SagaError, Timestamp, next_due};
+use crate::core::{Phase, Saga, SagaError, Timestamp};
 
 /// A saga as it was last committed, and its small row as Postgres holds it.
 #[derive(Clone, Debug)]
@@ -54,10 +54,10 @@ impl Cache {
         self.sagas.len()
     }
 
-    /// Keeps a committed saga while something is still to come for it, and arms its timer.
-    pub(super) fn put(&mut self, definition: &Definition, saga: Saga, row: Row) {
+    /// Keeps a committed saga while something is still to come for it, and arms its timer: `due` is when it wants to be looked at.
+    pub(super) fn put(&mut self, saga: Saga, row: Row, due: Option<Timestamp>) {
         let id = saga.id;
-        let due = [next_due(definition, &saga), row.wake_at].into_iter().flatten().min();
+        let due = [due, row.wake_at].into_iter().flatten().min();
         if saga.is_final() && due.is_none() {
             self.sagas.remove(&id);
             return;
@@ -175,7 +175,7 @@ mod tests {
         let mut cache = Cache::default();
         for number in 0..10 {
             let row = Row { phase: Phase::Running, wake_at: Some(Timestamp::from_millis(9_000)), error: None };
-            cache.put(plan.definition(), saga(number, &plan), row);
+            cache.put(saga(number, &plan), row, None);
         }
         cache.keep_within(8);
         assert_eq!(cache.len(), 5);

@@ -26,8 +26,8 @@ pub(super) struct Sending {
 pub(super) struct Drafted {
     pub(super) change: Change,
     pub(super) sending: Vec<Sending>,
-    /// The row of each touched saga as it will stand.
-    pub(super) rows: Vec<Row>,
+    /// The row of each touched saga as it will stand, and when the saga wants to be looked at.
+    pub(super) rows: Vec<(Row, Option<Timestamp>)>,
     /// Commands that render differently from what their journal says: inputs of the next batch.
     pub(super) differing: Vec<(Uuid, Input)>,
 }
@@ -41,8 +41,9 @@ pub(super) fn draft(batch: &Batch, judged: &Judged, positions: &Positions) -> Dr
         if may_be_removed(work, batch.now) {
             drafted.change.aged.push(work.id);
         }
-        let row = saga_row(&mut drafted.change, work, batch.generation);
-        drafted.rows.push(row);
+        let due = next_due(work.plan.definition(), work.saga());
+        let row = saga_row(&mut drafted.change, work, batch.generation, due);
+        drafted.rows.push((row, due));
     }
     let mut moves = Moves::default();
     for (arrived, (verdict, refusal)) in batch.records.iter().zip(&judged.verdicts) {
@@ -99,10 +100,10 @@ pub(super) fn differing(differs: Differs) -> Input {
 
 /// The small row: inserted at the start; written again only when the phase changes, or the wake-up must come earlier, or it is
 /// over and a row of the journal lets it move. What waits for nothing but a release wakes up then.
-fn saga_row(change: &mut Change, work: &Work, generation: i64) -> Row {
+fn saga_row(change: &mut Change, work: &Work, generation: i64, due: Option<Timestamp>) -> Row {
     let saga = work.saga();
     let at_release = saga.waits_for_release().then(|| wakes_at_release(generation));
-    let due = next_due(work.plan.definition(), saga).or(at_release);
+    let due = due.or(at_release);
     let now = work.decisions.last().map_or(Timestamp::ZERO, |decision| decision.now);
     let due = due.filter(|_| !defect!("no wake-up written"));
     let wanted = Row { phase: saga.phase, wake_at: due, error: saga.error.clone() };

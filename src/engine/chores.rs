@@ -171,9 +171,9 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         let keys: Vec<SagaKey> = claimed.iter().map(|claim| SagaKey::Id(claim.saga_id)).collect();
         self.load(keys, &mut known).await?;
         for claim in claimed {
-            if let Some(Folded::Saga(saga, mut row, plan)) = known.take(claim.saga_id) {
+            if let Some(Folded::Saga(saga, mut row, _)) = known.take(claim.saga_id) {
                 row.wake_at = Some(claim.wake_at);
-                self.cache.put(plan.definition(), *saga, row);
+                self.cache.put(*saga, row, None);
                 self.cache.look_again(claim.saga_id, Timestamp::ZERO);
             }
         }

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use crate::bus::{Bus, Delivery, Tag};
-use crate::core::{Effect, Input, Timestamp};
+use crate::core::{Action, Effect, Input, StepIx, Timestamp};
 use crate::store::Shrunk;
 use crate::wire::{self, Outgoing};
 
@@ -35,15 +35,34 @@ pub(super) struct Emission {
     acknowledged: Vec<BatchName>,
     shrunk: Vec<Shrunk>,
     /// Announcements that the broker refused: nobody can be stuck over them, so they are sent again until it takes them.
-    refused: Vec<(BatchName, Sending)>,
+    refused: Vec<(BatchName, Sent, Outgoing)>,
     next_tag: Tag,
 }
 
 #[derive(Debug)]
 struct UnderWay {
     name: BatchName,
-    sending: Vec<Option<Sending>>,
+    sent: Vec<Option<Sent>>,
     left: usize,
+}
+
+/// What has to be known of a record until the broker has answered for it.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    saga_id: Uuid,
+    seq: u32,
+    /// The command that it is, by step, direction and attempt; `None`: an announcement.
+    command: Option<(StepIx, Action, u16)>,
+}
+
+impl From<&Sending> for Sent {
+    fn from(sending: &Sending) -> Self {
+        let command = match &sending.effect {
+            Effect::Command(command) => Some((command.step, command.action, command.attempt)),
+            Effect::Announcement(_) => None,
+        };
+        Self { saga_id: sending.saga_id, seq: sending.seq, command }
+    }
 }
 
 /// What is left of a batch.
@@ -58,13 +77,13 @@ struct Left {
 }
 
 impl Emission {
-    /// Hands a committed batch to the bus. A batch with nothing to send is acknowledged at once. `is_kept`: not everything of it could
-    /// be read, so its row must stay.
+    /// Hands a committed batch to the bus, records of one topic together: the client makes fewer and larger requests of them. A batch with
+    /// nothing to send is acknowledged at once. `is_kept`: not everything of it could be read, so its row must stay.
     pub(super) fn emit(
         &mut self,
         bus: &mut impl Bus,
         name: BatchName,
-        sending: Vec<Sending>,
+        mut sending: Vec<Sending>,
         now: Timestamp,
         is_kept: bool,
     ) {
@@ -79,61 +98,68 @@ impl Emission {
             return;
         }
         self.batches.insert(name, left);
+        // Stable: commands of one saga to one topic keep their order.
+        sending.sort_by(|one, other| topic(&one.effect).cmp(topic(&other.effect)));
         for sending in &sending {
             *self.by_saga.entry(sending.saga_id).or_insert(0) += 1;
         }
         self.records += sending.len();
-        self.send(bus, name, sending);
+        let sent = sending.iter().map(Sent::from).collect();
+        self.send(bus, name, sent, sending.into_iter().map(|sending| encode(&sending.effect)));
     }
 
-    fn send(&mut self, bus: &mut impl Bus, name: BatchName, sending: Vec<Sending>) {
-        let outgoing = sending.iter().map(|sending| encode(&sending.effect)).collect();
+    fn send(
+        &mut self,
+        bus: &mut impl Bus,
+        name: BatchName,
+        sent: Vec<Sent>,
+        records: impl IntoIterator<Item = Outgoing>,
+    ) {
         let tag = self.next_tag;
         self.next_tag += 1;
-        let left = sending.len();
-        self.under_way.insert(tag, UnderWay { name, sending: sending.into_iter().map(Some).collect(), left });
-        bus.emit(tag, outgoing);
+        let left = sent.len();
+        self.under_way.insert(tag, UnderWay { name, sent: sent.into_iter().map(Some).collect(), left });
+        bus.emit(tag, records);
     }
 
     /// Takes in what the broker said. Commands that it refused for good come back as inputs that make their sagas stuck.
     pub(super) fn take_in(&mut self, deliveries: Vec<Delivery>) -> Vec<(Uuid, Input)> {
         let mut stuck = Vec::new();
         for delivery in deliveries {
-            let (tag, index, error) = match delivery {
+            let (tag, index, refused) = match delivery {
                 Delivery::Acknowledged { tag, index } => (tag, index, None),
-                Delivery::Refused { tag, index, error } => (tag, index, Some(error)),
+                Delivery::Refused { tag, index, error, record } => (tag, index, Some((error, record))),
             };
             let Some(under_way) = self.under_way.get_mut(&tag) else { continue };
             let name = under_way.name;
-            let Some(sending) = under_way.sending.get_mut(index).and_then(Option::take) else { continue };
+            let Some(sent) = under_way.sent.get_mut(index).and_then(Option::take) else { continue };
             under_way.left -= 1;
             if under_way.left == 0 {
                 self.under_way.remove(&tag);
             }
-            match (error, &sending.effect) {
-                (Some(message), Effect::Command(command)) => {
-                    let (step, action, attempt) = (command.step, command.action, command.attempt);
+            match (refused, sent.command) {
+                (Some((message, _)), Some((step, action, attempt))) => {
                     let code = "saga.undeliverable".into();
-                    stuck.push((sending.saga_id, Input::Undeliverable { step, action, attempt, code, message }));
-                    self.settle(name, &sending);
+                    stuck.push((sent.saga_id, Input::Undeliverable { step, action, attempt, code, message }));
+                    self.settle(name, sent);
                 }
-                (Some(error), Effect::Announcement(announcement)) => {
-                    let topic = &announcement.topic;
-                    tracing::debug!(saga_id = %sending.saga_id, %topic, error, "announcement refused by the broker");
-                    self.refused.push((name, sending));
+                (Some((error, record)), None) => {
+                    let topic = &record.topic;
+                    tracing::debug!(saga_id = %sent.saga_id, %topic, error, "announcement refused by the broker");
+                    self.refused.push((name, sent, *record));
                 }
-                (None, _) => self.settle(name, &sending),
+                (None, _) => self.settle(name, sent),
             }
         }
         stuck
     }
 
-    fn settle(&mut self, name: BatchName, sending: &Sending) {
+    fn settle(&mut self, name: BatchName, sent: Sent) {
         self.records -= 1;
-        if let Some(count) = self.by_saga.get_mut(&sending.saga_id) {
+        if let Some(count) = self.by_saga.get_mut(&sent.saga_id) {
             *count -= 1;
             if *count == 0 {
-                self.by_saga.remove(&sending.saga_id);
+                self.by_saga.remove(&sent.saga_id);
             }
         }
         let Some(left) = self.batches.get_mut(&name) else { return };
@@ -148,8 +174,8 @@ impl Emission {
         if !self.refused.is_empty() {
             tracing::error!(count = self.refused.len(), "announcements refused by the broker, sending again");
         }
-        for (name, sending) in std::mem::take(&mut self.refused) {
-            self.send(bus, name, vec![sending]);
+        for (name, sent, record) in std::mem::take(&mut self.refused) {
+            self.send(bus, name, vec![sent], [record]);
         }
         let lingers = |left: &&mut Left| {
             left.records < left.told && !left.is_kept && now.millis_since(left.emitted_at) >= LINGERS_MS
@@ -161,7 +187,7 @@ impl Emission {
         }
         let mut rows: FxHashMap<BatchName, Vec<(Uuid, u32)>> = FxHashMap::default();
         for under_way in self.under_way.values().filter(|under_way| lingering.contains_key(&under_way.name)) {
-            let left = under_way.sending.iter().flatten().map(|sending| (sending.saga_id, sending.seq));
+            let left = under_way.sent.iter().flatten().map(|sent| (sent.saga_id, sent.seq));
             rows.entry(under_way.name).or_default().extend(left);
         }
         lingering.into_values().for_each(|left| left.told = left.records);
@@ -208,6 +234,13 @@ impl Emission {
     /// so a late word about a forgotten batch means nothing.
     pub(super) fn clear(&mut self) {
         *self = Self { next_tag: self.next_tag, ..Self::default() };
+    }
+}
+
+fn topic(effect: &Effect) -> &str {
+    match effect {
+        Effect::Command(command) => &command.topic,
+        Effect::Announcement(announcement) => &announcement.topic,
     }
 }
 
@@ -270,7 +303,8 @@ mod tests {
     #[test]
     fn a_refused_announcement_is_sent_again_until_the_broker_takes_it() {
         let (mut emission, mut bus) = emitted();
-        let refused = Delivery::Refused { tag: 0, index: 1, error: "not authorised".to_owned() };
+        let record = Box::new(encode(&sending(2).effect));
+        let refused = Delivery::Refused { tag: 0, index: 1, error: "not authorised".to_owned(), record };
         let stuck = emission.take_in(vec![Delivery::Acknowledged { tag: 0, index: 0 }, refused]);
         assert!(stuck.is_empty() && emission.acknowledged().is_empty());
         emission.look_after(&mut bus, Timestamp::ZERO);

@@ -237,7 +237,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
             self.emission.emit(&mut self.bus, name, sending, change.now, false);
         }
         self.pending.extend(differing);
-        for (mut work, row) in judged.works.into_iter().zip(rows) {
+        for (mut work, (row, due)) in judged.works.into_iter().zip(rows) {
             let is_news = work.decisions.iter().any(|decision| !decision.facts.is_empty());
             if is_news {
                 // It stands elsewhere now, and its timer asks for something else.
@@ -248,7 +248,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
                 // Nothing was decided: it keeps the moment at which it is looked at again.
                 continue;
             }
-            self.cache.put(work.plan.definition(), saga, row);
+            self.cache.put(saga, row, due);
         }
     }
 

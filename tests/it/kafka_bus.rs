@@ -181,7 +181,7 @@ async fn what_a_full_queue_has_no_room_for_waits_is_told_and_keeps_its_order() {
     let key = |number: u64| format!("k{number}");
     metrics::with_local_recorder(&recorder, || {
         for tag in 0..20 {
-            producer.emit(tag, (tag * 50..tag * 50 + 50).map(|number| record(&topic, &key(number))).collect());
+            producer.emit(tag, (tag * 50..tag * 50 + 50).map(|number| record(&topic, &key(number))));
         }
     });
     let told = recorder.handle().render();

@@ -105,7 +105,7 @@ fn publish(histories: &[History]) {
         let data = Json::parse(format!(r#"{{"id":"{key}","amount":100}}"#).as_bytes()).unwrap();
         wire::new_trigger(&format!("{key}.triggers"), &key, "go", &key, "/test", data)
     };
-    producer.emit(1, (0..histories.len()).map(trigger).collect());
+    producer.emit(1, (0..histories.len()).map(trigger));
     let until = wall_clock().plus_millis(60_000);
     while producer.unacknowledged() > 0 {
         assert!(wall_clock() < until, "the broker takes them");

@@ -206,7 +206,7 @@ impl Bus for SimBus {
         self.starts = starts.into_iter().collect();
     }
 
-    fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
+    fn emit(&mut self, tag: Tag, records: impl IntoIterator<Item = Outgoing>) {
         let mut parcels: BTreeMap<Place, Vec<(usize, Outgoing)>> = BTreeMap::new();
         for (index, record) in records.into_iter().enumerate() {
             let place = self.world.broker.borrow().place(&record.topic, record.key.as_bytes());
@@ -317,7 +317,8 @@ fn arrive(world: &Rc<World>, parcel: Parcel) {
             let saga = record.headers.get("ce_correlationid");
             world.broker.borrow_mut().refused.extend(saga.and_then(|id| id.parse::<Uuid>().ok()));
             let (tag, index, error) = (parcel.tag, *index, "refused".to_owned());
-            parcel.inbox.borrow_mut().deliveries.push(Delivery::Refused { tag, index, error });
+            let record = Box::new(record.clone());
+            parcel.inbox.borrow_mut().deliveries.push(Delivery::Refused { tag, index, error, record });
         } else {
             kept.push((*index, record.clone()));
         }

@@ -260,7 +260,7 @@ impl Bus for KafkaBus {
         self.reader.order(Order::Start { epoch: self.epoch, starts });
     }
 
-    fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
+    fn emit(&mut self, tag: Tag, records: impl IntoIterator<Item = Outgoing>) {
         self.producer.emit(tag, records);
     }
 

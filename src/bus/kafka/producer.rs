@@ -37,6 +37,7 @@ pub struct Producer {
     is_final: fn(RDKafkaErrorCode) -> bool,
 }
 
+#[derive(Default)]
 struct UnderWay {
     records: Vec<Option<Outgoing>>,
     left: usize,
@@ -94,12 +95,17 @@ impl Producer {
         Ok(Self { is_final: |code| is_final(code) || is_unknown_topic(code), ..Self::new(settings)? })
     }
 
-    /// Sends a batch. Never waits; order is kept. A tag is used once.
-    pub fn emit(&mut self, tag: Tag, records: Vec<Outgoing>) {
-        let left = records.len();
-        self.under_way.insert(tag, UnderWay { records: records.into_iter().map(Some).collect(), left });
-        self.backlog.extend((0..left).map(|index| (tag, index)));
-        self.push();
+    /// Sends a batch, each record as it is made, while the processor still has it at hand. Never waits; order is kept. A tag is used once.
+    pub fn emit(&mut self, tag: Tag, records: impl IntoIterator<Item = Outgoing>) {
+        for (index, record) in records.into_iter().enumerate() {
+            let batch = self.under_way.entry(tag).or_default();
+            batch.records.push(Some(record));
+            batch.left += 1;
+            self.backlog.push_back((tag, index));
+            if !self.is_held_up {
+                self.push();
+            }
+        }
     }
 
     /// Sends a record on to a topic, as it came, once: one that the broker does not take is logged and left where it came from.
@@ -132,13 +138,12 @@ impl Producer {
             }
             let (tag, index) = ((name >> BATCH_BITS) as Tag, name & ((1 << BATCH_BITS) - 1));
             match error {
-                None if self.settle(tag, index) => deliveries.push(Delivery::Acknowledged { tag, index }),
-                Some(code) if (self.is_final)(code) && self.settle(tag, index) => {
-                    deliveries.push(Delivery::Refused { tag, index, error: code.to_string() });
-                }
                 // A record that was sent twice is spoken of twice, and one that was forgotten in vain.
-                None => {}
-                Some(code) if (self.is_final)(code) => {}
+                None => deliveries.extend(self.settle(tag, index).map(|_| Delivery::Acknowledged { tag, index })),
+                Some(code) if (self.is_final)(code) => {
+                    let refused = |record| Delivery::Refused { tag, index, error: code.to_string(), record };
+                    deliveries.extend(self.settle(tag, index).map(Box::new).map(refused));
+                }
                 Some(code) => {
                     failed = Some(code);
                     again.push((tag, index));
@@ -175,17 +180,15 @@ impl Producer {
         self.backlog.clear();
     }
 
-    /// True for the first word about a record that somebody waits for.
-    fn settle(&mut self, tag: Tag, index: usize) -> bool {
-        let Some(batch) = self.under_way.get_mut(&tag) else {
-            return false;
-        };
-        let is_first = batch.records.get_mut(index).and_then(Option::take).is_some();
-        batch.left -= usize::from(is_first);
+    /// The record, at the first word about it if somebody waits for it.
+    fn settle(&mut self, tag: Tag, index: usize) -> Option<Outgoing> {
+        let batch = self.under_way.get_mut(&tag)?;
+        let record = batch.records.get_mut(index)?.take()?;
+        batch.left -= 1;
         if batch.left == 0 {
             self.under_way.remove(&tag);
         }
-        is_first
+        Some(record)
     }
 
     /// Hands the backlog to the client, as far as its queue has room. What has none keeps its place, and so the order.

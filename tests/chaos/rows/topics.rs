@@ -164,7 +164,7 @@ async fn publish_backlog(world: &World, name: &str) {
         Outgoing { headers: record.headers.with("ce_type", "other"), ..record }
     };
     for (parcel, tag) in (0..BACKLOG / PARCEL).zip(1..) {
-        producer.emit(tag, (parcel * PARCEL..(parcel + 1) * PARCEL).map(record).collect());
+        producer.emit(tag, (parcel * PARCEL..(parcel + 1) * PARCEL).map(record));
         while producer.unacknowledged() > 20 * PARCEL {
             _ = producer.delivered();
             tokio::time::sleep(Duration::from_millis(1)).await;
