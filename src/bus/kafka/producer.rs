@@ -178,6 +178,7 @@ impl Producer {
     pub fn forget(&mut self) {
         self.under_way.clear();
         self.backlog.clear();
+        self.is_held_up = false;
     }
 
     /// The record, at the first word about it if somebody waits for it.
