@@ -192,7 +192,9 @@ impl Driven {
 
     /// Decides an input now, and issues what became ready.
     pub(crate) fn input(&mut self, input: &Input) -> Decision {
-        let rules = Rules { definition: &self.definition, render: &Plain, held: &self.held };
+        // As an engine has it.
+        let held = if self.held.iter().all(Option::is_none) { &[][..] } else { &self.held };
+        let rules = Rules { definition: &self.definition, render: &Plain, held };
         let decision = issue_all(rules, decide(rules, &self.saga, input, self.now));
         if !decision.facts.is_empty() {
             self.journal.push(Transition { now: self.now, facts: decision.facts.clone() });

@@ -83,14 +83,18 @@ fn a_pause_within_a_hold_and_a_hold_within_a_pause_stop_a_timer_once() {
         let mut saga = Driven::start("a");
         let holds = |saga: &mut Driven| {
             hold(saga, "a");
-            saga.pass(1_000);
+            saga.pass(1_000)
         };
         if hold_first {
             holds(&mut saga);
             ask(&mut saga, Verb::Pause);
         } else {
             ask(&mut saga, Verb::Pause);
-            holds(&mut saga);
+            let facts = holds(&mut saga).facts;
+            assert!(
+                !facts.iter().any(|fact| matches!(fact, Fact::Held { .. })),
+                "its timers stand still anyhow: {facts:?}"
+            );
         }
         saga.now = saga.now.plus_millis(10_000);
         ask(&mut saga, Verb::Resume);
@@ -180,4 +184,32 @@ fn a_saga_that_was_abandoned_while_it_was_held_waits_for_nothing() {
     assert!(saga.saga.waits_for_release());
     ask(&mut saga, Verb::Abandon);
     assert!(!saga.saga.waits_for_release() && saga.is_still());
+}
+
+#[test]
+fn a_hold_is_noted_where_something_is_at_work_and_counts_from_its_beginning_whatever_else_happens() {
+    let progress = || answer(Outcome::Progress, None, false, "{}");
+    let held = |step: u16, millis: u64, saga: &Driven| Fact::Held {
+        step: StepIx(step),
+        since: saga.saga.started_at.plus_millis(millis),
+    };
+    let mut saga = Driven::start("a; b; c after b");
+    saga.now = saga.now.plus_millis(400);
+    hold(&mut saga, "a");
+    hold(&mut saga, "c");
+    saga.now = saga.now.plus_millis(200);
+    let facts = saga.reply("b", Action::Do, 1, progress()).facts;
+    assert!(facts.contains(&held(0, 400, &saga)), "what b counts from now is not a's: {facts:?}");
+    assert!(!facts.iter().any(|fact| matches!(fact, Fact::Held { step: StepIx(2), .. })), "nothing of c is at work");
+
+    let mut saga = Driven::start("a");
+    saga.reply("a", Action::Do, 1, busy());
+    saga.now = saga.now.plus_millis(40);
+    hold(&mut saga, "a");
+    saga.now = saga.now.plus_millis(20);
+    let edit = Verb::Edit { step: "a".into(), data: sagabus::core::Json::empty_object() };
+    assert_eq!(ask(&mut saga, edit), Verdict::Applied);
+    let facts = &saga.journal.last().unwrap().facts;
+    assert!(facts.contains(&held(0, 40, &saga)), "what it sends next counts from nothing: {facts:?}");
+    saga.check_fold();
 }

@@ -246,3 +246,15 @@ fn a_notice_that_stood_behind_a_stuck_step_begins_anew_instead_of_ending() {
     assert_eq!(saga.phase(), Phase::Compensating);
     saga.check_fold();
 }
+
+#[test]
+fn an_answer_to_another_step_gives_nobody_more_time() {
+    let mut saga = Driven::start("a; w after a approval; b after a; c after w,b");
+    saga.succeed("a");
+    // The patience of the notice is over, and what ends it comes behind the answer of b.
+    saga.now = saga.now.plus_millis(5_000);
+    assert_eq!(saga.reply("b", Action::Do, 1, success()).verdict, Verdict::Applied);
+    saga.pass(0);
+    assert_eq!(saga.phase(), Phase::Compensating);
+    saga.check_fold();
+}
