@@ -164,8 +164,13 @@ pub(crate) fn other_success() -> Answer {
 
 /// An operator's action.
 pub(crate) fn ask(saga: &mut Driven, verb: Verb) -> Verdict {
+    told(saga, verb).verdict
+}
+
+/// The decision on what a person asks, with the words that they are told.
+pub(crate) fn told(saga: &mut Driven, verb: Verb) -> Decision {
     let operation = Operation { id: Uuid::nil(), verb, who: "ada".into(), reason: "test".into(), expect_seq: None };
-    saga.input(&Input::Operation(operation)).verdict
+    saga.input(&Input::Operation(operation))
 }
 
 impl Driven {

@@ -2,7 +2,7 @@
 
 use sagabus::core::{Action, Fact, Forward, Json, Phase, Resolution, Verb, Verdict, Wait};
 
-use super::given::{Driven, ask, busy, conflict, refusal, success};
+use super::given::{Driven, ask, busy, conflict, refusal, success, told};
 
 const LARGE: &str = "order; nod after order approval; pay after nod";
 
@@ -154,6 +154,8 @@ fn nothing_but_an_approval_answers_a_step_that_waits_for_one() {
     for verb in around {
         assert_eq!(ask(&mut saga, verb.clone()), Verdict::Stale, "{verb:?}");
     }
+    let refused = told(&mut saga, Verb::Skip { step: "nod".into(), reply: None }).refusal.unwrap().message;
+    assert!(refused.starts_with("step nod waits for an approval: use approve or reject ("), "{refused}");
     saga.reply("nod", Action::Do, 1, conflict());
     assert_eq!(saga.phase(), Phase::Stuck);
     let resolve = Verb::Resolve { step: "nod".into(), outcome: Resolution::Left };
