@@ -341,6 +341,10 @@ fn a_step_that_a_person_failed_while_it_was_unanswered_is_asked_again_with_the_s
     fail(&mut saga, "accounting");
     assert_eq!(saga.phase(), Phase::Stuck);
     let before = saga.issued();
+    for step in [Some("accounting".to_owned()), None] {
+        let retry = Verb::Retry { step, force: false };
+        assert_eq!(ask(&mut saga, retry.clone()), Verdict::Stale, "{retry:?}: its outcome is unknown");
+    }
     assert_eq!(ask(&mut saga, Verb::Resume), Verdict::Applied);
     assert_eq!(saga.issued(), before, "nobody knows how the first attempt ended: no other one begins");
     assert_eq!(saga.reply("accounting", Action::Do, 1, success()).verdict, Verdict::Applied);

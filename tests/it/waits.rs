@@ -260,3 +260,18 @@ fn an_answer_to_another_step_gives_nobody_more_time() {
     assert_eq!(saga.phase(), Phase::Compensating);
     saga.check_fold();
 }
+
+#[test]
+fn what_is_behind_an_approval_is_not_found_done_before_it_is_given() {
+    let resolve = |outcome| Verb::Resolve { step: "pay".into(), outcome };
+    for (outcome, verdict) in
+        [(Resolution::Done, Verdict::Stale), (Resolution::Left, Verdict::Stale), (Resolution::Undone, Verdict::Applied)]
+    {
+        let mut saga = Driven::start("order; nod after order approval; pay after nod retriable");
+        saga.succeed("order");
+        ask(&mut saga, Verb::Fail { step: "pay".into(), code: "NO".into() });
+        assert_eq!(saga.phase(), Phase::Stuck);
+        assert_eq!(ask(&mut saga, resolve(outcome)), verdict, "{outcome:?}");
+        saga.check_fold();
+    }
+}
