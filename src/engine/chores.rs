@@ -173,8 +173,7 @@ impl<S: Store, B: Bus, C: Clock> Engine<S, B, C> {
         for claim in claimed {
             if let Some(Folded::Saga(saga, mut row, _)) = known.take(claim.saga_id) {
                 row.wake_at = Some(claim.wake_at);
-                self.cache.put(*saga, row, None);
-                self.cache.look_again(claim.saga_id, Timestamp::ZERO);
+                self.cache.put(*saga, row, Some(Timestamp::ZERO));
             }
         }
         Ok(())
