@@ -15,7 +15,7 @@ TESTS ?=
 tools := $(shell scripts/prerequisites tools-folder)
 export PATH := $(tools)/bin:$(PATH)
 
-.PHONY: help dev test test-real chaos lint sim defects bench instructions times api fuzz mutants participants services clean-services
+.PHONY: help dev test test-real volume chaos lint sim defects bench instructions times api fuzz mutants participants services clean-services
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -31,6 +31,9 @@ test: lint ## runs all checks and all tests, on a Kafka and a Postgres of its ow
 
 test-real: ## replays 100 recorded histories of the simulator on a real Kafka and Postgres: part of `make test`
 	@scripts/test recorded
+
+volume: ## tries a job over 10,000 sagas, killed eight times, and a replay of 100,000, in some five minutes
+	@scripts/test --run-ignored only ten_thousand a_hundred_thousand
 
 chaos: ## fires faults at the real stack, with a ledger: ARGS="--minutes 10" for less, ARGS="--row A1" for one kind
 	@scripts/chaos $(ARGS)

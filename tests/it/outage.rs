@@ -145,9 +145,8 @@ async fn what_an_outage_left_stuck_is_tried_again_by_a_job_that_survives_a_kill_
 mod volume {
     use super::Outage;
 
-    /// `cargo nextest run --run-ignored only ten_thousand`
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    #[ignore = "takes minutes"]
+    #[ignore = "minutes: make volume"]
     async fn ten_thousand_sagas_are_tried_again_by_a_job_that_is_killed_again_and_again() {
         let mut outage = Outage::start("outage-10k", 10_000).await;
         outage.apply("200/s");

@@ -250,7 +250,7 @@ async fn a_thousand_sagas_are_decided_again_and_nothing_is_sent_or_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "minutes: scripts/test --run-ignored only a_hundred_thousand"]
+#[ignore = "minutes: make volume"]
 async fn a_hundred_thousand_sagas_are_decided_again_and_nothing_is_sent_or_written() {
     many_sagas_are_decided_again_and_nothing_is_sent_or_written(100_000).await;
 }

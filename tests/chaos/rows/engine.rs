@@ -129,7 +129,7 @@ pub(super) async fn no_file_handle(world: &mut World, tries: u32) -> Outcome {
     for number in 0..tries {
         stage.pass(odd_millis(number)).await;
         let place = (number % 2) as usize;
-        // What it holds it keeps, but a connection that is cut gives its number back: none below this one does.
+        // What it holds it keeps. A connection that is cut gives its number back, which may be a low one; these three are never given back.
         let is_limited = stage.engines[place].limit_files(3);
         world.postgreses[place].cut();
         world.kafkas[place].cut();
