@@ -1,5 +1,6 @@
 //! What the engine may rely on, whatever bus it has: one list of rules, run on memory and on real Kafka (`scripts/services up`).
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,13 +64,16 @@ impl Bench for InMemory {
     }
 }
 
-struct OnKafka(KafkaSettings);
+/// With one producer for all that is published: a new one needs a second until its first record is on its way.
+struct OnKafka(KafkaSettings, RefCell<Producer>);
 
 impl OnKafka {
     fn new() -> Self {
         let bootstrap =
             std::env::var("SAGABUS_KAFKA").expect("scripts/services up, then eval \"$(scripts/services env)\"");
-        Self(KafkaSettings::new(&bootstrap, "nobody", None))
+        let settings = KafkaSettings::new(&bootstrap, "nobody", None);
+        let producer = Producer::new(&settings).unwrap();
+        Self(settings, RefCell::new(producer))
     }
 }
 
@@ -84,11 +88,12 @@ impl Bench for OnKafka {
     }
 
     fn publish(&self, record: Outgoing) {
-        let mut producer = Producer::new(&self.0).unwrap();
+        let mut producer = self.1.borrow_mut();
         producer.emit(1, vec![record]);
         let until = wall_clock().plus_millis(10_000);
         while producer.unacknowledged() > 0 {
             assert!(wall_clock() < until, "the broker takes it");
+            std::thread::sleep(Duration::from_millis(1));
             _ = producer.delivered();
         }
     }
