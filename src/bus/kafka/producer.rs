@@ -27,10 +27,9 @@ pub struct Producer {
     client: ThreadedProducer<Reports>,
     reports: Reports,
     under_way: BTreeMap<Tag, UnderWay>,
-    /// Records that the client's queue had no room for, or whose delivery failed: they go first.
+    /// Records that the client's queue had no room for, or whose delivery failed: they go first. Empty once the
+    /// client has all of them.
     backlog: VecDeque<(Tag, usize)>,
-    /// True from when the client's queue had no room until everything that waited is in it.
-    is_held_up: bool,
     /// Forwarded records that are not settled.
     forwarded: usize,
     /// Which errors end the tries.
@@ -83,7 +82,7 @@ impl Producer {
     pub fn new(settings: &KafkaSettings) -> Result<Self, BusError> {
         let (client, reports) = connect(settings)?;
         let (settings, under_way, backlog) = (settings.clone(), BTreeMap::new(), VecDeque::new());
-        Ok(Self { settings, client, reports, under_way, backlog, is_held_up: false, forwarded: 0, is_final })
+        Ok(Self { settings, client, reports, under_way, backlog, forwarded: 0, is_final })
     }
 
     /// A producer whose records are refused where their topic does not exist: whoever asks names the topic of the answer, and must not
@@ -101,9 +100,10 @@ impl Producer {
             let batch = self.under_way.entry(tag).or_default();
             batch.records.push(Some(record));
             batch.left += 1;
+            let others_wait = self.is_held_up();
             self.backlog.push_back((tag, index));
-            if !self.is_held_up {
-                self.push();
+            if !others_wait {
+                self.push(false);
             }
         }
     }
@@ -124,6 +124,7 @@ impl Producer {
 
     /// What became of sent batches since the last call.
     pub fn delivered(&mut self) -> Vec<Delivery> {
+        let was_held_up = self.is_held_up();
         let reported =
             std::mem::take(&mut *self.reports.reported.lock().expect("nothing panics while it holds the reports"));
         let mut deliveries = Vec::new();
@@ -160,7 +161,7 @@ impl Producer {
         if self.client.client().fatal_error().is_some() || self.reports.lost.is_certain() {
             self.begin_anew();
         }
-        self.push();
+        self.push(was_held_up);
         deliveries
     }
 
@@ -171,14 +172,13 @@ impl Producer {
 
     /// True while records wait for room in the client's queue: they get it when reports are asked for.
     pub(super) fn is_held_up(&self) -> bool {
-        self.is_held_up
+        !self.backlog.is_empty()
     }
 
     /// Nobody waits for what was emitted: what the client does not have yet is not given to it.
     pub fn forget(&mut self) {
         self.under_way.clear();
         self.backlog.clear();
-        self.is_held_up = false;
     }
 
     /// The record, at the first word about it if somebody waits for it.
@@ -192,8 +192,9 @@ impl Producer {
         Some(record)
     }
 
-    /// Hands the backlog to the client, as far as its queue has room. What has none keeps its place, and so the order.
-    fn push(&mut self) {
+    /// Hands the backlog to the client, as far as its queue has room. What has none keeps its place, and so the order. That the queue is
+    /// full is said and counted once, until nothing waits any more: not where records were held up before.
+    fn push(&mut self, was_held_up: bool) {
         while let Some((tag, index)) = self.backlog.front().copied() {
             let record = self.under_way.get(&tag).and_then(|batch| batch.records.get(index)?.as_ref());
             let Some(record) = record else {
@@ -212,7 +213,13 @@ impl Producer {
             base.timestamp = record.timestamp.map(|at| at.micros() / 1_000);
             match self.client.send(base).map_err(|(error, _)| error) {
                 Ok(()) => {}
-                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => return self.hold_up(),
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                    if !was_held_up {
+                        metrics::counter!("sagabus_producer_queue_full_total").increment(1);
+                        tracing::warn!(waiting = self.backlog.len(), "queue to the broker is full, records wait");
+                    }
+                    return;
+                }
                 Err(error) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                     self.reports
@@ -223,15 +230,6 @@ impl Producer {
                 }
             }
             self.backlog.pop_front();
-        }
-        self.is_held_up = false;
-    }
-
-    /// The broker is slower than the engine: said and counted once, until nothing waits any more.
-    fn hold_up(&mut self) {
-        if !std::mem::replace(&mut self.is_held_up, true) {
-            metrics::counter!("sagabus_producer_queue_full_total").increment(1);
-            tracing::warn!(waiting = self.backlog.len(), "queue to the broker is full, records wait");
         }
     }
 
