@@ -64,16 +64,19 @@ impl Bench for InMemory {
     }
 }
 
-/// With one producer for all that is published: a new one needs a second until its first record is on its way.
-struct OnKafka(KafkaSettings, RefCell<Producer>);
+struct OnKafka {
+    settings: KafkaSettings,
+    /// One for all that is published: a new one needs a second until its first record is on its way.
+    producer: RefCell<Producer>,
+}
 
 impl OnKafka {
     fn new() -> Self {
         let bootstrap =
             std::env::var("SAGABUS_KAFKA").expect("scripts/services up, then eval \"$(scripts/services env)\"");
         let settings = KafkaSettings::new(&bootstrap, "nobody", None);
-        let producer = Producer::new(&settings).unwrap();
-        Self(settings, RefCell::new(producer))
+        let producer = RefCell::new(Producer::new(&settings).unwrap());
+        Self { settings, producer }
     }
 }
 
@@ -83,12 +86,12 @@ impl Bench for OnKafka {
     async fn topic(&self, name: &str, partitions: usize) -> Arc<str> {
         let need = TopicNeed { name: format!("{name}-{}", std::process::id()), purpose: Purpose::Trigger };
         let partitions = i32::try_from(partitions).unwrap();
-        Admin::connect(&self.0).unwrap().ensure(std::slice::from_ref(&need), partitions, 1).await.unwrap();
+        Admin::connect(&self.settings).unwrap().ensure(std::slice::from_ref(&need), partitions, 1).await.unwrap();
         Arc::from(need.name)
     }
 
     fn publish(&self, record: Outgoing) {
-        let mut producer = self.1.borrow_mut();
+        let mut producer = self.producer.borrow_mut();
         producer.emit(1, vec![record]);
         let until = wall_clock().plus_millis(10_000);
         while producer.unacknowledged() > 0 {
@@ -100,7 +103,9 @@ impl Bench for OnKafka {
 
     fn abort(&self, (topic, partition): &Partition) {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.0.bootstrap).set("transactional.id", format!("{topic}-{partition}"));
+        config
+            .set("bootstrap.servers", &self.settings.bootstrap)
+            .set("transactional.id", format!("{topic}-{partition}"));
         let producer: BaseProducer = config.create().unwrap();
         producer.init_transactions(LONG).unwrap();
         producer.begin_transaction().unwrap();
@@ -112,7 +117,7 @@ impl Bench for OnKafka {
     async fn truncate(&self, (topic, partition): &Partition, before: i64) {
         let mut config = ClientConfig::new();
         let admin: AdminClient<DefaultClientContext> =
-            config.set("bootstrap.servers", &self.0.bootstrap).create().unwrap();
+            config.set("bootstrap.servers", &self.settings.bootstrap).create().unwrap();
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(topic, *partition, Offset::Offset(before)).unwrap();
         let removed = admin.delete_records(&offsets, &AdminOptions::new()).await.unwrap();
@@ -120,7 +125,7 @@ impl Bench for OnKafka {
     }
 
     async fn bus(&self, topic: &Arc<str>) -> KafkaBus {
-        let mut bus = KafkaBus::connect(&self.0.for_group(topic)).unwrap();
+        let mut bus = KafkaBus::connect(&self.settings.for_group(topic)).unwrap();
         bus.subscribe(std::slice::from_ref(topic));
         assigned(&mut bus).await;
         bus
@@ -351,7 +356,7 @@ async fn a_stretch_of_a_log_is_read_over_its_markers_and_ends_where_nothing_else
     bench.publish(record(&topic, "b", 10));
     bench.abort(&partition);
     let read = move |from: Option<LogPlace>, to: Option<LogPlace>| {
-        let mut log = LogReader::open(&bench.0, &topic, 0, from, to).unwrap();
+        let mut log = LogReader::open(&bench.settings, &topic, 0, from, to).unwrap();
         let mut keys = Vec::new();
         loop {
             let page = log.take(1).unwrap();

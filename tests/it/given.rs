@@ -197,7 +197,7 @@ impl Driven {
 
     /// Decides an input now, and issues what became ready.
     pub(crate) fn input(&mut self, input: &Input) -> Decision {
-        // As an engine has it.
+        // An engine hands over no list at all where nothing of a definition is held.
         let held = if self.held.iter().all(Option::is_none) { &[][..] } else { &self.held };
         let rules = Rules { definition: &self.definition, render: &Plain, held };
         let decision = issue_all(rules, decide(rules, &self.saga, input, self.now));
